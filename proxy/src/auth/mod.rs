@@ -1,0 +1,1 @@
+//! Who the client is, and how we log in at a database.

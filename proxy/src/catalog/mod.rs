@@ -1,0 +1,5 @@
+//! What relations there are on both sides, their keys and lineage.
+//!
+//! [`model`] is the value that [`crate::rewrite`] reads.
+
+pub mod model;

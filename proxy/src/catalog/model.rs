@@ -1,0 +1,201 @@
+//! The catalog as a value: what one session may name, and what is known of each thing.
+//!
+//! Built from fresh's own catalogs and the tables of schema `previewpg`. A catalog is immutable; a change of
+//! schema makes a new one. What changes without a change of schema (a table became dirty) is an atomic, shared by all catalogs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A PostgreSQL object identifier of the fresh database.
+pub type Oid = u32;
+
+/// Everything that a statement's names can mean.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// Relations by OID, the session's own temporary ones included; system catalogs are left out.
+    pub relations: HashMap<Oid, Arc<Relation>>,
+    /// OIDs by schema and name.
+    pub by_name: HashMap<String, HashMap<String, Oid>>,
+    /// The functions and procedures outside pg_catalog and information_schema, by name (schemas mixed).
+    pub routines: HashMap<String, Vec<Arc<Routine>>>,
+    /// What is known of pg_catalog's functions, by name; a name that isn't here isn't a built-in function.
+    pub builtins: Arc<HashMap<String, Builtin>>,
+    /// The types outside pg_catalog and information_schema, by name (schemas mixed).
+    pub types: HashMap<String, Vec<UserType>>,
+    /// There are operators outside pg_catalog that no extension owns.
+    pub user_operators: bool,
+    /// Major version of fresh, for example 15.
+    pub fresh_major: u32,
+    /// Major version of production at provisioning.
+    pub production_major: u32,
+}
+
+/// What is known of all functions of one built-in name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Builtin {
+    /// The most volatile of them: `i`, `s` or `v`.
+    pub volatility: u8,
+    /// One of them is an aggregate or window function.
+    pub aggregate: bool,
+}
+
+/// A type that isn't built in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserType {
+    /// Its schema.
+    pub schema: String,
+    /// Its OID in fresh.
+    pub oid: Oid,
+    /// `b`ase, `c`omposite, `d`omain, `e`num, `r`ange, `m`ultirange, `p`seudo.
+    pub kind: u8,
+    /// It is the array type of another one.
+    pub array: bool,
+    /// production has a type of the same schema, name and definition.
+    pub on_production: bool,
+}
+
+/// A relation of fresh.
+#[derive(Debug)]
+pub struct Relation {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: RelationKind,
+    /// It's temporary.
+    pub temporary: bool,
+    /// Its live columns, in order.
+    pub columns: Vec<Column>,
+    /// Its unique keys that are valid: primary first.
+    pub keys: Vec<Key>,
+    /// `Some`: it is lower-backed.
+    pub lower: Option<Lower>,
+    /// A view's or materialized view's query, from `pg_get_viewdef`, without its semicolon.
+    pub definition: Option<String>,
+    /// Views: the OIDs of the relations that the definition reads (from pg_depend).
+    pub reads: Vec<Oid>,
+    /// Row-level security is enabled.
+    pub row_security: bool,
+    /// It has rewrite rules of its own (not a view's `_RETURN`).
+    pub rules: bool,
+    /// The functions of its users' enabled triggers (ours and PostgreSQL's own left out).
+    pub trigger_functions: Vec<Oid>,
+    /// A partition's root table.
+    pub partition_root: Option<Oid>,
+    /// It has (non-partition) inheritance children or parents.
+    pub inherits: bool,
+}
+
+/// The kind of a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationKind {
+    /// An ordinary table (also a leaf partition).
+    Table,
+    /// A partitioned table.
+    Partitioned,
+    /// A view.
+    View,
+    /// A materialized view.
+    MaterializedView,
+    /// A foreign table (not ours).
+    Foreign,
+    /// A sequence.
+    Sequence,
+    /// A composite type.
+    Composite,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its attribute number.
+    pub number: i16,
+    /// Its name.
+    pub name: String,
+    /// Its type's OID in fresh.
+    pub type_oid: Oid,
+    /// Its type as `format_type` prints it, schema-qualified where it isn't built in (for a cast in text).
+    pub type_name: String,
+    /// NOT NULL.
+    pub not_null: bool,
+    /// GENERATED ALWAYS AS (..) STORED (or VIRTUAL).
+    pub generated: bool,
+    /// It has a default or is an identity column.
+    pub has_default: bool,
+    /// The default's text (not of generated columns) when it contains no volatile function; identity: `None`.
+    pub stable_default: Option<String>,
+}
+
+/// A unique key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The name of the constraint or index.
+    pub name: String,
+    /// It's a constraint (can be named in ON CONFLICT ON CONSTRAINT).
+    pub constraint: bool,
+    /// Primary key.
+    pub primary: bool,
+    /// The columns' names; empty when the key has expressions.
+    pub columns: Vec<String>,
+    /// It has a predicate or expressions.
+    pub partial: bool,
+    /// It is an exclusion constraint.
+    pub exclusion: bool,
+}
+
+/// What stands below an upper table.
+#[derive(Debug)]
+pub struct Lower {
+    /// The projection view, quoted and schema-qualified: production's rows in upper's current shape.
+    pub view: String,
+    /// The claims table, quoted and schema-qualified.
+    pub claims: String,
+    /// The function that copies rows up, quoted and schema-qualified: `f(rows view[]) returns bigint`; `None` for keyless relations.
+    pub copy_up: Option<String>,
+    /// The key's column names, in upper and in claims: empty for a relation without a key, whose claims table
+    /// holds one row (`true`) once everything was copied up.
+    pub key: Vec<String>,
+    /// The relation on production: schema and name.
+    pub production: (String, String),
+    /// Upper's columns are production's: same names, types and order.
+    pub same_shape: bool,
+    /// production enforces row-level security on it for our role.
+    pub row_security: bool,
+    /// Nothing may be copied up (materialized views, foreign tables of production): it's read only, straight from lower.
+    pub read_only: bool,
+    /// Somebody has written to it (or tried to) since provisioning. Never goes back to false while a proxy runs.
+    pub dirty: Arc<AtomicBool>,
+}
+
+impl Lower {
+    /// Whether merged is, for sure, what production holds: no claims and production's shape.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.same_shape && !self.dirty.load(Ordering::Acquire)
+    }
+}
+
+/// A function or procedure outside the system's schemas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routine {
+    /// Its OID.
+    pub oid: Oid,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// `i`, `s` or `v`.
+    pub volatility: u8,
+    /// Its language's name.
+    pub language: String,
+    /// Its source (a SQL-standard body as `pg_get_functiondef` prints it).
+    pub body: String,
+    /// It belongs to an extension.
+    pub extension: Option<String>,
+    /// It's an aggregate or a window function.
+    pub aggregate: bool,
+}

@@ -1,0 +1,8 @@
+//! Text → facts; facts → patched text. Knows no catalog and does no I/O.
+//!
+//! [`facts::read`] splits a query string into statements and says of each what it is and where in
+//! the text its tables, columns, functions and clauses stand. [`patch`] renders a text, or a part of it,
+//! with some spans replaced. A statement is never printed back from a tree: what isn't replaced leaves byte for byte as it came.
+
+pub mod facts;
+pub mod patch;

@@ -1,0 +1,1 @@
+//! Replacing spans of a text.

@@ -1,0 +1,1 @@
+//! Bytes ↔ frames. Knows no SQL and no databases.
