@@ -3,3 +3,5 @@
 //! [`model`] is the value that [`crate::rewrite`] reads.
 
 pub mod model;
+pub mod load;
+pub mod store;
