@@ -94,7 +94,7 @@ $f$, found_keys, relation, coalesce('(' || pg_get_expr(i.indpred, relation) || '
         (SELECT string_agg(format('n.previewpg_v%s::pg_catalog.text', c.place), ', ' ORDER BY c.place) FROM previewpg.index_columns(index) c),
         (SELECT string_agg(format('pg_catalog.unnest(previewpg_k%s)', c.place), ', ' ORDER BY c.place) FROM previewpg.index_columns(index) c),
         names, matched, previewpg.unclaimed(relation, 'f'), index,
-        coalesce(', ' || previewpg.column_list(relation, (SELECT r.key FROM previewpg.relation r WHERE r.oid = relation), 'previewpg_l.'), '')));
+        coalesce(', ' || previewpg.column_list(relation, (SELECT r.key_numbers FROM previewpg.relation r WHERE r.upper = relation), 'previewpg_l.'), '')));
     call := format('PERFORM previewpg_copy.x%s(%s) FROM (previewpg_source) AS n HAVING pg_catalog.count(*) > 0', index, arrays);
     RETURN NEXT;
 END
@@ -125,7 +125,7 @@ DECLARE
     item record;
     part record;
 BEGIN
-    SELECT * INTO r FROM previewpg.relation x WHERE x.oid = relation;
+    SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
     backed := coalesce(r.state = 'merged', false);
     IF backed THEN
         FOR item IN
@@ -138,11 +138,11 @@ BEGIN
             updated := updated || format(E'    %s;\n', replace(part.call, 'previewpg_source',
                 format('SELECT %1$s FROM previewpg_new WHERE %2$s EXCEPT SELECT %1$s FROM previewpg_old WHERE %2$s', part.keys, part.condition)));
         END LOOP;
-        IF r.key <> '{}' THEN
+        IF r.key_numbers <> '{}' THEN
             inserted := inserted || format(E'    INSERT INTO previewpg_claims.r%s SELECT %s FROM previewpg_new ON CONFLICT DO NOTHING;\n',
-                relation, previewpg.column_list(relation, r.key));
+                relation, previewpg.column_list(relation, r.key_numbers));
             updated := updated || format(E'    INSERT INTO previewpg_claims.r%s SELECT %2$s FROM previewpg_new EXCEPT SELECT %2$s FROM previewpg_old ON CONFLICT DO NOTHING;\n',
-                relation, previewpg.column_list(relation, r.key));
+                relation, previewpg.column_list(relation, r.key_numbers));
         END IF;
     END IF;
     FOR item IN
@@ -175,13 +175,13 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     r previewpg.relation;
 BEGIN
-    SELECT * INTO r FROM previewpg.relation x WHERE x.oid = relation;
+    SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
     IF r.state IN ('merged', 'read_only', 'detached') THEN
         PERFORM previewpg.build_projection(relation);
     END IF;
     IF r.state = 'merged' THEN
-        PERFORM previewpg.build_claims(relation, r.key);
-        PERFORM previewpg.build_copy(relation, r.key);
+        PERFORM previewpg.build_claims(relation, r.key_numbers);
+        PERFORM previewpg.build_copy(relation, r.key_numbers);
     END IF;
     PERFORM previewpg.build_checks(relation);
     PERFORM previewpg.build_children(relation);

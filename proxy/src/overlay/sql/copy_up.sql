@@ -11,10 +11,10 @@ DECLARE
 BEGIN
     SELECT format('SELECT %s FROM previewpg_fdw.r%s%s',
                string_agg(format('%s AS %I', p.expression, a.attname), ', ' ORDER BY a.attnum), relation,
-               CASE WHEN (SELECT r.state FROM previewpg.relation r WHERE r.oid = $1) = 'detached' THEN ' WHERE false' ELSE '' END),
+               CASE WHEN (SELECT r.state FROM previewpg.relation r WHERE r.upper = $1) = 'detached' THEN ' WHERE false' ELSE '' END),
            string_agg(format('%I %s %s', a.attname, format_type(a.atttypid, a.atttypmod), a.attcollation), ', ' ORDER BY a.attnum)
     INTO query, shape
-    FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.oid = $1 AND p.number = a.attnum
+    FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.upper = $1 AND p.number = a.attnum
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped;
     IF to_regclass(view) IS NOT NULL THEN
         IF obj_description(to_regclass(view), 'pg_class') IS NOT DISTINCT FROM query THEN
@@ -42,6 +42,10 @@ DECLARE
     columns text;
     renamed record;
 BEGIN
+    UPDATE previewpg.relation AS r
+    SET key_columns = (SELECT coalesce(array_agg(a.attname::text ORDER BY k.place), '{}') FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place)
+                       JOIN pg_attribute a ON a.attrelid = r.upper AND a.attnum = k.number)
+    WHERE r.upper = relation;
     IF to_regclass(claims) IS NULL THEN
         SELECT string_agg(format('%I %s%s', a.attname, format_type(a.atttypid, a.atttypmod),
                    (SELECT format(' COLLATE %I.%I', n.nspname, l.collname) FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
@@ -90,7 +94,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     rows_limit text := previewpg.setting('copy_up_rows');
     bytes_limit text := previewpg.setting('copy_up_bytes');
-    upper text := previewpg.name_of(relation);
+    target text := previewpg.name_of(relation);
     app text := previewpg.setting('app_role');
     stored text := previewpg.stored_columns(relation, '');
     joined text;
@@ -113,7 +117,7 @@ BEGIN
     GET DIAGNOSTICS previewpg_n = ROW_COUNT;
     RETURN previewpg_n;
 END
-$f$, relation, previewpg.column_list(relation, key), previewpg.column_list(relation, key, 'r.'), upper, stored,
+$f$, relation, previewpg.column_list(relation, key), previewpg.column_list(relation, key, 'r.'), target, stored,
         previewpg.stored_columns(relation, 'want.'), joined));
     EXECUTE format('ALTER FUNCTION previewpg_copy.i%s OWNER TO %I', relation, app);
     PERFORM previewpg.put_function('r' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint',
@@ -145,39 +149,39 @@ CREATE OR REPLACE FUNCTION previewpg.copy_up_all(relation oid, detach boolean) R
 LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     r previewpg.relation;
-    upper text;
+    target text;
     rows_limit bigint := previewpg.setting('copy_up_rows');
     bytes_limit bigint := previewpg.setting('copy_up_bytes');
     before bigint;
     copied bigint;
 BEGIN
     -- FOR UPDATE can't be had by two sessions: a second one waits here and then finds the work done.
-    SELECT * INTO r FROM previewpg.relation AS x WHERE x.oid = $1 FOR UPDATE;
+    SELECT * INTO r FROM previewpg.relation AS x WHERE x.upper = $1 FOR UPDATE;
     IF NOT FOUND OR r.state <> 'merged' THEN
         RETURN 0;
     END IF;
-    upper := previewpg.name_of(relation);
+    target := previewpg.name_of(relation);
     IF r.production_bytes > bytes_limit THEN
         PERFORM previewpg.raise_limit(relation, r.production_rows, r.production_bytes);
     END IF;
     before := pg_table_size(relation);
-    IF r.key = '{}' THEN
+    IF r.key_numbers = '{}' THEN
         -- The marker is the lock: a second session waits here and then finds the work done.
         copied := previewpg.as_app(format('INSERT INTO previewpg_claims.r%s VALUES (true) ON CONFLICT DO NOTHING', relation));
         IF copied > 0 THEN
             copied := previewpg.as_app(format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM previewpg_lower.r%s LIMIT %s',
-                upper, previewpg.stored_columns(relation), relation, rows_limit + 1));
+                target, previewpg.stored_columns(relation), relation, rows_limit + 1));
         END IF;
     ELSE
         copied := previewpg.as_app(format($f$
             WITH want AS MATERIALIZED (SELECT l.* FROM previewpg_lower.r%1$s AS l WHERE %2$s LIMIT %3$s),
                  claimed AS (INSERT INTO previewpg_claims.r%1$s (%4$s) SELECT %4$s FROM want ON CONFLICT DO NOTHING RETURNING %4$s)
             INSERT INTO %5$s (%6$s) OVERRIDING SYSTEM VALUE SELECT %7$s FROM want JOIN claimed ON %8$s $f$,
-            relation, previewpg.unclaimed(relation, 'l'), rows_limit + 1, previewpg.column_list(relation, r.key), upper,
+            relation, previewpg.unclaimed(relation, 'l'), rows_limit + 1, previewpg.column_list(relation, r.key_numbers), target,
             previewpg.stored_columns(relation), previewpg.stored_columns(relation, 'want.'),
             (SELECT string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
                         previewpg.index_equality(to_regclass('previewpg_claims.r' || relation || '_pkey'), k.place::int)), ' AND ')
-             FROM unnest(r.key) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.number)));
+             FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.number)));
     END IF;
     IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
         PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, pg_table_size(relation) - before));
@@ -193,7 +197,7 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.detach(relation oid, reason text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE previewpg.relation AS r SET state = 'detached', reason = $2, same_shape = false WHERE r.oid = $1;
+    UPDATE previewpg.relation AS r SET state = 'detached', reason = $2, same_shape = false WHERE r.upper = $1;
     PERFORM previewpg.build_projection(relation);
     PERFORM previewpg.signal();
 END
@@ -203,7 +207,7 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF (SELECT r.state = 'merged' FROM previewpg.relation r WHERE r.oid = TG_RELID) THEN
+    IF (SELECT r.state = 'merged' FROM previewpg.relation r WHERE r.upper = TG_RELID) THEN
         PERFORM previewpg.detach(TG_RELID, 'It was truncated');
     END IF;
     RETURN NULL;

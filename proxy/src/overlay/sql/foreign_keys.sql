@@ -65,8 +65,8 @@ DECLARE
     item record;
 BEGIN
     SELECT * INTO k FROM pg_constraint x WHERE x.oid = fk;
-    IF NOT EXISTS (SELECT FROM previewpg.relation r WHERE r.oid = k.confrelid AND r.state IN ('merged', 'detached')
-                   AND to_regclass('previewpg_lower.r' || r.oid) IS NOT NULL) THEN
+    IF NOT EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = k.confrelid AND r.state IN ('merged', 'detached')
+                   AND to_regclass('previewpg_lower.r' || r.upper) IS NOT NULL) THEN
         RETURN;
     END IF;
     FOR item IN
@@ -142,15 +142,15 @@ DECLARE
     keys_updated text;
 BEGIN
     FOR fk IN
-        SELECT k.oid, k.conrelid, k.confdeltype, k.confupdtype, k.condeferrable, r.key FROM pg_constraint k
-        JOIN previewpg.relation r ON r.oid = k.conrelid AND r.state = 'merged'
+        SELECT k.oid, k.conrelid, k.confdeltype, k.confupdtype, k.condeferrable, r.key_numbers FROM pg_constraint k
+        JOIN previewpg.relation r ON r.upper = k.conrelid AND r.state = 'merged'
         WHERE k.contype = 'f' AND k.confrelid = relation ORDER BY k.oid
     LOOP
         SELECT format($f$    previewpg_n := (WITH k AS MATERIALIZED (%%s)
         SELECT %1$s FROM previewpg_lower.r%2$s AS l
         WHERE %3$s AND EXISTS (SELECT 1 FROM k WHERE %4$s) AND %5$s HAVING pg_catalog.count(*) > 0);
 $f$,
-                CASE WHEN fk.key = '{}' THEN format('previewpg.copy_up_all(%s::pg_catalog.oid, true)', fk.conrelid)
+                CASE WHEN fk.key_numbers = '{}' THEN format('previewpg.copy_up_all(%s::pg_catalog.oid, true)', fk.conrelid)
                     ELSE format('previewpg_copy.r%s(pg_catalog.array_agg(l))', fk.conrelid) END,
                 fk.conrelid,
                 string_agg(CASE WHEN c.shippable THEN format('l.%s %s ANY (ARRAY(SELECT k%s FROM k))', c.child, c.commuted, c.place) ELSE 'true' END, ' AND ' ORDER BY c.place),

@@ -9,11 +9,15 @@ CREATE TABLE IF NOT EXISTS previewpg.meta (
 
 -- One row for each relation of fresh that has, or had, or should have had, a lower.
 CREATE TABLE IF NOT EXISTS previewpg.relation (
-    oid oid PRIMARY KEY,
+    upper oid PRIMARY KEY,
     production_schema text NOT NULL,
     production_name text NOT NULL,
-    -- Attribute numbers (of upper) of the key that claims are kept by; empty: keyless.
-    key smallint[] NOT NULL DEFAULT '{}',
+    -- The key that claims are kept by, as attribute numbers of upper and as names; empty: keyless.
+    key_numbers smallint[] NOT NULL DEFAULT '{}',
+    key_columns text[] NOT NULL DEFAULT '{}',
+    -- Whose claims table and copy function serve it (a partition: its root's): previewpg_claims.rN, previewpg_copy.rN.
+    claims oid,
+    copy_up oid,
     -- merged: upper and lower; detached: upper only; read_only: lower only; unsupported: refused by the planner.
     state text NOT NULL CHECK (state IN ('merged', 'detached', 'read_only', 'unsupported')),
     -- Why it is unsupported or detached. A sentence without its full stop.
@@ -31,14 +35,14 @@ CREATE TABLE IF NOT EXISTS previewpg.relation (
 
 -- The expression, over the foreign table's columns, that gives an upper column for a row of production.
 CREATE TABLE IF NOT EXISTS previewpg.attribute (
-    oid oid NOT NULL REFERENCES previewpg.relation ON DELETE CASCADE,
+    upper oid NOT NULL REFERENCES previewpg.relation ON DELETE CASCADE,
     number smallint NOT NULL,
     expression text NOT NULL,
     -- The production column that it is, unchanged; NULL when the expression is anything else.
     source text,
     -- The type it had in upper when the expression was made.
     type text NOT NULL,
-    PRIMARY KEY (oid, number)
+    PRIMARY KEY (upper, number)
 );
 
 -- The schema-qualified, quoted name of a relation.
@@ -49,7 +53,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- Whether anything was written to it, or tried to be: the files never shrink to nothing while somebody's transaction may still commit.
-CREATE OR REPLACE FUNCTION previewpg.is_dirty(relation oid) RETURNS boolean
+CREATE OR REPLACE FUNCTION previewpg.is_written(relation oid) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
     SELECT coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass('previewpg_claims.r' || $1)) > 0, false)
         OR coalesce(pg_catalog.pg_relation_size($1) > 0, false)
@@ -108,13 +112,13 @@ $$;
 -- The condition "this row of lower isn't claimed", over the table alias given.
 CREATE OR REPLACE FUNCTION previewpg.unclaimed(relation oid, alias text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN r.key = '{}' THEN format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s)', r.oid)
-        ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.oid,
+    SELECT CASE WHEN r.key_numbers = '{}' THEN format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s)', r.upper)
+        ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.upper,
             (SELECT string_agg(format('previewpg_c.%1$I %3$s %2$s.%1$I', a.attname, alias,
-                        previewpg.index_equality(to_regclass('previewpg_claims.r' || r.oid || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
-             FROM unnest(r.key) WITH ORDINALITY AS k(number, place)
-             JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = k.number)) END
-    FROM previewpg.relation r WHERE r.oid = $1
+                        previewpg.index_equality(to_regclass('previewpg_claims.r' || r.upper || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
+             FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place)
+             JOIN pg_attribute a ON a.attrelid = r.upper AND a.attnum = k.number)) END
+    FROM previewpg.relation r WHERE r.upper = $1
 $$;
 
 -- Creates or replaces a function of previewpg_copy, unless it is there with the same text.

@@ -5,20 +5,20 @@
 CREATE OR REPLACE FUNCTION previewpg.attach(description jsonb) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    upper oid := to_regclass(format('%I.%I', description ->> 'schema', description ->> 'name'));
+    target oid := to_regclass(format('%I.%I', description ->> 'schema', description ->> 'name'));
     kind "char";
     chosen smallint[];
     columns text;
     outcome text := 'merged';
     cause text := description ->> 'reason';
 BEGIN
-    IF upper IS NULL THEN
+    IF target IS NULL THEN
         RETURN 'missing';
     END IF;
-    IF EXISTS (SELECT FROM previewpg.relation r WHERE r.oid = upper) THEN
+    IF EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = target) THEN
         RETURN 'present';
     END IF;
-    SELECT c.relkind INTO kind FROM pg_class c WHERE c.oid = upper;
+    SELECT c.relkind INTO kind FROM pg_class c WHERE c.oid = target;
     IF cause IS NOT NULL OR NOT (description ->> 'select')::boolean THEN
         outcome := 'unsupported';
         cause := coalesce(cause, 'The role that reads production has no SELECT right on it');
@@ -32,17 +32,17 @@ BEGIN
     SELECT x.numbers INTO chosen
     FROM (SELECT i.indexrelid, i.indisprimary, (SELECT array_agg(k.number ORDER BY k.place) FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k(number, place) WHERE k.place <= i.indnkeyatts) AS numbers
           FROM pg_index i
-          WHERE i.indrelid = upper AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL) AS x
-    WHERE NOT EXISTS (SELECT FROM unnest(x.numbers) AS n JOIN pg_attribute a ON a.attrelid = upper AND a.attnum = n WHERE NOT a.attnotnull OR a.attgenerated <> '')
+          WHERE i.indrelid = target AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL) AS x
+    WHERE NOT EXISTS (SELECT FROM unnest(x.numbers) AS n JOIN pg_attribute a ON a.attrelid = target AND a.attnum = n WHERE NOT a.attnotnull OR a.attgenerated <> '')
       AND EXISTS (
           SELECT FROM jsonb_array_elements(description -> 'keys') AS k(names)
           WHERE (SELECT array_agg(e ORDER BY e) FROM jsonb_array_elements_text(k.names) AS e)
-              = (SELECT array_agg(a.attname::text ORDER BY a.attname::text) FROM unnest(x.numbers) AS n JOIN pg_attribute a ON a.attrelid = upper AND a.attnum = n))
+              = (SELECT array_agg(a.attname::text ORDER BY a.attname::text) FROM unnest(x.numbers) AS n JOIN pg_attribute a ON a.attrelid = target AND a.attnum = n))
     ORDER BY x.indisprimary DESC, cardinality(x.numbers), x.indexrelid LIMIT 1;
-    INSERT INTO previewpg.relation (oid, production_schema, production_name, key, state, reason, row_security, production_columns, production_rows, production_bytes)
-    VALUES (upper, description ->> 'schema', description ->> 'name', CASE WHEN outcome = 'merged' THEN coalesce(chosen, '{}') ELSE '{}' END, outcome, cause,
+    INSERT INTO previewpg.relation (upper, production_schema, production_name, key_numbers, state, reason, row_security, production_columns, production_rows, production_bytes, claims, copy_up)
+    VALUES (target, description ->> 'schema', description ->> 'name', CASE WHEN outcome = 'merged' THEN coalesce(chosen, '{}') ELSE '{}' END, outcome, cause,
             coalesce((description ->> 'row_security')::boolean, false), description -> 'columns',
-            coalesce((description ->> 'rows')::bigint, 0), coalesce((description ->> 'bytes')::bigint, 0));
+            coalesce((description ->> 'rows')::bigint, 0), coalesce((description ->> 'bytes')::bigint, 0), target, target);
     IF outcome = 'unsupported' THEN
         RETURN outcome;
     END IF;
@@ -51,27 +51,27 @@ BEGIN
                    CASE WHEN (c ->> 'not_null')::boolean THEN ' NOT NULL' ELSE '' END), ', ' ORDER BY place)
         INTO columns FROM jsonb_array_elements(description -> 'columns') WITH ORDINALITY AS x(c, place);
         EXECUTE format('CREATE FOREIGN TABLE previewpg_fdw.r%s (%s) SERVER previewpg_production OPTIONS (schema_name %L, table_name %L, updatable ''false'', truncatable ''false'')',
-            upper, columns, description ->> 'schema', description ->> 'name');
-        INSERT INTO previewpg.attribute (oid, number, expression, source, type)
-        SELECT upper, a.attnum,
-               CASE WHEN c.name IS NULL THEN format('%s::%s', previewpg.default_literal(upper, a.attnum), format_type(a.atttypid, a.atttypmod))
+            target, columns, description ->> 'schema', description ->> 'name');
+        INSERT INTO previewpg.attribute (upper, number, expression, source, type)
+        SELECT target, a.attnum,
+               CASE WHEN c.name IS NULL THEN format('%s::%s', previewpg.default_literal(target, a.attnum), format_type(a.atttypid, a.atttypmod))
                     WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN quote_ident(c.name)
                     ELSE format('%I::%s', c.name, format_type(a.atttypid, a.atttypmod)) END,
                CASE WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN c.name END, format_type(a.atttypid, a.atttypmod)
         FROM pg_attribute a
         LEFT JOIN jsonb_to_recordset(description -> 'columns') AS c(name text, type text) ON c.name = a.attname
-        WHERE a.attrelid = upper AND a.attnum > 0 AND NOT a.attisdropped;
-        UPDATE previewpg.relation r SET same_shape = previewpg.has_same_shape(upper) WHERE r.oid = upper;
-        PERFORM previewpg.build_projection(upper);
+        WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped;
+        UPDATE previewpg.relation r SET same_shape = previewpg.has_same_shape(target) WHERE r.upper = target;
+        PERFORM previewpg.build_projection(target);
         IF outcome = 'merged' THEN
-            PERFORM previewpg.build_claims(upper, coalesce(chosen, '{}'));
-            PERFORM previewpg.build_copy(upper, coalesce(chosen, '{}'));
+            PERFORM previewpg.build_claims(target, coalesce(chosen, '{}'));
+            PERFORM previewpg.build_copy(target, coalesce(chosen, '{}'));
         END IF;
         RETURN outcome;
     EXCEPTION WHEN OTHERS THEN
         cause := SQLERRM;
     END;
-    UPDATE previewpg.relation r SET state = 'unsupported', reason = cause, key = '{}' WHERE r.oid = upper;
+    UPDATE previewpg.relation r SET state = 'unsupported', reason = cause, key_numbers = '{}' WHERE r.upper = target;
     RETURN 'unsupported';
 END
 $$;
@@ -80,11 +80,11 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.has_same_shape(relation oid) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod), p.source) ORDER BY a.attnum)
-            FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.oid = $1 AND p.number = a.attnum
+            FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.upper = $1 AND p.number = a.attnum
             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped)
         IS NOT DISTINCT FROM
            (SELECT jsonb_agg(jsonb_build_array(c ->> 'name', c ->> 'type', c ->> 'name') ORDER BY x.place)
-            FROM previewpg.relation r, jsonb_array_elements(r.production_columns) WITH ORDINALITY AS x(c, place) WHERE r.oid = $1)
+            FROM previewpg.relation r, jsonb_array_elements(r.production_columns) WITH ORDINALITY AS x(c, place) WHERE r.upper = $1)
 $$;
 
 -- What a column that production lacks reads as for production's rows: a literal, evaluated with the app role's rights. NULL unless the default is free of volatile functions.
