@@ -25,4 +25,4 @@ macro_rules! scripts {
     )*};
 }
 
-scripts!(unique_keys, foreign_keys, referential_actions);
+scripts!(unique_keys, foreign_keys, referential_actions, deferred_constraints, schema_changes);

@@ -25,3 +25,7 @@ CREATE TABLE full_refs(id int PRIMARY KEY, a int, b text, FOREIGN KEY (a, b) REF
 INSERT INTO full_refs SELECT i, i, 'p' || i FROM generate_series(1, 20) i;
 CREATE TABLE strict_refs(id int PRIMARY KEY, user_id bigint DEFAULT 1 REFERENCES users ON DELETE RESTRICT, boss_id int REFERENCES emp ON DELETE SET DEFAULT);
 INSERT INTO strict_refs VALUES (1, 950, 30), (2, 950, NULL);
+CREATE TABLE slots(id int PRIMARY KEY, place int, during int4range, CONSTRAINT slots_place UNIQUE (place) DEFERRABLE INITIALLY DEFERRED, CONSTRAINT slots_during EXCLUDE USING gist (during WITH &&));
+INSERT INTO slots SELECT i, i, int4range(i * 10, i * 10 + 5) FROM generate_series(1, 20) i;
+CREATE TABLE now_or_later(id int PRIMARY KEY, user_id bigint CONSTRAINT nol_user REFERENCES users ON DELETE NO ACTION DEFERRABLE INITIALLY IMMEDIATE);
+INSERT INTO now_or_later SELECT i, i + 990 FROM generate_series(1, 5) i;

@@ -339,16 +339,20 @@ CREATE OR REPLACE FUNCTION previewpg.sql_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     target oid;
+    dropped oid;
 BEGIN
     FOR target IN SELECT d.objid FROM pg_event_trigger_dropped_objects() AS d JOIN previewpg.relation r ON r.upper = d.objid
                   WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 LOOP
         PERFORM previewpg.forget(target);
     END LOOP;
+    FOR dropped IN SELECT d.objid FROM pg_event_trigger_dropped_objects() AS d WHERE d.object_type = 'table constraint' AND to_regclass('previewpg_copy.k' || d.objid) IS NOT NULL LOOP
+        EXECUTE format('DROP TABLE IF EXISTS previewpg_copy.k%s', dropped);
+    END LOOP;
     -- Tables whose checks call a dropped index's or constraint's function, and parents of dropped foreign keys.
     FOR target IN
         SELECT DISTINCT substr(p.proname, 2)::oid FROM pg_event_trigger_dropped_objects() AS d
         JOIN pg_proc p ON p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname ~ '^n[0-9]+$'
-         AND (strpos(p.prosrc, format('previewpg_copy.x%s(', d.objid)) > 0 OR strpos(p.prosrc, format('previewpg_copy.f%s(', d.objid)) > 0)
+         AND (strpos(p.prosrc, format('previewpg_copy.x%s(', d.objid)) > 0 OR strpos(p.prosrc, format('previewpg_copy.f%s(', d.objid)) > 0 OR strpos(p.prosrc, format('previewpg_copy.k%s ', d.objid)) > 0)
         JOIN pg_class c ON c.oid = substr(p.proname, 2)::oid
         UNION
         SELECT r.upper FROM previewpg.relation r WHERE EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS d WHERE d.object_type = 'table constraint')
