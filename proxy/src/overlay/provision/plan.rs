@@ -92,7 +92,7 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
     let mut steps = vec![
         sql(
             "silence event triggers and fix names",
-            "SET session_replication_role = replica; SET search_path = pg_catalog; SET quote_all_identifiers = off; SET client_min_messages = warning; SET log_statement = none; SET log_min_error_statement = panic; SET log_min_duration_statement = -1",
+            "SET session_replication_role = replica; SET search_path = pg_catalog; SET quote_all_identifiers = off; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan; SET log_statement = none; SET log_min_error_statement = panic; SET log_min_duration_statement = -1",
         ),
         sql(
             "create our schemas and the foreign data wrapper",
@@ -303,7 +303,10 @@ fn extensions(options: &Options, inspection: &Inspection) -> String {
         .collect();
     let plain = server_options(options).to_string();
     if production.is_empty() {
-        return format!("SELECT previewpg.put_server({}::jsonb)", quote_literal(&plain));
+        return format!(
+            "SELECT previewpg.put_server({}::jsonb)",
+            quote_literal(&plain)
+        );
     }
     format!(
         "SELECT previewpg.put_server({}::jsonb || coalesce((SELECT jsonb_build_object('extensions', string_agg(quote_ident(e.extname), ', ')) \

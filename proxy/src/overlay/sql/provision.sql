@@ -78,13 +78,17 @@ $$;
 
 -- Upper's live columns are production's: the same names, types and order.
 CREATE OR REPLACE FUNCTION previewpg.has_same_shape(relation oid) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod), p.source) ORDER BY a.attnum)
             FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.upper = $1 AND p.number = a.attnum
             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped)
         IS NOT DISTINCT FROM
            (SELECT jsonb_agg(jsonb_build_array(c ->> 'name', c ->> 'type', c ->> 'name') ORDER BY x.place)
-            FROM previewpg.relation r, jsonb_array_elements(r.production_columns) WITH ORDINALITY AS x(c, place) WHERE r.upper = $1)
+            FROM previewpg.relation r, jsonb_array_elements(r.production_columns) WITH ORDINALITY AS x(c, place) WHERE r.upper = $1));
+END
 $$;
 
 -- What a column that production lacks reads as for production's rows: a literal, evaluated with the app role's rights. NULL unless the default is free of volatile functions.
