@@ -295,6 +295,14 @@ async fn the_plan_shows_no_secret() {
     let world = World::new("CREATE TABLE t(id int PRIMARY KEY)")
         .await
         .unwrap();
+    assert_eq!(world.outcome.not_restored, Vec::new());
+    let states: Vec<(&str, &str)> = world
+        .outcome
+        .relations
+        .iter()
+        .map(|relation| (relation.name.as_str(), relation.state.as_str()))
+        .collect();
+    assert_eq!(states, [("public.t", "merged")]);
     let mut options = script::options(world.servers, &world.database);
     options.production.password = Some("hunter2".to_owned());
     options.app.password = Some("hunter3".to_owned());
