@@ -175,6 +175,7 @@ struct RelationRow {
     definition: Option<String>,
     reads: Option<Vec<Oid>>,
     trigger_functions: Option<Vec<Oid>>,
+    children: Option<Vec<Oid>>,
     lower: Option<LowerRow>,
 }
 
@@ -275,6 +276,7 @@ impl RelationRow {
             row_security: self.row_security,
             rules: self.rules,
             trigger_functions: self.trigger_functions.unwrap_or_default(),
+            children: self.children.unwrap_or_default(),
             partition_root: self.partition_root,
             inherits: self.inherits,
         })

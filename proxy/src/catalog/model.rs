@@ -84,6 +84,8 @@ pub struct Relation {
     pub rules: bool,
     /// The functions of its users' enabled triggers (ours and PostgreSQL's own left out).
     pub trigger_functions: Vec<Oid>,
+    /// The tables whose foreign keys refer to this one.
+    pub children: Vec<Oid>,
     /// A partition's root table.
     pub partition_root: Option<Oid>,
     /// It has (non-partition) inheritance children or parents.
