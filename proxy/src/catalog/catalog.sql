@@ -75,6 +75,7 @@ WITH space AS MATERIALIZED (
 SELECT json_build_object(
     'fresh_major', current_setting('server_version_num')::int / 10000,
     'production_major', (SELECT value::int FROM previewpg.meta WHERE name = 'production_major'),
+    'copy_up_rows', (SELECT value::bigint FROM previewpg.meta WHERE name = 'copy_up_rows'),
     'user_operators', EXISTS (
         SELECT FROM pg_operator o WHERE o.oprnamespace <> 'pg_catalog'::regnamespace
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e')),

@@ -27,6 +27,8 @@ pub struct Catalog {
     pub types: HashMap<String, Vec<UserType>>,
     /// There are operators outside pg_catalog that no extension owns.
     pub user_operators: bool,
+    /// How many rows one statement may copy up.
+    pub max_copy_up_rows: u64,
     /// Major version of fresh, for example 15.
     pub fresh_major: u32,
     /// Major version of production at provisioning.

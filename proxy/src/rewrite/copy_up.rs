@@ -755,7 +755,12 @@ impl<'p, 'a> Probe<'p, 'a> {
             .map(|condition| format!(" AND ({condition})"))
             .collect();
         // One more than the limit allows, so that the copy-up can tell that there are too many.
-        let limit = self.planner.context.max_copy_up_rows.saturating_add(1);
+        let limit = self
+            .planner
+            .context
+            .catalog
+            .max_copy_up_rows
+            .saturating_add(1);
         let tail = search.tail.unwrap_or_else(|| format!("LIMIT {limit}"));
         let with = if search.with.is_empty() {
             String::new()

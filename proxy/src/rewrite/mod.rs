@@ -33,15 +33,13 @@ use crate::sql::patch::{Edits, render};
 use plan::{Before, Effects, Fresh, Plan, Refusal};
 use resolve::Resolution;
 
-/// What names mean for a session at this moment, and the limits that its statements are planned within.
+/// What names mean for a session at this moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The catalog that this session sees.
     pub catalog: &'a Catalog,
     /// The schemas that unqualified names are looked up in, in order, as `current_schemas(true)` gives them: implicit ones (`pg_temp_3`, `pg_catalog`) included.
     pub search_path: &'a [String],
-    /// How many rows one statement may copy up.
-    pub max_copy_up_rows: u64,
 }
 
 /// Plans one statement of `text`.
