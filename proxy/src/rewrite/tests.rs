@@ -50,7 +50,7 @@ fn shop(written: bool) -> Catalog {
             "aggregate": false, "body": body, "extension": null})
     };
     let document = serde_json::json!({
-        "fresh_major": 15, "production_major": 15, "user_operators": false,
+        "fresh_major": 15, "production_major": 15, "copy_up_rows": 1000, "user_operators": false,
         "relations": [
             table(1, "users", &[("id", "integer"), ("name", "text"), ("email", "text")], &["id"], true),
             table(2, "orders", &[("id", "integer"), ("user_id", "integer"), ("total", "bigint")], &["id"], true),
@@ -79,7 +79,6 @@ fn plans(catalog: &Catalog, text: &str) -> Vec<Plan> {
     let context = Context {
         catalog,
         search_path: &search_path,
-        max_copy_up_rows: 1000,
     };
     let script = facts::read(text, true);
     script
