@@ -466,6 +466,21 @@ impl<'a> Reader<'a> {
         end
     }
 
+    /// The first `keyword` of `from .. end` outside of parentheses; `end`, if there is none.
+    pub(super) fn find(&self, from: usize, end: usize, keyword: Keyword) -> usize {
+        let mut at = from;
+        while at < end {
+            match self.kind(at) {
+                Some(TokenKind::Open | TokenKind::OpenBracket) => at = self.mate(at),
+                Some(_) if self.keyword(at) == keyword => return at,
+                Some(_) => {}
+                None => break,
+            }
+            at += 1;
+        }
+        end
+    }
+
     /// The word, which could begin a clause, is a part of an expression that began at `from` or later.
     pub(super) fn belongs_to_expression(&self, at: usize, from: usize) -> bool {
         let before = |count: usize| {
