@@ -1,1 +1,3 @@
 //! Health, readiness and metrics.
+
+pub mod metrics;
