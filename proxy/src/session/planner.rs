@@ -10,7 +10,7 @@ use quick_cache::sync::Cache;
 
 use crate::rewrite::plan::Plan;
 use crate::rewrite::{self, Context};
-use crate::sql::facts::{Kind, Script, Statement};
+use crate::sql::facts::{self, Kind, Script, Statement};
 
 /// Texts beyond this aren't kept, in bytes: they are bulk data, hardly said twice.
 const KEPT_TEXT: usize = 8 << 10;
@@ -31,8 +31,7 @@ pub struct Rewriter;
 
 impl Planner for Rewriter {
     fn read(&self, text: &str, standard_strings: bool) -> Script {
-        let _ = (text, standard_strings);
-        Script::default()
+        facts::read(text, standard_strings)
     }
 
     fn plan(&self, text: &str, statement: &Statement, context: Context<'_>) -> Plan {

@@ -138,9 +138,11 @@ fn portable(catalog: &Catalog, description: &Description, formats: &[i16]) -> bo
         oid < FIRST_USER_OID && !LOCAL_TYPES.contains(&oid) && !REGCOLLATION.contains(&oid)
     };
     let shared_enum = |oid: u32| {
-        catalog.types.values().flatten().any(|kind| {
-            kind.oid == oid && matches!(kind.kind, b'e' | b'd') && !kind.array && kind.on_production
-        })
+        catalog
+            .types
+            .values()
+            .flatten()
+            .any(|kind| kind.oid == oid && matches!(kind.kind, b'e' | b'd') && !kind.array)
     };
     let Some(row) = &description.row else {
         return false;
@@ -472,16 +474,15 @@ mod tests {
     #[test]
     fn values_that_name_objects_stay_on_fresh() {
         let mut catalog = Catalog::default();
-        let kind = |oid, on_production| UserType {
+        let kind = |oid, letter| UserType {
             schema: "public".to_owned(),
             oid,
-            kind: b'e',
+            kind: letter,
             array: false,
-            on_production,
         };
         catalog.types.insert(
             "status".to_owned(),
-            vec![kind(20000, true), kind(20001, false)],
+            vec![kind(20000, b'e'), kind(20001, b'c')],
         );
         let portable = |parameters: &[u32], types: &[u32], formats: &[i16]| {
             portable(&catalog, &description(parameters, types), formats)
@@ -494,12 +495,9 @@ mod tests {
             !portable(&[20000], &[23], &[]),
             "a parameter of a user's type"
         );
-        assert!(portable(&[], &[20000], &[]), "an enum of both, as text");
+        assert!(portable(&[], &[20000], &[]), "an enum, as text");
         assert!(!portable(&[], &[20000], &[1]), "in binary");
-        assert!(
-            !portable(&[], &[20001], &[]),
-            "an enum that only the preview has"
-        );
+        assert!(!portable(&[], &[20001], &[]), "a composite type");
         assert!(!portable(&[], &[23, 20000], &[0, 1]));
     }
 
