@@ -24,8 +24,6 @@ use crate::wire::report::Report;
 use crate::wire::startup::{self, CancelRequest};
 use crate::wire::{MessageError, frontend};
 
-/// The limit for one attempt to connect and log in, if the target gives none.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a frame of the login may be long. (libpq's limit for an error is 30,000 bytes as well.)
 const LOGIN_FRAME: u32 = 30_000;
 /// So many notices of the login are kept.
@@ -189,7 +187,7 @@ pub async fn connect(
     parameters: &[(String, String)],
     tls: &ClientTls,
 ) -> Result<Backend, ConnectError> {
-    let limit = target.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+    let limit = target.attempt_limit();
     let mut last = None;
     for host in &target.hosts {
         match timeout(limit, login(target, host, parameters, tls)).await {
@@ -199,7 +197,7 @@ pub async fn connect(
             Ok(result) => return result,
             Err(_) => {
                 last = Some(ConnectError::TimedOut {
-                    place: place(host),
+                    place: host.to_string(),
                     limit,
                 });
             }
@@ -220,7 +218,7 @@ pub async fn cancel(
     tls: &ClientTls,
     request: &CancelRequest,
 ) -> Result<(), ConnectError> {
-    let limit = target.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+    let limit = target.attempt_limit();
     let mut result = Ok(());
     for host in &target.hosts {
         result = cancel_at(host, tls, limit, request).await;
@@ -242,7 +240,7 @@ async fn cancel_at(
         let mut packet = BytesMut::new();
         request.write(&mut packet);
         let broken = |source| ConnectError::Broken {
-            place: place(host),
+            place: host.to_string(),
             source,
         };
         stream.write_all(&packet).await.map_err(broken)?;
@@ -253,25 +251,16 @@ async fn cancel_at(
     };
     timeout(limit, sending).await.unwrap_or_else(|_| {
         Err(ConnectError::TimedOut {
-            place: place(host),
+            place: host.to_string(),
             limit,
         })
     })
 }
 
-/// For people: `host:port` or the socket's path.
-fn place(host: &Host) -> String {
-    match &host.address {
-        Address::Tcp(name) if name.contains(':') => format!("[{name}]:{}", host.port),
-        Address::Tcp(name) => format!("{name}:{}", host.port),
-        Address::Unix(_) => host.socket_path().display().to_string(),
-    }
-}
-
 /// Connects, with TLS as `sslmode` says.
 async fn open(host: &Host, tls: &ClientTls) -> Result<Stream, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable {
-        place: place(host),
+        place: host.to_string(),
         source,
     };
     let name = match &host.address {
@@ -293,7 +282,7 @@ async fn open(host: &Host, tls: &ClientTls) -> Result<Stream, ConnectError> {
         return Ok(Stream::Plain(socket));
     }
     let broken = |source| ConnectError::Broken {
-        place: place(host),
+        place: host.to_string(),
         source,
     };
     let mut request = BytesMut::new();
@@ -304,16 +293,18 @@ async fn open(host: &Host, tls: &ClientTls) -> Result<Stream, ConnectError> {
         b'S' => match tls.connect(socket, name).await {
             Ok(stream) => Ok(Stream::Client(stream)),
             Err(source) => Err(ConnectError::Tls {
-                place: place(host),
+                place: host.to_string(),
                 reason: certificate_problem(&source).unwrap_or_else(|| source.to_string()),
                 source,
             }),
         },
         b'N' if tls.mode() == SslMode::Prefer => Ok(Stream::Plain(socket)),
-        b'N' => Err(ConnectError::NoTls { place: place(host) }),
+        b'N' => Err(ConnectError::NoTls {
+            place: host.to_string(),
+        }),
         // An error here isn't authenticated by anything: its text isn't shown (CVE-2024-10977).
         other => Err(ConnectError::Protocol {
-            place: place(host),
+            place: host.to_string(),
             reason: format!("byte {other:#04x} in answer to SSLRequest"),
         }),
     }
@@ -326,7 +317,7 @@ async fn login(
     tls: &ClientTls,
 ) -> Result<Backend, ConnectError> {
     let mut login = Login {
-        place: place(host),
+        place: host.to_string(),
         stream: open(host, tls).await?,
         buffer: BytesMut::with_capacity(4096),
         scanner: Scanner::new(
@@ -373,7 +364,7 @@ async fn login(
             host: host.clone(),
             tls: tls.clone(),
             request,
-            limit: target.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            limit: target.attempt_limit(),
         },
     })
 }
@@ -656,3 +647,6 @@ fn iterations(server_first: &[u8]) -> u32 {
         .find_map(|part| part.strip_prefix("i="))
         .map_or(0, |count| count.parse().unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests;

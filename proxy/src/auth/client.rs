@@ -48,9 +48,9 @@ pub enum LoginError {
     /// A mechanism that wasn't offered.
     #[error("client selected an invalid SASL authentication mechanism")]
     Mechanism,
-    /// SCRAM's data is malformed, or the channel binding doesn't fit.
+    /// SCRAM's data is malformed, or the channel binding doesn't fit. (Why isn't kept: it would quote the client's proof, from which a password can be guessed.)
     #[error("malformed SCRAM message")]
-    Scram(#[source] PgWireError),
+    Scram,
 }
 
 impl LoginError {
@@ -62,7 +62,7 @@ impl LoginError {
             Self::TimedOut => "57014",
             Self::Password { .. } => "28P01",
             Self::Frame(error) => return Some(error.report()),
-            Self::Message(_) | Self::Unexpected(_) | Self::Mechanism | Self::Scram(_) => "08P01",
+            Self::Message(_) | Self::Unexpected(_) | Self::Mechanism | Self::Scram => "08P01",
         };
         Some(Report::fatal(code, self.to_string()))
     }
@@ -131,7 +131,7 @@ async fn exchange(greeted: &mut Greeted, verifier: Option<&Verifier>) -> Result<
     };
     let failed = |error| match error {
         PgWireError::InvalidPassword(_) => LoginError::Password { user: user.clone() },
-        error => LoginError::Scram(error),
+        _ => LoginError::Scram,
     };
     let (server_first, waiting) = server
         .on_client_first_message_with_secret(data, secret)

@@ -1,6 +1,7 @@
 //! Where a database is and how to log in there, as libpq reads it: `postgres://` URLs and `key=value` strings.
 //!
-//! (documentation, "Connection Strings" and "Parameter Key Words"). No environment variables, password files and service files are read.
+//! (documentation, "Connection Strings" and "Parameter Key Words"). No environment variables, password files and service files are read;
+//! without a host it is `localhost`, and a user must be given.
 //! Without `sslmode` it is `prefer`, as for libpq: TLS if the server has it, certificates not checked. Databases
 //! that are reached over a network should be given `verify-full`.
 
@@ -9,7 +10,13 @@ use std::time::Duration;
 
 use super::secret::Secret;
 
+mod convert;
 mod parse;
+
+pub use convert::LIBPQ_VARIABLES;
+
+/// The limit for one attempt to connect and log in, if the target gives none.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where a database is and how to log in there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +133,17 @@ impl Host {
     }
 }
 
+/// For people: `host:port`, or the socket's path.
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.address {
+            Address::Tcp(name) if name.contains(':') => write!(f, "[{name}]:{}", self.port),
+            Address::Tcp(name) => write!(f, "{name}:{}", self.port),
+            Address::Unix(_) => write!(f, "{}", self.socket_path().display()),
+        }
+    }
+}
+
 impl Target {
     /// Reads a `postgres://` (`postgresql://`) URL or a `key=value` string.
     ///
@@ -133,6 +151,12 @@ impl Target {
     /// When it's malformed, or has a parameter that we don't support.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         parse::target(text)
+    }
+
+    /// The limit for one attempt to connect and log in.
+    #[must_use]
+    pub fn attempt_limit(&self) -> Duration {
+        self.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
     }
 }
 
@@ -143,3 +167,6 @@ impl std::str::FromStr for Target {
         Self::parse(text)
     }
 }
+
+#[cfg(test)]
+mod tests;

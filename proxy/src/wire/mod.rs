@@ -96,3 +96,6 @@ impl TransactionStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

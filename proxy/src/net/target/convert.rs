@@ -1,7 +1,6 @@
 //! A target in other programs' words.
 
 use super::{Address, ChannelBinding, RootCertificates, SslMode, Target};
-use crate::auth::backend::CONNECT_TIMEOUT;
 
 /// The environment variables that libpq reads: to be removed from the environment of a program that is given [`Target::libpq_environment`].
 pub const LIBPQ_VARIABLES: &[&str] = &[
@@ -79,7 +78,7 @@ impl Target {
         config
             .user(&self.user)
             .dbname(&self.database)
-            .connect_timeout(self.connect_timeout.unwrap_or(CONNECT_TIMEOUT))
+            .connect_timeout(self.attempt_limit())
             .ssl_mode(match self.sslmode {
                 SslMode::Disable => config::SslMode::Disable,
                 SslMode::Prefer => config::SslMode::Prefer,
@@ -148,7 +147,7 @@ impl Target {
                 },
             ),
         ];
-        let limit = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT).as_secs();
+        let limit = self.attempt_limit().as_secs();
         [
             ("PGHOST", hosts.join(",")),
             ("PGPORT", ports.join(",")),
