@@ -11,9 +11,11 @@ use super::{ConfigError, read_text};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Config {
-    /// The database that is only read.
+    /// The database that is only read. `serve` needs it.
+    #[serde(default)]
     pub production: Production,
-    /// The database that takes the preview's changes, as its owner.
+    /// The database that takes the preview's changes, as its owner. `serve` needs it.
+    #[serde(default)]
     pub fresh: Endpoint,
     /// What clients connect to.
     #[serde(default = "defaults::listen")]
@@ -45,7 +47,7 @@ pub struct Config {
 }
 
 /// Where production is, and how far it's trusted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Production {
     /// A file that holds the whole connection URL. Excludes the other ways.
@@ -208,6 +210,46 @@ pub struct Tables {
     pub exclude: Vec<String>,
     /// Tables to bring without production's rows.
     pub empty: Vec<String>,
+}
+
+impl Tables {
+    /// Whether a table is brought.
+    #[must_use]
+    pub fn includes(&self, schema: &str, name: &str) -> bool {
+        (self.schemas.is_empty() || self.schemas.iter().any(|each| each == schema))
+            && !names(&self.exclude, schema, name)
+    }
+
+    /// Whether a table is brought without production's rows.
+    #[must_use]
+    pub fn is_empty_one(&self, schema: &str, name: &str) -> bool {
+        names(&self.empty, schema, name)
+    }
+}
+
+fn names(patterns: &[String], schema: &str, name: &str) -> bool {
+    let whole = format!("{schema}.{name}");
+    patterns.iter().any(|pattern| matches(pattern, &whole))
+}
+
+/// Whether a pattern, in which `*` stands for any characters, matches the whole of `text`.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 /// Bounds.
@@ -401,18 +443,24 @@ impl Config {
     }
 }
 
+/// What an endpoint must have, to be connected to.
+pub(crate) const WAYS: &str = "say where it is by exactly one of urlFile, url and host";
+
 impl Endpoint {
+    /// Whether it says where the database is.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.url_file.is_some() || self.url.is_some() || self.host.is_some()
+    }
+
     fn validate(&self, key: &str) -> Result<(), ConfigError> {
         let ways = [
             self.url_file.is_some(),
             self.url.is_some(),
             self.host.is_some(),
         ];
-        if ways.iter().filter(|given| **given).count() != 1 {
-            return Err(ConfigError::value(
-                key,
-                "say where it is by exactly one of urlFile, url and host",
-            ));
+        if ways.iter().filter(|given| **given).count() > 1 {
+            return Err(ConfigError::value(key, WAYS));
         }
         if self.host.is_none() {
             let parts = [
@@ -423,7 +471,7 @@ impl Endpoint {
             if let Some((part, _)) = parts.into_iter().find(|(_, given)| *given) {
                 return Err(ConfigError::value(
                     format!("{key}.{part}"),
-                    "goes with host only; the URL says it already",
+                    "goes with host only; a URL says it itself",
                 ));
             }
         } else if self.database.is_none() || self.user.is_none() {
@@ -515,10 +563,6 @@ mod tests {
                 &["client.user", "reserved"],
             ),
             (
-                "production: {}\nfresh: {urlFile: /f}\n".to_owned(),
-                &["production", "exactly one of"],
-            ),
-            (
                 "production: {host: h, database: d}\nfresh: {urlFile: /f}\n".to_owned(),
                 &["production", "needs database and user"],
             ),
@@ -535,7 +579,6 @@ mod tests {
                 "production: {url: 'mysql://a@b/c'}\nfresh: {urlFile: /f}\n".to_owned(),
                 &["production.url", "postgres://"],
             ),
-            ("fresh: {urlFile: /f}\n".to_owned(), &["production"]),
             ("- a list".to_owned(), &["previewpg.yaml"]),
         ] {
             let message = parse(&text).unwrap_err();
@@ -571,6 +614,24 @@ mod tests {
         );
         assert!(!has_password("postgres://u@h:5432/d?sslmode=require"));
         assert!(!has_password("postgres://h:5432/d"));
+    }
+
+    #[test]
+    fn patterns_match_whole_names() {
+        for (pattern, text, wanted) in [
+            ("public.users", "public.users", true),
+            ("public.users", "public.users2", false),
+            ("public.audit_*", "public.audit_2024", true),
+            ("*.audit", "x.audit", true),
+            ("*.audit", "x.audits", false),
+            ("a*b*c", "a.b.b.c", true),
+            ("a*b*c", "a.c", false),
+            ("*", "a.b", true),
+            ("ab*ba", "aba", false),
+            ("", "a.b", false),
+        ] {
+            assert_eq!(matches(pattern, text), wanted, "{pattern:?} and {text:?}");
+        }
     }
 
     #[test]
