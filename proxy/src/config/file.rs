@@ -343,6 +343,24 @@ const FIXED: [&str; 5] = [
     "logging.format",
 ];
 
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            production: Production::default(),
+            fresh: Endpoint::default(),
+            listen: defaults::listen(),
+            admin: None,
+            database: None,
+            client: Client::default(),
+            tls: None,
+            tables: Tables::default(),
+            limits: Limits::default(),
+            pool: Pool::default(),
+            logging: Logging::default(),
+        }
+    }
+}
+
 impl Config {
     /// Reads and validates a file.
     ///
