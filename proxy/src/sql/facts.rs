@@ -31,8 +31,17 @@ pub struct Name {
     pub name: String,
 }
 
+/// Reads a query string; `standard_conforming_strings` as the session has it. It never fails: what can't be read is [`Kind::Unreadable`].
+///
+/// Bytes instead of a `&str` are for queries in another server-safe encoding: spans are byte ranges of them, and names
+/// that aren't UTF-8 come with replacement characters.
+#[must_use]
+pub fn read(text: impl AsRef<[u8]>, standard_conforming_strings: bool) -> Script {
+    super::reader::read(text.as_ref(), standard_conforming_strings)
+}
+
 /// One statement of a query string.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Statement {
     /// From its first to its last token; no semicolon, no surrounding white space or comments.
     pub span: Span,
@@ -166,6 +175,12 @@ pub enum Kind {
         /// Why, in a few words, for a DETAIL.
         why: String,
     },
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self::Unreadable { why: String::new() }
+    }
 }
 
 /// A place where a relation is named.
@@ -469,4 +484,11 @@ pub struct Set {
     pub name: String,
     /// SET LOCAL
     pub local: bool,
+}
+impl Statement {
+    /// stub
+    pub fn unaccounted(&self, known: impl Fn(&str) -> bool) -> Option<&str> {
+        let _ = known;
+        None
+    }
 }
