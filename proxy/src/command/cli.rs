@@ -26,7 +26,7 @@ Examples:
       keep what the preview changed for the next time
   previewpg up --production ... --fresh postgres://postgres@localhost:5433/empty
       use a database of your own instead of an embedded server
-  previewpg up --production ... --admin 127.0.0.1:9187 --empty 'public.sessions' --exclude 'audit.*'
+  previewpg up --production ... --admin 127.0.0.1:9187 --empty 'public.sessions' --exclude audit
 
 The first line on standard output is the URL for clients:
   psql \"$(previewpg up --production ... | head -1)\"   # in a script, keep it running instead";
@@ -109,10 +109,10 @@ pub struct Selection {
     /// Bring only these schemas [default: all but the system's]
     #[arg(long, value_name = "SCHEMA", value_delimiter = ',')]
     pub schemas: Vec<String>,
-    /// Leave these tables out: schema.table, `*` for any characters
-    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    /// Leave these schemas out
+    #[arg(long, value_name = "SCHEMA", value_delimiter = ',')]
     pub exclude: Vec<String>,
-    /// Bring these tables without production's rows
+    /// Bring these tables without production's rows: schema.table, `*` for any characters
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]
     pub empty: Vec<String>,
 }
@@ -166,7 +166,7 @@ pub struct Up {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub selection: Selection,
-    /// The most rows that one statement may copy from production into the preview [default: 1000000]
+    /// The most rows that one statement may copy from production into the preview [default: 100000]
     #[arg(long, value_name = "N")]
     pub max_copy_up_rows: Option<u64>,
     /// Certificate chain (PEM) for TLS towards clients
@@ -227,7 +227,7 @@ pub struct Provision {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub selection: Selection,
-    /// The most rows that one statement may copy from production into the preview [default: 1000000]
+    /// The most rows that one statement may copy from production into the preview [default: 100000]
     #[arg(long, value_name = "N")]
     pub max_copy_up_rows: Option<u64>,
     /// Go on although production's role can write there
@@ -295,14 +295,14 @@ mod tests {
 
     #[test]
     fn lists_may_be_repeated_or_separated_by_commas() {
-        let Command::Up(up) = parse("previewpg up --schemas a,b --schemas c --exclude audit.*")
+        let Command::Up(up) = parse("previewpg up --schemas a,b --schemas c --exclude audit")
             .unwrap()
             .command
         else {
             panic!("not up");
         };
         assert_eq!(up.selection.schemas, ["a", "b", "c"]);
-        assert_eq!(up.selection.exclude, ["audit.*"]);
+        assert_eq!(up.selection.exclude, ["audit"]);
         assert_eq!(up.listen, None, "what isn't said is left to the file");
     }
 

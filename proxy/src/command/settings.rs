@@ -251,7 +251,7 @@ mod tests {
         let file = directory.path().join("c.yaml");
         std::fs::write(
             &file,
-            "production: {url: 'postgres://file@p/d'}\nfresh: {url: 'postgres://o@f/d'}\nlisten: 127.0.0.1:1\nlimits: {sequenceGap: 7}\ntables: {exclude: [a.b]}\n",
+            "production: {url: 'postgres://file@p/d'}\nfresh: {url: 'postgres://o@f/d'}\nlisten: 127.0.0.1:1\nlimits: {sequenceGap: 7}\ntables: {exclude: [a]}\n",
         )
         .unwrap();
         let file = file.to_str().unwrap();
@@ -288,7 +288,7 @@ mod tests {
             ("option", 2, 8)
         );
         assert!(matches!(options.fresh, Fresh::Embedded { data: Some(_) }));
-        assert_eq!(options.config.tables.exclude, ["a.b"]);
+        assert_eq!(options.config.tables.exclude, ["a"]);
     }
 
     #[test]

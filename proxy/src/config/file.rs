@@ -200,36 +200,32 @@ pub struct ServerTls {
     pub required: bool,
 }
 
-/// Which tables are served. Names are `schema.table`; `*` stands for any characters.
+/// Which tables are served.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Tables {
     /// The schemas to bring; empty: all but the system's.
     pub schemas: Vec<String>,
-    /// Tables to leave out altogether.
+    /// The schemas to leave out.
     pub exclude: Vec<String>,
-    /// Tables to bring without production's rows.
+    /// Tables to bring without production's rows: `schema.table`, `*` stands for any characters.
     pub empty: Vec<String>,
 }
 
 impl Tables {
-    /// Whether a table is brought.
+    /// Whether a schema's tables are brought.
     #[must_use]
-    pub fn includes(&self, schema: &str, name: &str) -> bool {
-        (self.schemas.is_empty() || self.schemas.iter().any(|each| each == schema))
-            && !names(&self.exclude, schema, name)
+    pub fn includes(&self, schema: &str) -> bool {
+        let named = |list: &[String]| list.iter().any(|each| each == schema);
+        (self.schemas.is_empty() || named(&self.schemas)) && !named(&self.exclude)
     }
 
     /// Whether a table is brought without production's rows.
     #[must_use]
     pub fn is_empty_one(&self, schema: &str, name: &str) -> bool {
-        names(&self.empty, schema, name)
+        let whole = format!("{schema}.{name}");
+        self.empty.iter().any(|pattern| matches(pattern, &whole))
     }
-}
-
-fn names(patterns: &[String], schema: &str, name: &str) -> bool {
-    let whole = format!("{schema}.{name}");
-    patterns.iter().any(|pattern| matches(pattern, &whole))
 }
 
 /// Whether a pattern, in which `*` stands for any characters, matches the whole of `text`.
@@ -258,6 +254,8 @@ fn matches(pattern: &str, text: &str) -> bool {
 pub struct Limits {
     /// The most rows that one statement may copy up.
     pub max_copy_up_rows: u64,
+    /// The most bytes that one statement may copy up, in MiB.
+    pub max_copy_up_mebibytes: u64,
     /// The most clients at a time.
     pub max_clients: u32,
     /// How far sequences start above production's value.
@@ -271,7 +269,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_copy_up_rows: 1_000_000,
+            max_copy_up_rows: 100_000,
+            max_copy_up_mebibytes: 256,
             max_clients: 1000,
             sequence_gap: 1_000_000,
             drain_seconds: 30,
@@ -553,7 +552,7 @@ mod tests {
 
     #[test]
     fn a_configuration_survives_being_written_and_read() {
-        let config = parse(&format!("{MINIMAL}tables: {{schemas: [public], exclude: ['public.audit_*']}}\ntls: {{certificateFile: /c, keyFile: /k}}\n")).unwrap();
+        let config = parse(&format!("{MINIMAL}tables: {{schemas: [public], exclude: [audit]}}\ntls: {{certificateFile: /c, keyFile: /k}}\n")).unwrap();
         assert_eq!(
             parse(&serde_saphyr::to_string(&config).unwrap()).unwrap(),
             config

@@ -230,7 +230,7 @@ pub fn judge(found: Found, selection: &Tables, limit: u64, sessions: u32) -> Rep
 
 fn verdict(table: Table, selection: &Tables, limit: u64) -> Verdict {
     let mut notes = Vec::new();
-    let service = if !selection.includes(&table.schema, &table.name) {
+    let service = if !selection.includes(&table.schema) {
         Served::Excluded
     } else if selection.is_empty_one(&table.schema, &table.name) {
         Served::Empty
@@ -532,7 +532,7 @@ mod tests {
     fn every_kind_of_table_gets_its_verdict() {
         let selection = Tables {
             schemas: vec!["public".into()],
-            exclude: vec!["public.audit*".into()],
+            exclude: vec!["audit".into()],
             empty: vec!["public.sessions".into()],
         };
         let cases: [(Table, Served, &str); 9] = [
@@ -578,7 +578,14 @@ mod tests {
                 Served::No,
                 "inheritance",
             ),
-            (table("audit_2024"), Served::Excluded, ""),
+            (
+                Table {
+                    schema: "audit".into(),
+                    ..table("x")
+                },
+                Served::Excluded,
+                "",
+            ),
             (table("sessions"), Served::Empty, ""),
             (
                 Table {
