@@ -500,10 +500,3 @@ pub struct Set {
     /// SET LOCAL
     pub local: bool,
 }
-impl Statement {
-    /// stub
-    pub fn unaccounted(&self, known: impl Fn(&str) -> bool) -> Option<&str> {
-        let _ = known;
-        None
-    }
-}

@@ -69,12 +69,7 @@ async fn run(
                 let app = quote_literal(&options.app.name);
                 batch(fresh, step, "SELECT previewpg.begin_restore()").await?;
                 let restored = restore(options, wanted).await;
-                batch(
-                    fresh,
-                    step,
-                    &format!("SELECT previewpg.end_restore({app})"),
-                )
-                .await?;
+                batch(fresh, step, &format!("SELECT previewpg.end_restore({app})")).await?;
                 outcome.not_restored.extend(restored?);
             }
             Action::Attach(_) => {

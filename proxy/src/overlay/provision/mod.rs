@@ -152,10 +152,14 @@ pub enum Error {
     #[error("malformed answer to a catalog query")]
     Malformed(#[from] serde_json::Error),
     /// Fresh's role lacks the rights.
-    #[error("the role \"{0}\" is no superuser of fresh; provisioning needs one (clients never get it)")]
+    #[error(
+        "the role \"{0}\" is no superuser of fresh; provisioning needs one (clients never get it)"
+    )]
     NotSuperuser(String),
     /// Fresh is older than production.
-    #[error("fresh runs PostgreSQL {fresh}, older than production's {production}; use {production} or newer for fresh")]
+    #[error(
+        "fresh runs PostgreSQL {fresh}, older than production's {production}; use {production} or newer for fresh"
+    )]
     FreshTooOld {
         /// Fresh's major version.
         fresh: u32,
@@ -163,7 +167,9 @@ pub enum Error {
         production: u32,
     },
     /// The encodings differ.
-    #[error("fresh's encoding is {fresh}, production's is {production}; create fresh with ENCODING '{production}' TEMPLATE template0")]
+    #[error(
+        "fresh's encoding is {fresh}, production's is {production}; create fresh with ENCODING '{production}' TEMPLATE template0"
+    )]
     Encoding {
         /// Fresh's.
         fresh: String,

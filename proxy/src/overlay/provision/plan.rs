@@ -303,7 +303,10 @@ fn extensions(options: &Options, inspection: &Inspection) -> String {
         .collect();
     let plain = server_options(options).to_string();
     if production.is_empty() {
-        return format!("SELECT previewpg.put_server({}::jsonb)", quote_literal(&plain));
+        return format!(
+            "SELECT previewpg.put_server({}::jsonb)",
+            quote_literal(&plain)
+        );
     }
     format!(
         "SELECT previewpg.put_server({}::jsonb || coalesce((SELECT jsonb_build_object('extensions', string_agg(quote_ident(e.extname), ', ')) \

@@ -38,7 +38,9 @@ pub enum RestoreError {
         source: io::Error,
     },
     /// `pg_dump` is older than production.
-    #[error("{program} is of version {dump}, production is {production}; install the client programs of PostgreSQL {production} or newer")]
+    #[error(
+        "{program} is of version {dump}, production is {production}; install the client programs of PostgreSQL {production} or newer"
+    )]
     TooOld {
         /// The program.
         program: PathBuf,
@@ -301,13 +303,27 @@ fn pass_of(line: &str) -> Option<Pass> {
     let (_, rest) = line.split_once("; ")?;
     let mut words = rest.splitn(3, ' ');
     let entry = words.nth(2)?;
-    let is = |kind: &str| entry.strip_prefix(kind).is_some_and(|rest| rest.starts_with(' '));
+    let is = |kind: &str| {
+        entry
+            .strip_prefix(kind)
+            .is_some_and(|rest| rest.starts_with(' '))
+    };
     if entry.starts_with("SCHEMA - public ")
         || entry.starts_with("COMMENT - SCHEMA public ")
         || entry.contains(" previewpg_")
-        || ["TABLE DATA", "PUBLICATION", "PUBLICATION TABLE", "SUBSCRIPTION", "USER MAPPING", "ACL", "DEFAULT ACL", "DATABASE", "DATABASE PROPERTIES"]
-            .into_iter()
-            .any(is)
+        || [
+            "TABLE DATA",
+            "PUBLICATION",
+            "PUBLICATION TABLE",
+            "SUBSCRIPTION",
+            "USER MAPPING",
+            "ACL",
+            "DEFAULT ACL",
+            "DATABASE",
+            "DATABASE PROPERTIES",
+        ]
+        .into_iter()
+        .any(is)
     {
         return None;
     }
@@ -349,10 +365,19 @@ mod tests {
             ("6; 2615 16400 SCHEMA - shop postgres", Some(Pass::Schemas)),
             ("2; 3079 16386 EXTENSION - citext ", Some(Pass::Owner)),
             ("3312; 0 0 COMMENT - EXTENSION citext ", Some(Pass::App)),
-            ("215; 1259 16390 TABLE public users postgres", Some(Pass::App)),
+            (
+                "215; 1259 16390 TABLE public users postgres",
+                Some(Pass::App),
+            ),
             ("215; 1259 16390 TABLE DATA public users postgres", None),
-            ("215; 1259 16390 USER MAPPING - USER MAPPING a SERVER s a", None),
-            ("9; 3466 1 EVENT TRIGGER - e postgres", Some(Pass::EventTriggers)),
+            (
+                "215; 1259 16390 USER MAPPING - USER MAPPING a SERVER s a",
+                None,
+            ),
+            (
+                "9; 3466 1 EVENT TRIGGER - e postgres",
+                Some(Pass::EventTriggers),
+            ),
             ("not an entry", None),
         ];
         for (line, pass) in cases {
@@ -378,7 +403,10 @@ mod tests {
 
     #[test]
     fn versions_are_read() {
-        assert_eq!(major("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0)"), Some(15));
+        assert_eq!(
+            major("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0)"),
+            Some(15)
+        );
         assert_eq!(major("pg_dump (PostgreSQL) 18beta1"), Some(18));
         assert_eq!(major("nonsense"), None);
     }
