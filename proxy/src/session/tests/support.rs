@@ -38,6 +38,8 @@ CREATE TABLE orig (id int PRIMARY KEY, v text, m mood);
 CREATE TABLE lower (id int PRIMARY KEY, v text, m mood);
 CREATE TABLE plain (id int PRIMARY KEY, v text);
 CREATE TABLE other.plain (id int PRIMARY KEY, v text);
+CREATE TABLE deferred (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+ALTER TABLE deferred OWNER TO app;
 INSERT INTO lower SELECT n, 'row ' || n, 'glad' FROM generate_series(1, 20) n;
 INSERT INTO plain SELECT n, repeat('x', n % 50) FROM generate_series(1, 5000) n;
 INSERT INTO other.plain VALUES (1, 'other');
