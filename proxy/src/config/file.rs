@@ -11,9 +11,11 @@ use super::{ConfigError, read_text};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Config {
-    /// The database that is only read.
+    /// The database that is only read. `serve` needs it.
+    #[serde(default)]
     pub production: Production,
-    /// The database that takes the preview's changes, as its owner.
+    /// The database that takes the preview's changes, as its owner. `serve` needs it.
+    #[serde(default)]
     pub fresh: Endpoint,
     /// What clients connect to.
     #[serde(default = "defaults::listen")]
@@ -45,7 +47,7 @@ pub struct Config {
 }
 
 /// Where production is, and how far it's trusted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Production {
     /// A file that holds the whole connection URL. Excludes the other ways.
@@ -198,16 +200,52 @@ pub struct ServerTls {
     pub required: bool,
 }
 
-/// Which tables are served. Names are `schema.table`; `*` stands for any characters.
+/// Which tables are served.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Tables {
     /// The schemas to bring; empty: all but the system's.
     pub schemas: Vec<String>,
-    /// Tables to leave out altogether.
+    /// The schemas to leave out.
     pub exclude: Vec<String>,
-    /// Tables to bring without production's rows.
+    /// Tables to bring without production's rows: `schema.table`, `*` stands for any characters.
     pub empty: Vec<String>,
+}
+
+impl Tables {
+    /// Whether a schema's tables are brought.
+    #[must_use]
+    pub fn includes(&self, schema: &str) -> bool {
+        let named = |list: &[String]| list.iter().any(|each| each == schema);
+        (self.schemas.is_empty() || named(&self.schemas)) && !named(&self.exclude)
+    }
+
+    /// Whether a table is brought without production's rows.
+    #[must_use]
+    pub fn is_empty_one(&self, schema: &str, name: &str) -> bool {
+        let whole = format!("{schema}.{name}");
+        self.empty.iter().any(|pattern| matches(pattern, &whole))
+    }
+}
+
+/// Whether a pattern, in which `*` stands for any characters, matches the whole of `text`.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 /// Bounds.
@@ -216,6 +254,8 @@ pub struct Tables {
 pub struct Limits {
     /// The most rows that one statement may copy up.
     pub max_copy_up_rows: u64,
+    /// The most bytes that one statement may copy up, in MiB.
+    pub max_copy_up_mebibytes: u64,
     /// The most clients at a time.
     pub max_clients: u32,
     /// How far sequences start above production's value.
@@ -229,7 +269,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_copy_up_rows: 1_000_000,
+            max_copy_up_rows: 100_000,
+            max_copy_up_mebibytes: 256,
             max_clients: 1000,
             sequence_gap: 1_000_000,
             drain_seconds: 30,
@@ -300,6 +341,24 @@ const FIXED: [&str; 5] = [
     "client.user",
     "logging.format",
 ];
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            production: Production::default(),
+            fresh: Endpoint::default(),
+            listen: defaults::listen(),
+            admin: None,
+            database: None,
+            client: Client::default(),
+            tls: None,
+            tables: Tables::default(),
+            limits: Limits::default(),
+            pool: Pool::default(),
+            logging: Logging::default(),
+        }
+    }
+}
 
 impl Config {
     /// Reads and validates a file.
@@ -401,18 +460,24 @@ impl Config {
     }
 }
 
+/// What an endpoint must have, to be connected to.
+pub(crate) const WAYS: &str = "say where it is by exactly one of urlFile, url and host";
+
 impl Endpoint {
+    /// Whether it says where the database is.
+    #[must_use]
+    pub fn is_given(&self) -> bool {
+        self.url_file.is_some() || self.url.is_some() || self.host.is_some()
+    }
+
     fn validate(&self, key: &str) -> Result<(), ConfigError> {
         let ways = [
             self.url_file.is_some(),
             self.url.is_some(),
             self.host.is_some(),
         ];
-        if ways.iter().filter(|given| **given).count() != 1 {
-            return Err(ConfigError::value(
-                key,
-                "say where it is by exactly one of urlFile, url and host",
-            ));
+        if ways.iter().filter(|given| **given).count() > 1 {
+            return Err(ConfigError::value(key, WAYS));
         }
         if self.host.is_none() {
             let parts = [
@@ -423,7 +488,7 @@ impl Endpoint {
             if let Some((part, _)) = parts.into_iter().find(|(_, given)| *given) {
                 return Err(ConfigError::value(
                     format!("{key}.{part}"),
-                    "goes with host only; the URL says it already",
+                    "goes with host only; a URL says it itself",
                 ));
             }
         } else if self.database.is_none() || self.user.is_none() {
@@ -487,7 +552,7 @@ mod tests {
 
     #[test]
     fn a_configuration_survives_being_written_and_read() {
-        let config = parse(&format!("{MINIMAL}tables: {{schemas: [public], exclude: ['public.audit_*']}}\ntls: {{certificateFile: /c, keyFile: /k}}\n")).unwrap();
+        let config = parse(&format!("{MINIMAL}tables: {{schemas: [public], exclude: [audit]}}\ntls: {{certificateFile: /c, keyFile: /k}}\n")).unwrap();
         assert_eq!(
             parse(&serde_saphyr::to_string(&config).unwrap()).unwrap(),
             config
@@ -515,10 +580,6 @@ mod tests {
                 &["client.user", "reserved"],
             ),
             (
-                "production: {}\nfresh: {urlFile: /f}\n".to_owned(),
-                &["production", "exactly one of"],
-            ),
-            (
                 "production: {host: h, database: d}\nfresh: {urlFile: /f}\n".to_owned(),
                 &["production", "needs database and user"],
             ),
@@ -535,7 +596,6 @@ mod tests {
                 "production: {url: 'mysql://a@b/c'}\nfresh: {urlFile: /f}\n".to_owned(),
                 &["production.url", "postgres://"],
             ),
-            ("fresh: {urlFile: /f}\n".to_owned(), &["production"]),
             ("- a list".to_owned(), &["previewpg.yaml"]),
         ] {
             let message = parse(&text).unwrap_err();
@@ -571,6 +631,24 @@ mod tests {
         );
         assert!(!has_password("postgres://u@h:5432/d?sslmode=require"));
         assert!(!has_password("postgres://h:5432/d"));
+    }
+
+    #[test]
+    fn patterns_match_whole_names() {
+        for (pattern, text, wanted) in [
+            ("public.users", "public.users", true),
+            ("public.users", "public.users2", false),
+            ("public.audit_*", "public.audit_2024", true),
+            ("*.audit", "x.audit", true),
+            ("*.audit", "x.audits", false),
+            ("a*b*c", "a.b.b.c", true),
+            ("a*b*c", "a.c", false),
+            ("*", "a.b", true),
+            ("ab*ba", "aba", false),
+            ("", "a.b", false),
+        ] {
+            assert_eq!(matches(pattern, text), wanted, "{pattern:?} and {text:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! [`watcher`] notices that the file, a secret or a certificate was changed. Nothing here connects to anything.
 
 pub mod file;
-//SECRET pub mod secret;
+pub mod secret;
 pub mod watcher;
 
 pub use file::Config;
