@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::net::testing::Server;
+use crate::net::testing::{Authority, Server};
 use crate::wire::frame::{self, Direction, Limits, Scanner};
 use crate::wire::{backend as wire, frontend};
 
@@ -216,6 +216,44 @@ async fn sessions_at_production() {
         assert!(Instant::now() < limit);
     }
     assert!(lock(&pool.0.failure).is_none());
+}
+
+#[tokio::test]
+async fn sessions_with_tls_are_found_again() {
+    let authority = Authority::new();
+    let (certificate, key) = authority.certify("localhost");
+    Server::own(&key);
+    let server = Server::start(
+        "hostssl all postgres all trust",
+        &format!(
+            "ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n",
+            certificate.display(),
+            key.display()
+        ),
+    );
+    let how = format!(
+        "sslmode=verify-full sslrootcert={}",
+        authority.root.display()
+    );
+    let pool = pool(server.tcp("localhost", "postgres", &how), small());
+    let mut session = pool.checkout().await.unwrap();
+    assert!(session.stream.is_tls());
+    let one = pid(&mut session).await;
+    session.give_back();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let mut session = pool.checkout().await.unwrap();
+        assert_eq!(pid(&mut session).await, one);
+        session.give_back();
+    }
+    server.sql(&format!("select pg_terminate_backend({one})"));
+    eventually("ended", || {
+        server.sql(&format!(
+            "select count(*) from pg_stat_activity where pid = {one}"
+        )) == "0"
+    })
+    .await;
+    assert_ne!(pid(&mut pool.checkout().await.unwrap()).await, one);
 }
 
 #[tokio::test]
