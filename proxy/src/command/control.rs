@@ -2,7 +2,7 @@
 //! notices when fresh is gone.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
@@ -22,6 +22,8 @@ use crate::session::server::Hooked;
 const BEAT: Duration = Duration::from_secs(2);
 /// How long it may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long the lock may still be held by a process that was killed a moment ago.
+const LOCK_WITHIN: Duration = Duration::from_secs(3);
 /// How long to wait after a failure.
 const RETRY: Duration = Duration::from_millis(500);
 /// The advisory lock: "previewpg" as a number, and the second key for serving (the first one is provisioning's).
@@ -87,15 +89,19 @@ impl Control {
     async fn connect(&self) -> Result<Client, CommandError> {
         let client = connect("fresh", &self.owner).await?;
         let ask = CommandError::ask;
-        let locked: bool = client
+        let deadline = Instant::now() + LOCK_WITHIN;
+        while !client
             .query_one(LOCK, &[])
             .await
             .map_err(ask("fresh"))?
-            .get(0);
-        if !locked {
-            return Err(CommandError::Served {
-                place: place(&self.owner),
-            });
+            .get::<_, bool>(0)
+        {
+            if Instant::now() > deadline {
+                return Err(CommandError::Served {
+                    place: place(&self.owner),
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let builtins = client
             .query_one(BUILTINS_QUERY, &[])

@@ -116,7 +116,7 @@ impl CommandError {
     }
 }
 
-/// An error and its causes, one on each line. What a server said is shown whole: message, DETAIL and HINT.
+/// An error and its causes, one on each line.
 #[must_use]
 pub fn explain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -124,19 +124,11 @@ pub fn explain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut next = error.source();
     while let Some(cause) = next {
         let line = cause.to_string();
-        // tokio-postgres says "db error" and keeps the server's words for its source.
+        // tokio-postgres says "db error" and keeps the server's words (DETAIL and HINT included) for its source.
         if line != "db error" && !text.ends_with(&line) && !said.contains(&line) {
             text.push_str("\n  because: ");
             text.push_str(&line);
             said.push(line);
-        }
-        if let Some(db) = cause.downcast_ref::<tokio_postgres::error::DbError>() {
-            for (name, part) in [("DETAIL", db.detail()), ("HINT", db.hint())] {
-                if let Some(part) = part {
-                    text.push_str(&format!("\n  {name}: {part}"));
-                }
-            }
-            break;
         }
         next = cause.source();
     }
