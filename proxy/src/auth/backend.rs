@@ -647,3 +647,6 @@ fn iterations(server_first: &[u8]) -> u32 {
         .find_map(|part| part.strip_prefix("i="))
         .map_or(0, |count| count.parse().unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,3 +18,6 @@ pub mod secret;
 pub mod stream;
 pub mod target;
 pub mod tls;
+
+#[cfg(test)]
+pub(crate) mod testing;

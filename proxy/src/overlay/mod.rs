@@ -30,3 +30,4 @@
 
 pub mod merged;
 pub mod names;
+pub mod provision;

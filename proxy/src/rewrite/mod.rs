@@ -29,7 +29,7 @@ use crate::overlay::merged;
 use crate::overlay::names::identifier_list;
 use crate::placement;
 use crate::sql::facts::{Copy, Kind, Role, Span, Statement, WriteKind};
-use crate::sql::patch::{Edits, render};
+use crate::sql::patch::Edits;
 use plan::{Before, Effects, Fresh, Plan, Refusal};
 use resolve::Resolution;
 
@@ -362,7 +362,9 @@ impl<'a> Planner<'a> {
 
     /// A part of the text with the edits in it applied.
     pub(crate) fn render(&self, span: &Span, edits: &Edits) -> Result<String, Refusal> {
-        render(self.text, span.clone(), edits).map_err(|error| refusal::patch(&error.to_string()))
+        edits
+            .render(self.text, span.clone())
+            .map_err(|error| refusal::patch(&error.to_string()))
     }
 
     /// A part of the text as it stands.

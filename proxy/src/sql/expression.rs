@@ -82,6 +82,14 @@ impl Reader<'_> {
 
     /// The parts of a condition that AND joins at its top.
     fn conjuncts(&self, from: usize, end: usize) -> Vec<Span> {
+        let (mut from, mut end) = (from, end);
+        while self.is(from, TokenKind::Open)
+            && self.mate(from) + 1 == end
+            && !self.holds_query(from)
+        {
+            from += 1;
+            end -= 1;
+        }
         let mut parts = Vec::new();
         let mut start = from;
         let mut cases = 0_usize;
@@ -240,6 +248,7 @@ impl Reader<'_> {
     pub(super) fn typed(&mut self, at: usize, end: usize) -> Result<usize> {
         let (name, next) = self.type_name(at, end)?;
         self.out.types.extend(name);
+        self.account(at, next);
         Ok(next)
     }
 }
@@ -280,6 +289,9 @@ fn is_syntax_call(keyword: Keyword) -> bool {
                 | Keyword::JsonTable
                 | Keyword::JsonValue
                 | Keyword::MergeAction
+                // `SUBSTRING(a, 1)` is looked up like any function's name; only the form with FROM is syntax.
+                | Keyword::Overlay
+                | Keyword::Substring
         )
 }
 
@@ -314,7 +326,7 @@ impl Walk<'_, '_> {
                 | TokenKind::ColonEquals
                 | TokenKind::EqualsGreater => self.step(1, false),
                 // A field of a composite value: the value was reported already.
-                TokenKind::Dot => self.step(2, true),
+                TokenKind::Dot => self.label(2),
                 TokenKind::Typecast => {
                     self.at = self.reader.typed(self.at + 1, self.end)?;
                     self.operand = true;
@@ -335,6 +347,12 @@ impl Walk<'_, '_> {
     fn step(&mut self, tokens: usize, operand: bool) {
         self.at += tokens;
         self.operand = operand;
+    }
+
+    /// Steps over tokens that name something which is of no concern: a label, a field, a collation, a window.
+    fn label(&mut self, tokens: usize) {
+        self.reader.account(self.at, self.at + tokens);
+        self.step(tokens, true);
     }
 
     /// At the opening parenthesis `at`: reads the query in it, or goes in.
@@ -385,11 +403,10 @@ impl Walk<'_, '_> {
                 self.at = self.reader.typed(self.at + 1, self.end)?;
                 self.operand = true;
             }
-            Keyword::As => self.step(2, true),
+            Keyword::As => self.label(2),
             Keyword::Collate => {
                 let end = self.reader.chain(self.at + 1, self.end);
-                self.at = end;
-                self.operand = true;
+                self.label(end - self.at);
             }
             Keyword::Not | Keyword::Asc | Keyword::Desc => self.at += 1,
             Keyword::Null | Keyword::True | Keyword::False | Keyword::Default | Keyword::End => {
@@ -404,6 +421,10 @@ impl Walk<'_, '_> {
                         .insert(keyword.text().to_owned());
                 }
                 self.step(1, true);
+            }
+            Keyword::Cast if self.reader.is(self.at + 1, TokenKind::Open) => {
+                self.groups.push(Group::Cast);
+                self.step(2, false);
             }
             Keyword::Any | Keyword::All | Keyword::Some | Keyword::In | Keyword::Array
                 if self.reader.is(self.at + 1, TokenKind::Open) =>
@@ -434,6 +455,7 @@ impl Walk<'_, '_> {
             self.operand && self.at > 0 && self.reader.is(self.at - 1, TokenKind::Close);
         match keyword {
             Keyword::Other => return Ok(false),
+            _ if self.reader.is(self.at + 1, TokenKind::Dot) => return Ok(false),
             Keyword::By
                 if matches!(
                     self.before(),
@@ -469,9 +491,7 @@ impl Walk<'_, '_> {
                 self.qualified_operator();
             }
             Keyword::Over if after_call && opens => self.window(),
-            Keyword::Over if after_call && self.reader.is_identifier(self.at + 1) => {
-                self.step(2, true)
-            }
+            Keyword::Over if after_call && self.reader.is_identifier(self.at + 1) => self.label(2),
             Keyword::Filter if after_call && opens => {
                 self.groups.push(Group::Plain);
                 self.step(2, false);
@@ -510,7 +530,7 @@ impl Walk<'_, '_> {
             Keyword::Name
                 if self.in_group(Group::Xml) && self.reader.is_identifier(self.at + 1) =>
             {
-                self.step(2, true)
+                self.label(2)
             }
             Keyword::Version | Keyword::Standalone | Keyword::Document | Keyword::Content
                 if self.in_group(Group::Xml)
@@ -593,6 +613,7 @@ impl Walk<'_, '_> {
     /// `OPERATOR(schema.+)`
     fn qualified_operator(&mut self) {
         let close = self.reader.mate(self.at + 1);
+        self.reader.account(self.at, close);
         let operator = self.reader.bytes(close - 1);
         let built_in = close == self.at + 3
             || (close == self.at + 5 && self.reader.name(self.at + 2) == "pg_catalog");
@@ -619,7 +640,7 @@ impl Walk<'_, '_> {
             Keyword::Partition | Keyword::Range | Keyword::Rows | Keyword::Groups
         );
         if self.at < self.end && self.reader.is_column_name(self.at) && !begins {
-            self.step(1, true);
+            self.label(1);
         }
     }
 
@@ -635,7 +656,7 @@ impl Walk<'_, '_> {
     /// A name, or a key word used as one.
     fn name(&mut self, keyword: Keyword) -> Result<()> {
         if self.at_label() {
-            self.step(1, true);
+            self.label(1);
             return Ok(());
         }
         if let Some(end) = self.literal_type(keyword)? {
@@ -653,7 +674,7 @@ impl Walk<'_, '_> {
             Some(TokenKind::EqualsGreater | TokenKind::ColonEquals)
         ) && end < self.end
         {
-            self.step(1, false);
+            self.label(1);
             return Ok(());
         }
         if keyword == Keyword::SystemUser {
@@ -703,6 +724,7 @@ impl Walk<'_, '_> {
             return Ok(None);
         }
         self.reader.out.types.extend(name);
+        self.reader.account(self.at, end);
         let after = end + 1;
         Ok(Some(if keyword == Keyword::Interval {
             self.reader.interval_fields(after)
@@ -715,7 +737,7 @@ impl Walk<'_, '_> {
     fn call(&mut self, keyword: Keyword, from: usize, open: usize) -> Result<()> {
         match keyword {
             Keyword::Exists => return self.open(open, Group::Plain),
-            Keyword::Cast | Keyword::Treat | Keyword::Xmlserialize => self.groups.push(Group::Cast),
+            Keyword::Treat | Keyword::Xmlserialize => self.groups.push(Group::Cast),
             Keyword::Xmlelement
             | Keyword::Xmlpi
             | Keyword::Xmlroot
@@ -729,7 +751,7 @@ impl Walk<'_, '_> {
         self.at = open + 1;
         self.operand = false;
         if keyword == Keyword::Extract && self.reader.is_keyword(self.at + 1, Keyword::From) {
-            self.at += 2;
+            self.label(1);
         }
         if keyword == Keyword::Xmlserialize
             && matches!(

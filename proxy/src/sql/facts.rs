@@ -57,7 +57,7 @@ pub struct Statement {
     pub functions: Vec<Function>,
     /// The rows-changing parts: INSERT, UPDATE, DELETE, MERGE, at the top or in a CTE, in text order.
     pub writes: Vec<Write>,
-    /// Names of types that the text casts to or declares (`x::order_status`, `CAST(x AS t)`, `typed 'literal'`), in text order.
+    /// Names of types that the text casts to or declares (`x::order_status`, `CAST(x AS t)`, `typed 'literal'`), in text order; those that are key words (`int`, `numeric`, `timestamp`, ...) left out: they mean the same everywhere.
     pub types: Vec<Name>,
     /// The highest `$n` (0: none).
     pub parameters: u16,
@@ -68,6 +68,9 @@ pub struct Statement {
     /// Operators written in the text other than PostgreSQL's everyday ones
     /// (`= <> != < > <= >= + - * / % || ~ !~ ~* !~* ~~ !~~ ~~* !~~* -> ->> #> #>> @> <@ ? ?| ?& && ::`), for placement.
     pub unusual_operators: HashSet<String>,
+    /// Identifiers in the text of a query or a write that are none of the above: no relation, column, function, type, alias, label,
+    /// name of a WITH clause, window, parameter or cursor. There are none unless the reader has overlooked something; see [`Statement::unaccounted`].
+    pub loose: Vec<String>,
     /// `current_user`, `current_date` and the other functions written without parentheses, lower case.
     pub keyword_functions: HashSet<String>,
 }
@@ -175,6 +178,18 @@ pub enum Kind {
         /// Why, in a few words, for a DETAIL.
         why: String,
     },
+}
+
+impl Statement {
+    /// Positive accounting: an identifier that `known` knows (as a table's name) and that the reader can't say what it is for.
+    /// A statement with one must not be served. Statements that are [`Kind::Unreadable`] are to be judged by [`Statement::words`] instead.
+    #[must_use]
+    pub fn unaccounted(&self, known: impl Fn(&str) -> bool) -> Option<&str> {
+        self.loose
+            .iter()
+            .map(String::as_str)
+            .find(|name| known(name))
+    }
 }
 
 impl Default for Kind {
@@ -484,11 +499,4 @@ pub struct Set {
     pub name: String,
     /// SET LOCAL
     pub local: bool,
-}
-impl Statement {
-    /// stub
-    pub fn unaccounted(&self, known: impl Fn(&str) -> bool) -> Option<&str> {
-        let _ = known;
-        None
-    }
 }

@@ -39,6 +39,7 @@ impl Reader<'_> {
         if self.is_star(name_end - 1) || name_end - start > 5 {
             return Err(self.unexpected(name_end - 1, end, place));
         }
+        self.account(start, name_end);
         let mut at = name_end;
         if parenthesis {
             if !self.is(at, TokenKind::Close) {
@@ -132,9 +133,12 @@ impl Reader<'_> {
                         && self.is(at + 1, TokenKind::Open) =>
                 {
                     *wanting -= 1;
-                    at = self.mate(at + 1) + 1;
+                    let columns = at + 1;
+                    at = self.mate(columns) + 1;
+                    self.account(columns, at);
                     if at < end && self.is_keyword(at, Keyword::As) && self.is_column_name(at + 1) {
                         let name = self.name(at + 1);
+                        self.account(at + 1, at + 2);
                         self.in_range(id, Some(name));
                         at += 2;
                     }
@@ -255,6 +259,7 @@ impl Reader<'_> {
         if at < end && self.is_keyword(at, Keyword::Tablesample) {
             sampled = true;
             let name_end = self.chain(at + 1, end);
+            self.account(at + 1, name_end);
             if !self.is(name_end, TokenKind::Open) {
                 return Err(self.unexpected(name_end, end, "TABLESAMPLE"));
             }
@@ -287,7 +292,11 @@ impl Reader<'_> {
     }
 
     fn is_function_item(&self, at: usize, end: usize) -> bool {
-        if is_keyword_function(self.keyword(at)) {
+        let cast = self.is_keyword(at, Keyword::Cast) && self.is(at + 1, TokenKind::Open);
+        if cast
+            || is_keyword_function(self.keyword(at))
+            || self.are(at, &[Keyword::Collation, Keyword::For])
+        {
             return true;
         }
         if !self.is_identifier(at) || self.keyword(at).category() == Category::Reserved {
@@ -299,7 +308,12 @@ impl Reader<'_> {
 
     /// Reads a function call; where it ends.
     fn function_item(&mut self, from: usize, end: usize) -> Result<usize> {
-        let name_end = self.chain(from, end);
+        let collation = self.are(from, &[Keyword::Collation, Keyword::For]);
+        let name_end = if collation {
+            from + 2
+        } else {
+            self.chain(from, end)
+        };
         let stop = if name_end < end && self.is(name_end, TokenKind::Open) {
             self.mate(name_end) + 1
         } else {
@@ -332,6 +346,7 @@ impl Reader<'_> {
             if !self.is_column_name(start) {
                 return Err(self.unexpected(start, stop, "an alias"));
             }
+            self.account(start, start + 1);
             if start + 1 < stop {
                 let next = self.typed(start + 1, stop)?;
                 let collate = next < stop && self.is_keyword(next, Keyword::Collate);
@@ -340,6 +355,7 @@ impl Reader<'_> {
                 } else {
                     next
                 };
+                self.account(start, next);
                 self.expect_end(next, stop, "an alias")?;
             }
         }
@@ -371,6 +387,7 @@ impl Reader<'_> {
             });
         }
         let name = Some((self.name(at), self.span(at, at + 1)));
+        self.account(at, at + 1);
         at += 1;
         let columns = at < end && self.is(at, TokenKind::Open);
         if columns {
@@ -411,12 +428,15 @@ impl Reader<'_> {
                     return Err(self.unexpected(columns + 1, stop, "NESTED"));
                 }
                 let close = self.mate(columns + 1);
-                self.deeper(|reader| reader.table_columns(columns + 2, close))?;
+                self.deeper(columns + 2, close, |reader| {
+                    reader.table_columns(columns + 2, close)
+                })?;
                 continue;
             }
             if !self.is_column_name(start) {
                 return Err(self.unexpected(start, stop, "COLUMNS"));
             }
+            self.account(start, start + 1);
             if self.is_keyword(start + 1, Keyword::For) {
                 continue;
             }

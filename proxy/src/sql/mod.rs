@@ -12,6 +12,7 @@ pub mod lexer;
 pub mod patch;
 mod query;
 mod reader;
+mod schema;
 mod utility;
 mod words;
 mod write;

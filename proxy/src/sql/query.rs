@@ -46,14 +46,14 @@ struct Tail {
 impl Reader<'_> {
     /// Reads the query that fills `from .. end`.
     pub(super) fn query(&mut self, from: usize, end: usize) -> Result<Query> {
-        let query = self.deeper(|reader| reader.query_expression(from, end, None))?;
+        let query = self.deeper(from, end, |reader| reader.query_expression(from, end, None))?;
         self.expect_end(query.end, end, "a query")?;
         Ok(query)
     }
 
     /// Reads the query at `from`, as far as it goes.
     pub(super) fn query_prefix(&mut self, from: usize, end: usize) -> Result<Query> {
-        self.deeper(|reader| reader.query_expression(from, end, None))
+        self.deeper(from, end, |reader| reader.query_expression(from, end, None))
     }
 
     /// Reads a query or a rows-changing statement that fills `from .. end`; `in_cte`: it stands in a WITH clause.
@@ -63,7 +63,9 @@ impl Reader<'_> {
         end: usize,
         in_cte: bool,
     ) -> Result<Query> {
-        let query = self.deeper(|reader| reader.query_expression(from, end, Some(in_cte)))?;
+        let query = self.deeper(from, end, |reader| {
+            reader.query_expression(from, end, Some(in_cte))
+        })?;
         self.expect_end(query.end, end, "a statement")?;
         Ok(query)
     }
@@ -121,6 +123,7 @@ impl Reader<'_> {
             if self.is(at, TokenKind::Open) {
                 at = self.mate(at) + 1;
             }
+            self.account(name, at);
             at = self.expect(at, end, Keyword::As, "WITH")?;
             at += usize::from(self.is_keyword(at, Keyword::Not));
             at += usize::from(self.is_keyword(at, Keyword::Materialized));
@@ -150,7 +153,7 @@ impl Reader<'_> {
     }
 
     /// Skips SEARCH and CYCLE.
-    fn search_and_cycle(&self, from: usize, end: usize) -> Result<usize> {
+    fn search_and_cycle(&mut self, from: usize, end: usize) -> Result<usize> {
         let mut at = from;
         if self.is_keyword(at, Keyword::Search) {
             let set = self.boundary(at, end, |keyword| keyword == Keyword::Set);
@@ -160,6 +163,7 @@ impl Reader<'_> {
             let using = self.boundary(at, end, |keyword| keyword == Keyword::Using);
             at = self.expect(using, end, Keyword::Using, "CYCLE")? + 1;
         }
+        self.account(from, at);
         Ok(at)
     }
 
@@ -420,6 +424,7 @@ impl Reader<'_> {
             if !self.is_column_name(at) {
                 return Err(self.unexpected(at, end, "WINDOW"));
             }
+            self.account(at, at + 1);
             at = self.expect(at + 1, end, Keyword::As, "WINDOW")?;
             if at >= end || !self.is(at, TokenKind::Open) {
                 return Err(self.unexpected(at, end, "WINDOW"));
@@ -515,6 +520,7 @@ impl Reader<'_> {
                 }
                 let next = self.chain(at + 1, end);
                 of.push(self.name(next - 1));
+                self.account(at + 1, next);
                 at = next;
                 if at >= end || !self.is(at, TokenKind::Comma) {
                     break;

@@ -252,6 +252,10 @@ pub(super) struct Reader<'a> {
     /// The query level whose text is being read.
     pub(super) level: Option<LevelId>,
     depth: usize,
+    /// For each token, whether it was said what it is.
+    accounted: Vec<bool>,
+    /// The tokens of the outermost queries: in them everything must be accounted for.
+    queries: Vec<(usize, usize)>,
 }
 
 impl<'a> Reader<'a> {
@@ -264,12 +268,34 @@ impl<'a> Reader<'a> {
             ctes: Vec::new(),
             level: None,
             depth: 0,
+            accounted: vec![false; tokens.len()],
+            queries: Vec::new(),
         }
+    }
+
+    /// Says that the tokens `from .. end` are something known.
+    pub(super) fn account(&mut self, from: usize, end: usize) {
+        for at in from..end {
+            set(&mut self.accounted, at, true);
+        }
+    }
+
+    /// The identifiers of queries that nothing is known of. Unquoted key words aren't among them: the grammar says what they are.
+    fn loose(&self) -> Vec<String> {
+        let tokens = self.queries.iter().flat_map(|&(from, end)| from..end);
+        let loose = tokens.filter(|&at| {
+            self.is_identifier(at)
+                && self.keyword(at) == Keyword::Other
+                && self.accounted.get(at) == Some(&false)
+        });
+        loose.map(|at| self.name(at)).collect()
     }
 
     /// Everything in text order.
     fn finish(self) -> Statement {
+        let loose = self.loose();
         let mut out = self.out;
+        out.loose = loose;
         let mut order: Vec<usize> = (0..out.relations.len()).collect();
         order.sort_by_key(|&id| {
             out.relations
@@ -427,8 +453,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Runs `read` one query level deeper.
-    pub(super) fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    /// Runs `read`, which reads the query in `from .. end`, one level deeper.
+    pub(super) fn deeper<T>(
+        &mut self,
+        from: usize,
+        end: usize,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        if self.depth == 0 {
+            self.queries.push((from, end));
+        }
         if self.depth >= DEEPEST {
             return Err(Unread("nested too deeply".into()));
         }
@@ -460,6 +494,21 @@ impl<'a> Reader<'a> {
                     return at;
                 }
                 _ => {}
+            }
+            at += 1;
+        }
+        end
+    }
+
+    /// The first `keyword` of `from .. end` outside of parentheses; `end`, if there is none.
+    pub(super) fn find(&self, from: usize, end: usize, keyword: Keyword) -> usize {
+        let mut at = from;
+        while at < end {
+            match self.kind(at) {
+                Some(TokenKind::Open | TokenKind::OpenBracket) => at = self.mate(at),
+                Some(_) if self.keyword(at) == keyword => return at,
+                Some(_) => {}
+                None => break,
             }
             at += 1;
         }
@@ -534,6 +583,7 @@ impl<'a> Reader<'a> {
 
     /// Notes the column reference `from .. end`.
     pub(super) fn column(&mut self, from: usize, end: usize) {
+        self.account(from, end);
         let mut column = Column {
             parts: Vec::new(),
             spans: Vec::new(),
@@ -552,6 +602,7 @@ impl<'a> Reader<'a> {
 
     /// Notes the call of the function named `from .. end`.
     pub(super) fn function(&mut self, from: usize, end: usize) {
+        self.account(from, end);
         let function = Function {
             name: self.chain_name(from, end),
             span: self.span(from, end),

@@ -72,6 +72,7 @@ impl Reader<'_> {
                 return Err(self.unexpected(at, end, "an alias"));
             }
             range = self.name(at);
+            self.account(at, at + 1);
             let alias = Some((range.clone(), self.span(at, at + 1)));
             if let Some(relation) = self.out.relations.get_mut(target) {
                 relation.alias = alias;
@@ -114,6 +115,7 @@ impl Reader<'_> {
                         return Err(self.unexpected(start, stop, "RETURNING WITH"));
                     }
                     let name = self.name(start + 2);
+                    self.account(start, stop);
                     self.in_range(begun.level, Some(name));
                 }
                 at = close + 1;
@@ -188,6 +190,7 @@ impl Reader<'_> {
             return Err(self.unexpected(from, end, "a column list"));
         }
         let name = self.name(from);
+        self.account(from, from + 1);
         let mut at = from + 1;
         while at < end {
             if self.is(at, TokenKind::OpenBracket) {
@@ -195,6 +198,7 @@ impl Reader<'_> {
                 self.expressions(at + 1, close, Place::Plain)?;
                 at = close + 1;
             } else if self.is(at, TokenKind::Dot) && self.is_identifier(at + 1) {
+                self.account(at, at + 2);
                 at += 2;
             } else {
                 return Err(self.unexpected(at, end, "a column list"));
@@ -280,6 +284,7 @@ impl Reader<'_> {
             }
         } else if self.are(at, &[Keyword::On, Keyword::Constraint]) && self.is_column_name(at + 2) {
             target = ConflictTarget::Constraint(self.name(at + 2));
+            self.account(at + 2, at + 3);
             at += 3;
         }
         at = self.expect(at, end, Keyword::Do, "ON CONFLICT")?;
@@ -398,6 +403,7 @@ impl Reader<'_> {
         if self.are(at + 1, &[Keyword::Current, Keyword::Of])
             && (self.is_column_name(at + 3) || self.is(at + 3, TokenKind::Parameter))
         {
+            self.account(at + 3, at + 4);
             return Ok((at + 4, true));
         }
         Ok((self.where_clause(at, end)?, false))

@@ -503,7 +503,8 @@ proptest! {
         let _ = backend::Authentication::read(&bytes);
         let _ = startup::read(&bytes);
         if let Ok(report) = Report::read(&bytes) {
-            prop_assert_eq!(frame::body(&report.error_frame()), &bytes[..]);
+            let frame = report.error_frame();
+            prop_assert_eq!(frame::body(&frame), &bytes[..]);
         }
         if let Ok(bind) = Bind::read(&bytes) {
             let mut out = BytesMut::new();

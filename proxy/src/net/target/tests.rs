@@ -169,7 +169,8 @@ proptest::proptest! {
         let quoted = password.replace('\\', "\\\\").replace('\'', "\\'");
         for text in [format!("postgres://u:{encoded}@h/d"), format!("host=h dbname=d user=u password='{quoted}'")] {
             let target = Target::parse(&text).unwrap();
-            proptest::prop_assert_eq!(target.password.unwrap().expose(), password.as_str());
+            let read = target.password.unwrap();
+            proptest::prop_assert_eq!(read.expose(), password.as_str());
         }
     }
 }

@@ -187,3 +187,22 @@ BEGIN
     PERFORM previewpg.build_children(relation);
 END
 $$;
+
+-- Builds what stands around every relation, and around the preview's own tables that reference one. What fails is left to the planner to refuse.
+CREATE OR REPLACE FUNCTION previewpg.build_all() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    target oid;
+BEGIN
+    FOR target IN
+        SELECT r.upper FROM previewpg.relation r WHERE r.state <> 'unsupported'
+        UNION SELECT k.conrelid FROM pg_constraint k JOIN previewpg.relation r ON r.upper = k.confrelid WHERE k.contype = 'f' AND r.state IN ('merged', 'detached')
+    LOOP
+        BEGIN
+            PERFORM previewpg.build(target);
+        EXCEPTION WHEN OTHERS THEN
+            UPDATE previewpg.relation AS r SET state = 'unsupported', reason = SQLERRM WHERE r.upper = target AND r.state = 'merged';
+        END;
+    END LOOP;
+END
+$$;
