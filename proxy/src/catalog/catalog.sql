@@ -62,6 +62,11 @@ WITH space AS MATERIALIZED (
     FROM pg_trigger g JOIN rel r ON r.oid = g.tgrelid
     WHERE NOT g.tgisinternal AND g.tgname !~ '^0?previewpg' AND g.tgenabled IN ('O', 'A')
     GROUP BY g.tgrelid
+), child AS (
+    SELECT k.confrelid, json_agg(DISTINCT k.conrelid::bigint) AS children
+    FROM pg_constraint k JOIN rel r ON r.oid = k.confrelid
+    WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
+    GROUP BY k.confrelid
 ), heir AS (
     SELECT r.oid FROM rel r
     WHERE EXISTS (SELECT FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
@@ -70,6 +75,7 @@ WITH space AS MATERIALIZED (
 SELECT json_build_object(
     'fresh_major', current_setting('server_version_num')::int / 10000,
     'production_major', (SELECT value::int FROM previewpg.meta WHERE name = 'production_major'),
+    'copy_up_rows', (SELECT value::bigint FROM previewpg.meta WHERE name = 'copy_up_rows'),
     'user_operators', EXISTS (
         SELECT FROM pg_operator o WHERE o.oprnamespace <> 'pg_catalog'::regnamespace
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e')),
@@ -88,6 +94,7 @@ SELECT json_build_object(
         'definition', CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END,
         'reads', view_read.reads,
         'trigger_functions', trigger_function.functions,
+        'children', child.children,
         'lower', CASE WHEN l.upper IS NOT NULL THEN json_build_object(
             'state', l.state,
             'key', l.key_columns,
@@ -96,14 +103,15 @@ SELECT json_build_object(
             'same_shape', l.same_shape,
             'row_security', l.row_security,
             'reason', l.reason,
-            'claims', l.claims,
-            'copy_up', l.copy_up,
+            'claims', l.claims::bigint,
+            'copy_up', l.copy_up::bigint,
             'written', l.state <> 'unsupported' AND previewpg.is_written(r.oid)) END))
         FROM rel r
         LEFT JOIN col ON col.attrelid = r.oid
         LEFT JOIN key ON key.indrelid = r.oid
         LEFT JOIN view_read ON view_read.ev_class = r.oid
         LEFT JOIN trigger_function ON trigger_function.tgrelid = r.oid
+        LEFT JOIN child ON child.confrelid = r.oid
         LEFT JOIN previewpg.relation l ON l.upper = r.oid), '[]'),
     'routines', coalesce((SELECT json_agg(json_build_object(
         'oid', p.oid::bigint,

@@ -27,6 +27,9 @@ pub const BUILTINS_QUERY: &str = "SELECT coalesce(pg_catalog.json_agg(pg_catalog
                  pg_catalog.bool_or(p.prokind IN ('a', 'w')) AS aggregate \
           FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace GROUP BY p.proname) f";
 
+/// The limit where provisioning noted none, in rows.
+const DEFAULT_COPY_UP_ROWS: u64 = 100_000;
+
 /// Why a catalog document can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -84,6 +87,7 @@ pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
     let document: Document = serde_json::from_str(document)?;
     let mut catalog = Catalog {
         user_operators: document.user_operators,
+        max_copy_up_rows: document.copy_up_rows.unwrap_or(DEFAULT_COPY_UP_ROWS),
         fresh_major: document.fresh_major,
         production_major: document.production_major.unwrap_or(document.fresh_major),
         builtins: shared.builtins.get().cloned().unwrap_or_default(),
@@ -153,6 +157,7 @@ fn letter(text: &str) -> u8 {
 struct Document {
     fresh_major: u32,
     production_major: Option<u32>,
+    copy_up_rows: Option<u64>,
     user_operators: bool,
     relations: Vec<RelationRow>,
     routines: Vec<RoutineRow>,
@@ -175,6 +180,7 @@ struct RelationRow {
     definition: Option<String>,
     reads: Option<Vec<Oid>>,
     trigger_functions: Option<Vec<Oid>>,
+    children: Option<Vec<Oid>>,
     lower: Option<LowerRow>,
 }
 
@@ -275,6 +281,7 @@ impl RelationRow {
             row_security: self.row_security,
             rules: self.rules,
             trigger_functions: self.trigger_functions.unwrap_or_default(),
+            children: self.children.unwrap_or_default(),
             partition_root: self.partition_root,
             inherits: self.inherits,
         })

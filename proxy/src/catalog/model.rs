@@ -27,6 +27,8 @@ pub struct Catalog {
     pub types: HashMap<String, Vec<UserType>>,
     /// There are operators outside pg_catalog that no extension owns.
     pub user_operators: bool,
+    /// How many rows one statement may copy up.
+    pub max_copy_up_rows: u64,
     /// Major version of fresh, for example 15.
     pub fresh_major: u32,
     /// Major version of production at provisioning.
@@ -84,6 +86,8 @@ pub struct Relation {
     pub rules: bool,
     /// The functions of its users' enabled triggers (ours and PostgreSQL's own left out).
     pub trigger_functions: Vec<Oid>,
+    /// The tables whose foreign keys refer to this one.
+    pub children: Vec<Oid>,
     /// A partition's root table.
     pub partition_root: Option<Oid>,
     /// It has (non-partition) inheritance children or parents.
@@ -237,6 +241,8 @@ pub struct Routine {
 pub struct Reach {
     /// Lower-backed relations, and views over them, that it may read: such a read would see upper alone.
     pub reads: BTreeSet<Oid>,
+    /// Lower-backed relations that it names at all: it may write to them.
+    pub names: BTreeSet<Oid>,
     /// It runs SQL that it makes at run time, and its text doesn't tell what.
     pub opaque: bool,
     /// It may change the schema.

@@ -31,8 +31,17 @@ pub struct Name {
     pub name: String,
 }
 
+/// Reads a query string; `standard_conforming_strings` as the session has it. It never fails: what can't be read is [`Kind::Unreadable`].
+///
+/// Bytes instead of a `&str` are for queries in another server-safe encoding: spans are byte ranges of them, and names
+/// that aren't UTF-8 come with replacement characters.
+#[must_use]
+pub fn read(text: impl AsRef<[u8]>, standard_conforming_strings: bool) -> Script {
+    super::reader::read(text.as_ref(), standard_conforming_strings)
+}
+
 /// One statement of a query string.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Statement {
     /// From its first to its last token; no semicolon, no surrounding white space or comments.
     pub span: Span,
@@ -48,7 +57,7 @@ pub struct Statement {
     pub functions: Vec<Function>,
     /// The rows-changing parts: INSERT, UPDATE, DELETE, MERGE, at the top or in a CTE, in text order.
     pub writes: Vec<Write>,
-    /// Names of types that the text casts to or declares (`x::order_status`, `CAST(x AS t)`, `typed 'literal'`), in text order.
+    /// Names of types that the text casts to or declares (`x::order_status`, `CAST(x AS t)`, `typed 'literal'`), in text order; those that are key words (`int`, `numeric`, `timestamp`, ...) left out: they mean the same everywhere.
     pub types: Vec<Name>,
     /// The highest `$n` (0: none).
     pub parameters: u16,
@@ -59,6 +68,9 @@ pub struct Statement {
     /// Operators written in the text other than PostgreSQL's everyday ones
     /// (`= <> != < > <= >= + - * / % || ~ !~ ~* !~* ~~ !~~ ~~* !~~* -> ->> #> #>> @> <@ ? ?| ?& && ::`), for placement.
     pub unusual_operators: HashSet<String>,
+    /// Identifiers in the text of a query or a write that are none of the above: no relation, column, function, type, alias, label,
+    /// name of a WITH clause, window, parameter or cursor. There are none unless the reader has overlooked something; see [`Statement::unaccounted`].
+    pub loose: Vec<String>,
     /// `current_user`, `current_date` and the other functions written without parentheses, lower case.
     pub keyword_functions: HashSet<String>,
 }
@@ -166,6 +178,24 @@ pub enum Kind {
         /// Why, in a few words, for a DETAIL.
         why: String,
     },
+}
+
+impl Statement {
+    /// Positive accounting: an identifier that `known` knows (as a table's name) and that the reader can't say what it is for.
+    /// A statement with one must not be served. Statements that are [`Kind::Unreadable`] are to be judged by [`Statement::words`] instead.
+    #[must_use]
+    pub fn unaccounted(&self, known: impl Fn(&str) -> bool) -> Option<&str> {
+        self.loose
+            .iter()
+            .map(String::as_str)
+            .find(|name| known(name))
+    }
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self::Unreadable { why: String::new() }
+    }
 }
 
 /// A place where a relation is named.
