@@ -33,7 +33,8 @@ scripts!(
     referential_actions,
     deferred_constraints,
     schema_changes,
-    partitions
+    partitions,
+    types
 );
 
 /// Run by hand: `cargo test --test overlay -- --ignored --nocapture`.
@@ -446,5 +447,50 @@ async fn what_another_session_holds_is_skipped_or_an_error() {
     assert_eq!(
         claimed,
         Answer::Rows(vec![vec![Some("902,904,910,911".to_owned())]], 1)
+    );
+}
+
+/// What would be wrong if it were followed is refused, and says why and what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_followed_is_refused() {
+    let world = World::new(SHOP).await.unwrap();
+    for statement in [
+        "UPDATE users SET name = 'x'",
+        "DELETE FROM logs",
+        "DO $$ BEGIN UPDATE emp SET name = 'x'; END $$",
+        "ALTER TABLE emp ALTER COLUMN name TYPE int USING length(name)",
+        "DO $$ BEGIN ALTER TABLE emp ALTER COLUMN name TYPE int USING length(name); END $$",
+        "ALTER TYPE st RENAME VALUE 'paid' TO 'settled'",
+        "ALTER TABLE events DETACH PARTITION events_new",
+        "CREATE TABLE heir() INHERITS (emp)",
+        "ALTER TABLE events ADD COLUMN chance float DEFAULT random()",
+    ] {
+        let Answer::Error(fields) = script::answer(&world.preview, statement).await else {
+            panic!("{statement} passed");
+        };
+        assert_eq!(fields[0], "0A000", "{statement}: {fields:?}");
+        assert!(
+            fields[1..4].iter().all(|field| !field.is_empty()),
+            "{statement}: {fields:?}"
+        );
+    }
+    // After a copy-up the preview is on its own.
+    let oid: u32 = world
+        .owner
+        .query_one("SELECT 'emp'::regclass::oid", &[])
+        .await
+        .unwrap()
+        .get(0);
+    world
+        .preview
+        .batch_execute(&format!(
+            "SELECT previewpg.copy_up_all({oid}, true); ALTER TABLE emp ALTER COLUMN name TYPE int USING length(name); UPDATE emp SET name = name + 1"
+        ))
+        .await
+        .unwrap();
+    let sum = script::answer(&world.preview, "SELECT count(*), sum(name) FROM emp").await;
+    assert_eq!(
+        sum,
+        Answer::Rows(vec![vec![Some("30".to_owned()), Some("111".to_owned())]], 1)
     );
 }

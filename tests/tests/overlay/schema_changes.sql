@@ -85,6 +85,7 @@ DELETE FROM users WHERE key = 999;
 INSERT INTO items VALUES (999999, 1, 's', 2);
 ALTER TABLE items DROP COLUMN order_id;
 SELECT count(*), sum(qty) FROM {items};
+DROP TABLE measures;
 DROP TYPE st;
 DROP TABLE users CASCADE;
 INSERT INTO prof(user_id, bio) VALUES (99999, 'free');

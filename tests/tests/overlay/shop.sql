@@ -38,3 +38,6 @@ CREATE TABLE events_gone PARTITION OF events FOR VALUES FROM ('2022-01-01') TO (
 INSERT INTO events SELECT i, date '2020-01-01' + i * 10, 900 + i % 50, 'e' || i FROM generate_series(0, 100) i;
 CREATE TABLE remarks(id int PRIMARY KEY, event_id int, day date, FOREIGN KEY (event_id, day) REFERENCES events ON DELETE CASCADE);
 INSERT INTO remarks SELECT i, i, date '2020-01-01' + i * 10 FROM generate_series(0, 60) i;
+CREATE DOMAIN small AS int;
+CREATE TABLE measures(id int PRIMARY KEY, size small, mood st, moods st[]);
+INSERT INTO measures VALUES (1, 5, 'new', '{new,paid}'), (2, NULL, 'paid', NULL);

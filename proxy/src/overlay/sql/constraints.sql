@@ -325,6 +325,7 @@ BEGIN
             UPDATE previewpg.relation AS r SET state = 'unsupported', reason = SQLERRM WHERE r.upper = target AND r.state = 'merged';
         END;
     END LOOP;
+    INSERT INTO previewpg.enum_label SELECT e.enumtypid, e.enumlabel FROM pg_enum e ON CONFLICT DO NOTHING;
     -- What production's own schema promises needs no check.
     INSERT INTO previewpg.verified
     SELECT x.object, x.upper FROM (

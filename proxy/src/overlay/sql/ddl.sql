@@ -330,6 +330,49 @@ BEGIN
 END
 $$;
 
+-- After ALTER TYPE: a label that production's rows hold can't be read any more under another name.
+CREATE OR REPLACE FUNCTION previewpg.verify_enum(enum oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    lost text := (SELECT l.label FROM previewpg.enum_label l WHERE l.type = enum
+                  AND NOT EXISTS (SELECT FROM pg_enum e WHERE e.enumtypid = l.type AND e.enumlabel = l.label) LIMIT 1);
+BEGIN
+    IF lost IS NOT NULL AND EXISTS (SELECT FROM pg_attribute a JOIN previewpg.relation r ON r.upper = a.attrelid AND r.state IN ('merged', 'read_only')
+                                    JOIN pg_type t ON t.oid = a.atttypid WHERE enum IN (t.oid, t.typelem, t.typbasetype) AND NOT a.attisdropped) THEN
+        RAISE feature_not_supported USING
+            MESSAGE = format('value "%s" of enum %s can''t be renamed in a preview', lost, format_type(enum, -1)),
+            DETAIL = 'Rows of production hold it and would still read as the old name.',
+            HINT = 'Copy the tables that use it up first: SELECT previewpg.copy_up_all(''table''::regclass, true).';
+    END IF;
+END
+$$;
+
+-- After ALTER DOMAIN: lower's rows against its constraints.
+CREATE OR REPLACE FUNCTION previewpg.verify_domain(domain oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    item record;
+    name text := format_type(domain, -1);
+    base text := (SELECT format_type(t.typbasetype, t.typtypmod) FROM pg_type t WHERE t.oid = domain);
+BEGIN
+    FOR item IN
+        SELECT r.upper, a.attname, c.relname, n.nspname FROM previewpg.relation r JOIN pg_attribute a ON a.attrelid = r.upper AND a.atttypid = domain AND NOT a.attisdropped
+        JOIN pg_class c ON c.oid = r.upper JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.state = 'merged' ORDER BY r.upper, a.attnum
+    LOOP
+        BEGIN
+            PERFORM previewpg.as_app(format('SELECT pg_catalog.count(CAST(l.%I::%s AS %s)) FROM previewpg_lower.r%s AS l WHERE %s', item.attname, base, name, item.upper, previewpg.unclaimed(item.upper, 'l')));
+        EXCEPTION
+            WHEN check_violation THEN
+                RAISE check_violation USING MESSAGE = format('column "%s" of table "%s" contains values that violate the new constraint', item.attname, item.relname),
+                    SCHEMA = item.nspname, TABLE = item.relname, COLUMN = item.attname;
+            WHEN not_null_violation THEN
+                RAISE not_null_violation USING MESSAGE = format('column "%s" of table "%s" contains null values', item.attname, item.relname),
+                    SCHEMA = item.nspname, TABLE = item.relname, COLUMN = item.attname;
+        END;
+    END LOOP;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION previewpg.ddl_command_end() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -338,6 +381,9 @@ DECLARE
 BEGIN
     SELECT coalesce(bool_or(c.classid IN ('pg_type'::regclass, 'pg_namespace'::regclass, 'pg_extension'::regclass) AND c.command_tag LIKE 'ALTER %'), false)
     INTO wide FROM pg_event_trigger_ddl_commands() AS c;
+    PERFORM CASE t.typtype WHEN 'e' THEN previewpg.verify_enum(t.oid) WHEN 'd' THEN previewpg.verify_domain(t.oid) END
+    FROM pg_event_trigger_ddl_commands() AS c JOIN pg_type t ON t.oid = c.objid
+    WHERE c.classid = 'pg_type'::regclass AND c.command_tag IN ('ALTER TYPE', 'ALTER DOMAIN');
     FOR target IN
         SELECT x.relation FROM (
             SELECT CASE WHEN i.indrelid IS NOT NULL THEN i.indrelid ELSE c.objid END
@@ -345,6 +391,10 @@ BEGIN
             WHERE c.classid = 'pg_class'::regclass
             UNION SELECT p.relid::oid FROM pg_event_trigger_ddl_commands() AS c JOIN pg_class o ON o.oid = c.objid AND (o.relkind = 'p' OR o.relispartition),
                 LATERAL pg_partition_tree(pg_partition_root(o.oid)) AS p WHERE c.classid = 'pg_class'::regclass
+            UNION SELECT h.inhparent FROM pg_event_trigger_ddl_commands() AS c JOIN pg_inherits h ON h.inhrelid = c.objid
+                JOIN previewpg.relation r ON r.upper = h.inhparent WHERE c.classid = 'pg_class'::regclass
+            -- A partition that has just left its tree.
+            UNION SELECT r.upper FROM previewpg.relation r JOIN pg_class o ON o.oid = r.upper WHERE r.state = 'merged' AND r.claims <> r.upper AND NOT o.relispartition
             UNION SELECT r.upper FROM previewpg.relation r WHERE wide AND r.state <> 'unsupported') AS x(relation)
         JOIN pg_class t ON t.oid = x.relation AND t.relkind IN ('r', 'p', 'm', 'f') AND t.relpersistence <> 't'
         ORDER BY x.relation
@@ -377,6 +427,10 @@ BEGIN
         JOIN pg_proc p ON p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname ~ '^n[0-9]+$'
          AND (strpos(p.prosrc, format('previewpg_copy.x%s(', d.objid)) > 0 OR strpos(p.prosrc, format('previewpg_copy.f%s(', d.objid)) > 0 OR strpos(p.prosrc, format('previewpg_copy.k%s ', d.objid)) > 0)
         JOIN pg_class c ON c.oid = substr(p.proname, 2)::oid
+        UNION
+        -- A type was dropped with all that depends on it: our view too.
+        SELECT r.upper FROM pg_event_trigger_dropped_objects() AS d JOIN previewpg.relation r ON d.object_type = 'view' AND d.schema_name = 'previewpg_lower' AND d.object_name = 'r' || r.upper
+        JOIN pg_class c ON c.oid = r.upper
         UNION
         SELECT r.upper FROM previewpg.relation r WHERE EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS d WHERE d.object_type = 'table constraint')
           AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.upper AND t.tgname LIKE '0previewpg\_children%')

@@ -53,6 +53,13 @@ CREATE TABLE IF NOT EXISTS previewpg.verified (
     upper oid NOT NULL
 );
 
+-- The labels that enums had when provisioning ended: production's rows hold them.
+CREATE TABLE IF NOT EXISTS previewpg.enum_label (
+    type oid NOT NULL,
+    label text NOT NULL,
+    PRIMARY KEY (type, label)
+);
+
 -- The schema-qualified, quoted name of a relation.
 CREATE OR REPLACE FUNCTION previewpg.name_of(relation oid) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
