@@ -172,7 +172,7 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
     }
     steps.push(sql(
         "watch keys, foreign keys and writes",
-        "SELECT previewpg.build_all()",
+        "CALL previewpg.build_all()",
     ));
     let sequences = serde_json::to_string(&production.sequences).unwrap_or_default();
     steps.push(sql(

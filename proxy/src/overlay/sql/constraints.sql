@@ -310,20 +310,26 @@ END
 $$;
 
 -- Builds what stands around every relation, and around the preview's own tables that reference one. What fails is left to the planner to refuse.
-CREATE OR REPLACE FUNCTION previewpg.build_all() RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- It commits now and then, for a transaction that locks everything might need more locks than there are; so the session's search path must be pg_catalog.
+CREATE OR REPLACE PROCEDURE previewpg.build_all()
+LANGUAGE plpgsql AS $$
 DECLARE
     target oid;
+    done int := 0;
 BEGIN
-    FOR target IN
+    FOREACH target IN ARRAY ARRAY(
         SELECT r.upper FROM previewpg.relation r WHERE r.state <> 'unsupported'
-        UNION SELECT k.conrelid FROM pg_constraint k JOIN previewpg.relation r ON r.upper = k.confrelid WHERE k.contype = 'f' AND r.state IN ('merged', 'detached')
+        UNION SELECT k.conrelid FROM pg_constraint k JOIN previewpg.relation r ON r.upper = k.confrelid WHERE k.contype = 'f' AND r.state IN ('merged', 'detached'))
     LOOP
         BEGIN
             PERFORM previewpg.build(target);
         EXCEPTION WHEN OTHERS THEN
             UPDATE previewpg.relation AS r SET state = 'unsupported', reason = SQLERRM WHERE r.upper = target AND r.state = 'merged';
         END;
+        done := done + 1;
+        IF done % 50 = 0 THEN
+            COMMIT;
+        END IF;
     END LOOP;
     INSERT INTO previewpg.enum_label SELECT e.enumtypid, e.enumlabel FROM pg_enum e ON CONFLICT DO NOTHING;
     -- What production's own schema promises needs no check.

@@ -48,12 +48,14 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.put_app_role(role_name text, verifier text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- Roles are the server's: others may be provisioning another database of it.
+    LOCK TABLE pg_authid IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role_name AND r.rolsuper) THEN
         RAISE invalid_role_specification USING MESSAGE = format('role "%s" is a superuser of fresh', role_name), HINT = 'Clients need an ordinary role: choose another name.';
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role_name) THEN
         EXECUTE format('CREATE ROLE %I LOGIN CREATEDB', role_name);
-    ELSE
+    ELSIF NOT (SELECT r.rolcanlogin AND r.rolcreatedb FROM pg_roles r WHERE r.rolname = role_name) THEN
         EXECUTE format('ALTER ROLE %I LOGIN CREATEDB', role_name);
     END IF;
     IF verifier <> '' THEN
@@ -79,6 +81,7 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.begin_restore() RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    LOCK TABLE pg_authid IN SHARE ROW EXCLUSIVE MODE;
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = previewpg.restorer()) THEN
         EXECUTE format('CREATE ROLE %I SUPERUSER NOLOGIN', previewpg.restorer());
     END IF;
