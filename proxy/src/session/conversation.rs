@@ -281,8 +281,10 @@ impl Conversation {
                 self.dropping -= dropped;
                 continue;
             }
-            // COPY data needs nobody's attention, whatever else waits; outside of a COPY PostgreSQL ignores it.
-            let scan = self.from_client.scan(buffer, |header| header.tag == b'd');
+            let data = self.takes_data();
+            let scan = self
+                .from_client
+                .scan(buffer, |header| data && header.tag == b'd');
             if scan.pass > 0 {
                 self.flight
                     .out
@@ -335,9 +337,21 @@ impl Conversation {
         }
     }
 
+    /// Whether COPY data can go on, unread. It belongs to what was said before it, which must have been sent; outside of a COPY PostgreSQL ignores it.
+    fn takes_data(&self) -> bool {
+        match &self.work {
+            None => true,
+            Some(Work::Script(script)) => script.copying,
+            Some(_) => false,
+        }
+    }
+
     /// Whether the client's next message can be looked at now.
     fn may_take(&mut self, tag: u8) -> bool {
-        if tag == b'X' || matches!(tag, b'c' | b'f') || self.copy_in {
+        if matches!(tag, b'd' | b'c' | b'f') {
+            return self.takes_data();
+        }
+        if tag == b'X' || self.copy_in {
             return true;
         }
         if self.work.is_some() || self.waiting.is_some() || self.held.is_some() {
@@ -419,6 +433,10 @@ impl Conversation {
                 self.copy_in = false;
                 if !self.flight.queue.is_empty() {
                     self.flight.queue.push_back(Expect::CopyEnd);
+                }
+                if self.work.is_some() {
+                    // The COPY has swallowed the Flush that was sent with it.
+                    frontend::flush(&mut self.flight.out);
                 }
             }
             _ => {

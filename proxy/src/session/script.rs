@@ -31,6 +31,8 @@ pub(crate) struct Script {
     plan: Option<Plan>,
     /// The copy-up of the statement to come was run apart.
     apart_done: bool,
+    /// The statement sent last takes data from the client, and hasn't ended.
+    pub(crate) copying: bool,
     /// A statement failed: nothing more is sent but the Sync.
     pub(crate) failed: bool,
 }
@@ -56,8 +58,14 @@ impl Script {
             next: 0,
             plan: None,
             apart_done: false,
+            copying: false,
             failed: false,
         }
+    }
+
+    fn sent(&mut self, kind: &Kind) {
+        self.copying = takes_data(kind);
+        self.next += 1;
     }
 }
 
@@ -82,6 +90,7 @@ impl Conversation {
             if self.barred() {
                 return Some(script);
             }
+            script.copying = false;
             let reading = Arc::clone(&script.reading);
             match script.step {
                 Step::Start => match self.whole(&reading) {
@@ -98,6 +107,10 @@ impl Conversation {
                 },
                 Step::Each => {
                     let Some(statement) = reading.script.statements.get(script.next) else {
+                        // A Query leaves no unnamed statement behind.
+                        self.flight.send(Expect::our_close(), |out| {
+                            frontend::close(Subject::Statement, b"", out)
+                        });
                         self.flight.sync(Answer::Forward);
                         return None;
                     };
@@ -269,7 +282,7 @@ impl Conversation {
                 self.run_text(&text, error, &statement.kind);
                 self.placed(Placement::Fresh);
                 self.sent(statement, effects);
-                script.next += 1;
+                script.sent(&statement.kind);
             }
             Plan::Fresh(fresh) => {
                 if self.mark(&fresh.dirties) {
@@ -285,7 +298,7 @@ impl Conversation {
                 self.run_fresh(&fresh, reading, statement);
                 self.placed(Placement::Merged);
                 self.sent(statement, fresh.effects);
-                script.next += 1;
+                script.sent(&statement.kind);
             }
         }
         true
@@ -379,16 +392,20 @@ impl Conversation {
             },
             |out| frontend::execute(b"", 0, out),
         );
-        // Whatever follows would be taken for a part of the data's stream.
-        self.barrier |= matches!(
-            kind,
-            Kind::Copy(Copy {
-                from: true,
-                client: true,
-                ..
-            })
-        );
+        self.barrier |= takes_data(kind);
     }
+}
+
+/// Whether what follows the statement would be taken for a part of its data.
+fn takes_data(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Copy(Copy {
+            from: true,
+            client: true,
+            ..
+        })
+    )
 }
 
 /// A rewritten text has characters that the client's encoding lacks.
