@@ -246,7 +246,13 @@ impl Flight {
 
     /// ReadyForQuery told the outcome of everything before it.
     pub(crate) fn settled(&mut self) {
-        if self.queue.is_empty() && !self.open {
+        let runs = |expect: &Expect| {
+            matches!(
+                expect,
+                Expect::Execute { .. } | Expect::Query { .. } | Expect::Function
+            )
+        };
+        if !self.open && !self.queue.iter().any(runs) {
             self.executed = false;
         }
     }

@@ -1,4 +1,5 @@
 //! Sessions against a PostgreSQL server: what a client hears through the proxy is, byte for byte, what it hears from a full copy.
 
 mod frames;
+mod live;
 mod support;
