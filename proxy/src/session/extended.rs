@@ -264,7 +264,12 @@ impl Conversation {
             OnError::DropPosition
         };
         let name = match &text {
-            Some(text) => self.prepare_ours(text, &description.parameters, error.clone()),
+            Some(text) => {
+                let check = fresh
+                    .describe_original
+                    .then(|| Describe::Check(description.row.clone()));
+                self.prepare_ours(text, &description.parameters, error.clone(), check)
+            }
             None => Bytes::copy_from_slice(message.statement),
         };
         let error = if text.is_some() { error } else { OnError::AsIs };
@@ -282,7 +287,7 @@ impl Conversation {
         description: &Description,
     ) {
         let types = first_types(description, before.parameters);
-        let name = self.prepare_ours(text, types, OnError::Unserved);
+        let name = self.prepare_ours(text, types, OnError::Unserved, None);
         // The client's Bind replaces the unnamed portal anyway, but only if that is its own.
         let portal = if message.portal.is_empty() {
             b"".as_slice()

@@ -352,8 +352,17 @@ impl Conversation {
             return;
         }
         if rewritten.is_some() || !befores.is_empty() {
-            self.flight.send(Expect::our_parse(parse), |out| {
+            self.flight.send(Expect::our_parse(parse.clone()), |out| {
                 frontend::parse(b"", text, [].into_iter(), out)
+            });
+        }
+        if rewritten.is_some() {
+            let check = Expect::Describe {
+                what: Describe::CheckLast,
+                error: parse,
+            };
+            self.flight.send(check, |out| {
+                frontend::describe(Subject::Statement, b"", out)
             });
         }
         self.flight.send(Expect::our_bind(run.clone()), |out| {

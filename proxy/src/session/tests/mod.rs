@@ -2,4 +2,5 @@
 
 mod frames;
 mod live;
+mod machine;
 mod support;
