@@ -213,10 +213,10 @@ impl Conversation {
         statement: &Statement,
     ) -> Arc<Plan> {
         let generation = self.sight.generation();
-        if let Some((planned, plan)) = &entry.planned {
-            if *planned == generation {
-                return Arc::clone(plan);
-            }
+        if let Some((planned, plan)) = &entry.planned
+            && *planned == generation
+        {
+            return Arc::clone(plan);
         }
         // What we prepared may stand for other tables now.
         for ours in self.statements.take_ours() {
@@ -474,16 +474,16 @@ impl Conversation {
     /// Describe.
     pub(crate) fn describe(&mut self, frame: &Bytes) {
         let mut what = Describe::Forward;
-        if let Ok((Subject::Portal, name)) = frontend::read_subject(body(frame)) {
-            if let Some(portal) = self.statements.portal(name) {
-                match (&portal.read, &portal.described) {
-                    (Some(_), Some(described)) => {
-                        let described = described.clone();
-                        return self.say(described);
-                    }
-                    (None, Some(described)) => what = Describe::Replace(described.clone()),
-                    _ => {}
+        if let Ok((Subject::Portal, name)) = frontend::read_subject(body(frame))
+            && let Some(portal) = self.statements.portal(name)
+        {
+            match (&portal.read, &portal.described) {
+                (Some(_), Some(described)) => {
+                    let described = described.clone();
+                    return self.say(described);
                 }
+                (None, Some(described)) => what = Describe::Replace(described.clone()),
+                _ => {}
             }
         }
         self.flight.send(

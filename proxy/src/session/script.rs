@@ -204,8 +204,9 @@ impl Conversation {
                 return Whole::Each((statements.len() == 1).then_some(plan));
             };
             all.push(effects);
-            stable &= !(effects.schema || effects.search_path)
-                && !matches!(
+            let changes_names = effects.schema
+                || effects.search_path
+                || matches!(
                     statement.kind,
                     Kind::Discard(_)
                         | Kind::Set(_)
@@ -213,6 +214,7 @@ impl Conversation {
                             Transaction::Commit | Transaction::Rollback | Transaction::RollbackTo
                         )
                 );
+            stable &= !changes_names;
         }
         Whole::Forward(all)
     }

@@ -33,8 +33,8 @@ impl Both {
             Limits::default(),
             false,
         ));
-        assert_eq!(both.to_fresh(), "PBES");
-        assert_eq!(both.to_client(), "", "nothing before the names are known");
+        assert_eq!(both.sent(), "PBES");
+        assert_eq!(both.heard(), "", "nothing before the names are known");
         both.fresh(&say(|out| {
             backend::parse_complete(out);
             backend::bind_complete(out);
@@ -59,11 +59,11 @@ impl Both {
     }
 
     /// The tags of what was sent since.
-    fn to_fresh(&mut self) -> String {
+    fn sent(&mut self) -> String {
         tags(&self.0.flight.out.split())
     }
 
-    fn to_client(&mut self) -> String {
+    fn heard(&mut self) -> String {
         tags(&self.0.to_client.split())
     }
 }
@@ -93,17 +93,14 @@ fn error(code: &'static str) -> Vec<u8> {
 fn a_sync_with_nothing_to_synchronize_costs_no_round_trip() {
     let mut both = Both::new();
     both.client(&say(frontend::sync));
-    assert_eq!(
-        (both.to_fresh().as_str(), both.to_client().as_str()),
-        ("", "Z")
-    );
+    assert_eq!((both.sent().as_str(), both.heard().as_str()), ("", "Z"));
 }
 
 #[test]
 fn frames_that_nobody_looks_at_pass_in_pieces() {
     let mut both = Both::new();
     both.client(&query("SELECT 1"));
-    assert_eq!(both.to_fresh(), "Q");
+    assert_eq!(both.sent(), "Q");
     let row = say(|out| backend::data_row(&[Some(&[b'x'; 1000])], out).unwrap());
     let (first, rest) = row.split_at(700);
     both.fresh(first);
@@ -122,17 +119,17 @@ fn frames_that_nobody_looks_at_pass_in_pieces() {
 fn the_signal_is_swallowed_and_ready_waits_for_the_publication() {
     let mut both = Both::new();
     both.client(&query("CREATE TABLE x (a int)"));
-    assert_eq!(both.to_fresh(), "Q");
+    assert_eq!(both.sent(), "Q");
     let mut signal = BytesMut::new();
     Report::new("INFO", "PPG01", "previewpg").write_notice(&mut signal);
     both.fresh(&signal);
     both.fresh(&say(|out| {
         backend::command_complete(b"CREATE TABLE", out).unwrap()
     }));
-    assert_eq!(both.to_client(), "C");
+    assert_eq!(both.heard(), "C");
     both.fresh(&ready(TransactionStatus::Idle));
     assert_eq!(
-        both.to_client(),
+        both.heard(),
         "",
         "the client isn't told before everybody else can know"
     );
@@ -140,13 +137,9 @@ fn the_signal_is_swallowed_and_ready_waits_for_the_publication() {
     let left = both.client(&query("SELECT * FROM x"));
     assert!(!left.is_empty(), "and what it says meanwhile waits");
     both.0.told();
-    assert_eq!(both.to_client(), "Z");
+    assert_eq!(both.heard(), "Z");
     both.client(&left);
-    assert_eq!(
-        both.to_fresh(),
-        "PBECCS",
-        "its own catalog is asked for first"
-    );
+    assert_eq!(both.sent(), "PBECCS", "its own catalog is asked for first");
 }
 
 #[test]
@@ -155,10 +148,10 @@ fn inside_a_block_nothing_is_published() {
     both.client(&query("BEGIN; CREATE TABLE x (a int)"));
     let mut signal = BytesMut::new();
     Report::new("INFO", "PPG01", "previewpg").write_notice(&mut signal);
-    both.to_fresh();
+    both.sent();
     both.fresh(&signal);
     both.fresh(&ready(TransactionStatus::Block));
-    assert_eq!(both.to_client(), "Z");
+    assert_eq!(both.heard(), "Z");
     assert!(both.0.next_asked().is_none());
 }
 
@@ -166,11 +159,11 @@ fn inside_a_block_nothing_is_published() {
 fn dirty_marks_come_before_anything_is_sent() {
     let mut both = Both::new();
     both.client(&query("UPDATE orig SET v = 'x'"));
-    assert_eq!(both.to_fresh(), "");
+    assert_eq!(both.sent(), "");
     assert!(matches!(both.0.next_asked(), Some(Asked::Mark(relations)) if relations == [1]));
     both.0.told();
     // Original (for its errors), its columns, the copy-up, the statement again, the unnamed statement's end.
-    assert_eq!(both.to_fresh(), "PDPBEPBECS");
+    assert_eq!(both.sent(), "PDPBEPBECS");
     both.client(&query("UPDATE orig SET v = 'x'"));
     assert!(both.0.next_asked().is_none(), "once for each relation");
 }
@@ -184,16 +177,16 @@ fn an_error_of_ours_skips_what_the_client_sends_up_to_its_sync() {
         frontend::execute(b"", 0, out).unwrap();
     });
     both.client(&batch);
-    assert_eq!(both.to_fresh(), "PBE");
+    assert_eq!(both.sent(), "PBE");
     both.fresh(&error("42601"));
-    assert_eq!(both.to_client(), "E");
+    assert_eq!(both.heard(), "E");
     both.client(&batch);
     both.client(&query("SELECT 1"));
-    assert_eq!(both.to_fresh(), "", "PostgreSQL would drop it");
+    assert_eq!(both.sent(), "", "PostgreSQL would drop it");
     both.client(&say(frontend::sync));
-    assert_eq!(both.to_fresh(), "S");
+    assert_eq!(both.sent(), "S");
     both.fresh(&ready(TransactionStatus::Idle));
-    assert_eq!(both.to_client(), "Z");
+    assert_eq!(both.heard(), "Z");
 }
 
 #[test]
@@ -209,33 +202,25 @@ fn a_copy_up_in_a_pipeline_is_answered_by_nothing() {
         .unwrap()
     });
     both.client(&parse);
-    assert_eq!(
-        both.to_fresh(),
-        "PD",
-        "the original is described for its types"
-    );
+    assert_eq!(both.sent(), "PD", "the original is described for its types");
     let bind = say(|out| {
         frontend::bind(b"", b"u", &[Some(b"7")], out).unwrap();
         frontend::execute(b"", 0, out).unwrap();
         frontend::sync(out);
     });
     let left = both.client(&bind);
-    assert_eq!(both.to_fresh(), "H", "the types are needed now");
+    assert_eq!(both.sent(), "H", "the types are needed now");
     both.fresh(&say(|out| {
         backend::parse_complete(out);
         backend::parameter_description(&[23], out).unwrap();
         backend::no_data(out);
     }));
-    assert_eq!(both.to_client(), "1");
+    assert_eq!(both.heard(), "1");
     assert!(both.0.next_asked().is_some());
     both.0.told();
-    assert_eq!(
-        both.to_fresh(),
-        "PBEB",
-        "copy-up, then the client's own Bind"
-    );
+    assert_eq!(both.sent(), "PBEB", "copy-up, then the client's own Bind");
     both.client(&left);
-    assert_eq!(both.to_fresh(), "ES");
+    assert_eq!(both.sent(), "ES");
     both.fresh(&say(|out| {
         backend::parse_complete(out);
         backend::bind_complete(out);
@@ -245,7 +230,7 @@ fn a_copy_up_in_a_pipeline_is_answered_by_nothing() {
         backend::command_complete(b"UPDATE 1", out).unwrap();
         backend::ready_for_query(TransactionStatus::Idle, out);
     }));
-    assert_eq!(both.to_client(), "2CZ");
+    assert_eq!(both.heard(), "2CZ");
 }
 
 #[test]
@@ -254,7 +239,7 @@ fn other_columns_than_the_clients_end_the_session() {
     both.client(&query("SELECT id FROM orig"));
     both.0.next_asked();
     both.0.told();
-    assert_eq!(both.to_fresh(), "PDPDBECS");
+    assert_eq!(both.sent(), "PDPDBECS");
     let columns = |type_oid| {
         let field = backend::Field {
             name: b"id",
@@ -272,11 +257,11 @@ fn other_columns_than_the_clients_end_the_session() {
         })
     };
     both.fresh(&columns(23));
-    assert_eq!(both.to_client(), "T");
+    assert_eq!(both.heard(), "T");
     assert!(both.0.take_broken().is_none());
     both.fresh(&columns(20));
     assert!(both.0.take_broken().is_some());
-    assert_eq!(both.to_client(), "", "no row under a wrong description");
+    assert_eq!(both.heard(), "", "no row under a wrong description");
 }
 
 #[test]
