@@ -91,7 +91,9 @@ fn validate(path: &Path) -> Result<(), CommandError> {
 
 fn essentials(settings: &Settings) -> Result<(Target, Secret), ConfigError> {
     match (&settings.fresh, &settings.client_password) {
-        (Fresh::Given(owner), Some(password)) => Ok((owner.clone(), password.clone())),
+        (Fresh::Given(given), Some(password)) => {
+            Ok((settings.fresh_database(given), password.clone()))
+        }
         _ => Err(ConfigError::value("client.passwordFile", "is missing")),
     }
 }

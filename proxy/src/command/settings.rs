@@ -12,6 +12,9 @@ use crate::net::target::Target;
 /// The environment variable with the app role's password.
 pub const CLIENT_PASSWORD: &str = "PREVIEWPG_CLIENT_PASSWORD";
 
+/// The database that every server has.
+const MAINTENANCE: &str = "postgres";
+
 /// Where fresh is.
 #[derive(Debug, Clone)]
 pub enum Fresh {
@@ -165,6 +168,26 @@ impl Settings {
             client_password,
             config,
         })
+    }
+
+    /// The database's name as clients see it.
+    #[must_use]
+    pub fn shown_database(&self) -> &str {
+        self.config
+            .database
+            .as_deref()
+            .unwrap_or(&self.production.database)
+    }
+
+    /// The database of a given fresh. A URL of the maintenance database `postgres` names a server rather than a database: the preview has a
+    /// database of the shown name there, so that `current_database()` is what it is on production.
+    #[must_use]
+    pub fn fresh_database(&self, given: &Target) -> Target {
+        let mut target = given.clone();
+        if given.database == MAINTENANCE {
+            self.shown_database().clone_into(&mut target.database);
+        }
+        target
     }
 
     /// Where clients connect.
