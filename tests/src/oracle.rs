@@ -54,6 +54,22 @@ impl Side {
         self.sessions.get_mut(name).expect("just connected")
     }
 
+    /// Drops a session.
+    pub fn forget(&mut self, name: &str) {
+        self.sessions.remove(name);
+    }
+
+    /// The processes of this server that wait for another one.
+    pub fn waiting(&mut self) -> Vec<i32> {
+        self.behind
+            .must("SELECT pid FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0")
+            .rows()
+            .concat()
+            .iter()
+            .filter_map(|pid| pid.parse().ok())
+            .collect()
+    }
+
     fn name_of(&mut self, kind: Kind, oid: u32) -> Option<String> {
         if let Some(name) = self.names.get(&(kind, oid)) {
             return Some(name.clone());

@@ -180,3 +180,6 @@ async fn password_frame(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -241,6 +241,8 @@ pub struct Routine {
 pub struct Reach {
     /// Lower-backed relations, and views over them, that it may read: such a read would see upper alone.
     pub reads: BTreeSet<Oid>,
+    /// Lower-backed relations that it names at all: it may write to them.
+    pub names: BTreeSet<Oid>,
     /// It runs SQL that it makes at run time, and its text doesn't tell what.
     pub opaque: bool,
     /// It may change the schema.

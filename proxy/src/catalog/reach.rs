@@ -79,6 +79,7 @@ impl Reach {
     /// Adds what something that is called touches.
     pub fn absorb(&mut self, other: &Self) {
         self.reads.extend(&other.reads);
+        self.names.extend(&other.names);
         self.opaque |= other.opaque;
         self.schema |= other.schema;
         self.settings |= other.settings;
@@ -181,10 +182,11 @@ fn scan(body: &str, procedural: bool, names: &Names<'_>) -> Direct {
             tokens: &tokens,
             at,
         };
-        if let Some(relations) = names.backed.get(word.as_str())
-            && context.may_read(names)
-        {
-            direct.reach.reads.extend(relations);
+        if let Some(relations) = names.backed.get(word.as_str()) {
+            direct.reach.names.extend(relations);
+            if context.may_read(names) {
+                direct.reach.reads.extend(relations);
+            }
         }
         direct
             .calls
@@ -456,6 +458,10 @@ mod tests {
         }
         assert_eq!(reads("select * from \"Orders\""), [2]);
         assert_eq!(reads("select * from orders"), Vec::<Oid>::new());
+        let names = scan("INSERT INTO users VALUES (1)", true, &names())
+            .reach
+            .names;
+        assert_eq!(names, BTreeSet::from([1]));
     }
 
     #[test]

@@ -232,3 +232,6 @@ pub async fn refuse(stream: &mut Stream, report: &Report) {
     // Whether the client is still there to read it makes no difference any more.
     let _: Result<io::Result<()>, _> = tokio::time::timeout(Duration::from_secs(2), sending).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,13 +33,31 @@ pub enum Listener {
 
 impl Listener {
     async fn accept(&self) -> io::Result<Socket> {
-        let socket = match self {
-            Self::Tcp(listener) => Socket::Tcp(listener.accept().await?.0),
-            Self::Unix(listener) => Socket::Unix(listener.accept().await?.0),
-        };
-        socket.tune()?;
-        Ok(socket)
+        loop {
+            let accepted = match self {
+                Self::Tcp(listener) => listener.accept().await.map(|(s, _)| Socket::Tcp(s)),
+                Self::Unix(listener) => listener.accept().await.map(|(s, _)| Socket::Unix(s)),
+            };
+            match accepted.and_then(|socket| socket.tune().map(|()| socket)) {
+                Ok(socket) => return Ok(socket),
+                Err(error) if is_lack(&error) => return Err(error),
+                // This one left again before it was looked at.
+                Err(error) => tracing::debug!(%error, "a connection was gone at once"),
+            }
+        }
     }
+}
+
+/// Whether there's too little of something (file descriptors, memory), so that accepting the next one fails as well.
+fn is_lack(error: &io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = 105;
+    matches!(
+        error.raw_os_error(),
+        Some(ENOMEM | ENFILE | EMFILE | ENOBUFS)
+    )
 }
 
 /// What is done with those who come in.
@@ -117,7 +135,12 @@ pub async fn serve<H: Handler>(
         let (socket, connection) = tokio::select! {
             biased;
             () = drain.draining() => break,
-            Some(_) = tasks.join_next() => continue,
+            Some(ended) = tasks.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a session ended by a defect");
+                }
+                continue;
+            }
             accepted = accept(&listener, &places.connections) => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -206,3 +229,6 @@ async fn converse<H: Handler>(
 fn too_many() -> Report {
     Report::fatal("53300", "sorry, too many clients already")
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,7 +149,7 @@ impl Session {
 
     /// Whether it can be used: the connection stands, and nothing came that nobody asked for.
     async fn is_quiet(&mut self) -> bool {
-        self.buffer.is_empty() && matches!(self.stream.try_read(&mut [0]).await, Ok(None))
+        self.buffer.is_empty() && self.stream.is_quiet().await
     }
 }
 
@@ -395,3 +395,6 @@ impl Drop for Waiting<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

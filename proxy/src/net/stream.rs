@@ -40,18 +40,23 @@ impl Socket {
         }
     }
 
-    /// Whether bytes have come already; doesn't wait. An end of stream counts as nothing.
+    /// Whether bytes have come already; asks the system, doesn't wait. An end of stream counts as nothing.
     ///
     /// # Errors
     /// When the socket is broken.
     pub(crate) fn has_input(&self) -> io::Result<bool> {
+        Ok(self.peek()?.is_some_and(|count| count > 0))
+    }
+
+    /// What the system has to be read: `None`: nothing; `Some(0)`: the end of the stream.
+    fn peek(&self) -> io::Result<Option<usize>> {
         let socket = match self {
             Self::Tcp(socket) => SockRef::from(socket),
             Self::Unix(socket) => SockRef::from(socket),
         };
         match socket.peek(&mut [MaybeUninit::uninit()]) {
-            Ok(count) => Ok(count > 0),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Ok(count) => Ok(Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -78,12 +83,21 @@ impl Stream {
     /// Whether it is a Unix-domain socket.
     #[must_use]
     pub fn is_unix(&self) -> bool {
-        let socket = match self {
+        matches!(self.socket(), Socket::Unix(_))
+    }
+
+    fn socket(&self) -> &Socket {
+        match self {
             Self::Plain(socket) => socket,
             Self::Server(stream) => stream.get_ref().0,
             Self::Client(stream) => stream.get_ref().0,
-        };
-        matches!(socket, Socket::Unix(_))
+        }
+    }
+
+    /// Whether the connection stands and nothing has come; what had come is lost. Asks the system, so that what came since the runtime last looked counts as well.
+    pub async fn is_quiet(&mut self) -> bool {
+        matches!(self.try_read(&mut [0]).await, Ok(None))
+            && matches!(self.socket().peek(), Ok(None))
     }
 
     /// Reads what has come, without waiting. `Ok(None)`: nothing yet; `Ok(Some(0))`: the end of the stream.

@@ -70,7 +70,7 @@ pub enum Address {
 pub enum SslMode {
     /// No TLS.
     Disable,
-    /// TLS if the server has it; not checked.
+    /// TLS if the server has it; not checked. `allow` is read as this.
     Prefer,
     /// TLS; not checked, unless `sslrootcert` is given (then as `verify-ca`).
     Require,

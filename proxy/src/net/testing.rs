@@ -26,9 +26,10 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::default();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        parameters
-            .distinguished_name
-            .push(DnType::CommonName, "a CA of the tests");
+        parameters.distinguished_name.push(
+            DnType::CommonName,
+            format!("CA {:x}", rand::random::<u64>()),
+        );
         let root = folder.path().join("root.pem");
         fs::write(&root, parameters.self_signed(&key).unwrap().pem()).unwrap();
         open_to_all(folder.path());

@@ -1,6 +1,8 @@
 //! The TLS configurations: as a server towards clients, as a client towards databases.
 //!
 //! rustls with ring, TLS 1.2 and 1.3. The provider is named in every configuration, so nothing depends on what the process installed.
+//! Two differences from libpq: a certificate's name must be in its subject alternative names (a common name alone doesn't count), and `prefer`
+//! doesn't try again without TLS when a handshake failed.
 
 use std::io;
 use std::path::{Path, PathBuf};

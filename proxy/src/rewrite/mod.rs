@@ -83,6 +83,41 @@ impl<'a> Planner<'a> {
         }
         self.refuse_own_names()?;
         let effects = self.effects()?;
+        let mut plan = self.of_kind(effects)?;
+        self.mark_written(&mut plan, effects);
+        Ok(plan)
+    }
+
+    /// What is written without being named as a target becomes dirty as well.
+    fn mark_written(&self, plan: &mut Plan, effects: Effects) {
+        let written = self.written_beyond();
+        if written.is_empty() {
+            return;
+        }
+        match plan {
+            Plan::Pass(_) => {
+                *plan = Plan::Fresh(Box::new(Fresh {
+                    before: Vec::new(),
+                    text: None,
+                    dirties: written,
+                    effects,
+                    describe_original: false,
+                }));
+            }
+            Plan::Fresh(fresh) => {
+                for oid in written {
+                    if !fresh.dirties.contains(&oid) {
+                        fresh.dirties.push(oid);
+                    }
+                }
+            }
+            // Only reads without calls of users' functions run on production.
+            Plan::Production(_) | Plan::Refuse(_) => {}
+        }
+    }
+
+    fn of_kind(&self, effects: Effects) -> Result<Plan, Refusal> {
+        let statement = self.statement;
         match &statement.kind {
             Kind::Execute { .. }
             | Kind::Deallocate(_)
@@ -241,24 +276,6 @@ impl<'a> Planner<'a> {
             if relation.lower.is_some() && matches!(role, Some(Role::Object | Role::Copy)) {
                 dirties.push(relation.oid);
                 dirties.extend(relation.partition_root);
-            }
-        }
-        if matches!(self.statement.kind, Kind::Truncate) {
-            // CASCADE empties the tables that refer to these.
-            let mut next = 0;
-            while let Some(oid) = dirties.get(next).copied() {
-                let children = self
-                    .context
-                    .catalog
-                    .relations
-                    .get(&oid)
-                    .map(|relation| &relation.children);
-                for child in children.into_iter().flatten() {
-                    if !dirties.contains(child) {
-                        dirties.push(*child);
-                    }
-                }
-                next += 1;
             }
         }
         if before.is_empty() && dirties.is_empty() {

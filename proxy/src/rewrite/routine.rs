@@ -6,7 +6,7 @@ use super::plan::{Effects, Refusal};
 use super::{Planner, refusal, resolve};
 use crate::catalog::model::{Oid, Reach};
 use crate::catalog::reach;
-use crate::sql::facts::{Kind, Role, WriteKind};
+use crate::sql::facts::{Kind, Role};
 
 /// Built-in functions, and those of PostgreSQL's own extensions, that run a query or read a table given as text.
 const TEXT_QUERIES: [&str; 26] = [
@@ -86,17 +86,51 @@ impl Planner<'_> {
             {
                 return Err(refusal::text_query(&name.name));
             }
-            for routine in resolve::routines(name, self.context) {
-                self.check(
-                    &routine.reach,
-                    || format!("function \"{}\"", routine.name),
-                    &mut effects,
-                )?;
+        }
+        let reach = self.reach(|reach, what| self.check(reach, what))?;
+        effects.schema |= reach.schema;
+        effects.settings |= reach.settings;
+        effects.search_path |= reach.settings;
+        Ok(effects)
+    }
+
+    /// The lower-backed relations that the statement may write to without naming them as its targets: in functions, triggers and referential actions.
+    pub(super) fn written_beyond(&self) -> Vec<Oid> {
+        let nothing = |_: &Reach, _: String| Ok(());
+        let named = self
+            .reach(nothing)
+            .map(|reach| reach.names)
+            .unwrap_or_default();
+        let backed = |oid: &Oid| {
+            self.context
+                .catalog
+                .relations
+                .get(oid)
+                .is_some_and(|found| found.lower.is_some())
+        };
+        named
+            .into_iter()
+            .chain(self.written())
+            .filter(backed)
+            .collect()
+    }
+
+    /// What everything that the statement calls may touch; `each` is asked about each of them, with its name for messages.
+    fn reach(
+        &self,
+        each: impl Fn(&Reach, String) -> Result<(), Refusal>,
+    ) -> Result<Reach, Refusal> {
+        let mut all = Reach::default();
+        for function in &self.statement.functions {
+            for routine in resolve::routines(&function.name, self.context) {
+                each(&routine.reach, format!("function \"{}\"", routine.name))?;
+                all.absorb(&routine.reach);
             }
         }
         if matches!(self.statement.kind, Kind::Do) {
             let block = reach::of_block(self.source(&self.statement.span), self.context.catalog);
-            self.check(&block, || "this DO block".to_owned(), &mut effects)?;
+            each(&block, "this DO block".to_owned())?;
+            all.absorb(&block);
         }
         for function in self.fired() {
             let routine = self
@@ -107,19 +141,18 @@ impl Planner<'_> {
                 .flatten()
                 .find(|routine| routine.oid == function);
             if let Some(routine) = routine {
-                self.check(
+                each(
                     &routine.reach,
-                    || format!("trigger function \"{}\"", routine.name),
-                    &mut effects,
+                    format!("trigger function \"{}\"", routine.name),
                 )?;
+                all.absorb(&routine.reach);
             }
         }
-        Ok(effects)
+        Ok(all)
     }
 
     /// A statement that can't be read: every routine whose name is in it counts as called.
     pub(super) fn check_words(&self) -> Result<(), Refusal> {
-        let mut effects = Effects::default();
         for word in &self.statement.words {
             for routine in self
                 .context
@@ -129,45 +162,45 @@ impl Planner<'_> {
                 .into_iter()
                 .flatten()
             {
-                self.check(
-                    &routine.reach,
-                    || format!("function \"{}\"", routine.name),
-                    &mut effects,
-                )?;
+                self.check(&routine.reach, format!("function \"{}\"", routine.name))?;
             }
         }
         Ok(())
     }
 
-    fn check(
-        &self,
-        reach: &Reach,
-        what: impl Fn() -> String,
-        effects: &mut Effects,
-    ) -> Result<(), Refusal> {
+    fn check(&self, reach: &Reach, what: String) -> Result<(), Refusal> {
         let read = reach
             .reads
             .iter()
             .find_map(|oid| self.context.catalog.relations.get(oid));
         if let Some(relation) = read {
-            return Err(refusal::body_reads(&what(), &relation.name));
+            return Err(refusal::body_reads(&what, &relation.name));
         }
         if reach.opaque && !self.context.catalog.backed.is_empty() {
-            return Err(refusal::body_opaque(&what()));
+            return Err(refusal::body_opaque(&what));
         }
-        effects.schema |= reach.schema;
-        effects.settings |= reach.settings;
-        effects.search_path |= reach.settings;
         Ok(())
     }
 
-    /// The functions of the triggers that the statement may fire: of the tables that it writes to, and of those that foreign keys lead to from there.
+    /// The functions of the triggers that the statement may fire.
     fn fired(&self) -> BTreeSet<Oid> {
+        let catalog = self.context.catalog;
+        let tables = self.written();
+        tables
+            .iter()
+            .filter_map(|oid| catalog.relations.get(oid))
+            .flat_map(|relation| &relation.trigger_functions)
+            .copied()
+            .collect()
+    }
+
+    /// The tables that the statement may write to by itself: its targets, the tables under a view, and those that foreign keys lead to.
+    fn written(&self) -> Vec<Oid> {
         let catalog = self.context.catalog;
         let mut tables: Vec<Oid> = Vec::new();
         let mut spreads = false;
         for write in &self.statement.writes {
-            spreads |= !matches!(write.kind, WriteKind::Insert { conflict: None, .. });
+            spreads |= Self::changes_existing(&write.kind);
             let target = self
                 .resolved
                 .get(write.target)
@@ -185,23 +218,19 @@ impl Planner<'_> {
                 }
             }
         }
-        let mut functions = BTreeSet::new();
         let mut next = 0;
         while let Some(oid) = tables.get(next).copied() {
             next += 1;
-            let Some(relation) = catalog.relations.get(&oid) else {
+            let Some(relation) = catalog.relations.get(&oid).filter(|_| spreads) else {
                 continue;
             };
-            functions.extend(&relation.trigger_functions);
-            if spreads {
-                for child in &relation.children {
-                    if !tables.contains(child) {
-                        tables.push(*child);
-                    }
+            for child in &relation.children {
+                if !tables.contains(child) {
+                    tables.push(*child);
                 }
             }
         }
-        functions
+        tables
     }
 }
 

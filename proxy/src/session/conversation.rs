@@ -20,7 +20,7 @@ use crate::admin::metrics::{Metrics, Placement};
 use crate::catalog::model::Oid;
 use crate::catalog::store::Store;
 use crate::rewrite::plan::{Effects, Plan, Refusal};
-use crate::sql::facts::{Kind, Statement, Transaction};
+use crate::sql::facts::{Kind, Statement};
 use crate::wire::frame::{Direction, FrameError, Limits, Next, Scanner, body};
 use crate::wire::frontend::{self, Subject};
 use crate::wire::report::Report;
@@ -125,8 +125,6 @@ pub(crate) struct Conversation {
     held: Option<Bytes>,
     /// The last ReadyForQuery's status.
     pub(crate) status: u8,
-    /// In a failed block, and nothing was sent since that ends it.
-    pub(crate) failed_block: bool,
     /// The batch failed and its Sync is still to come from the client: what comes before it is dropped.
     skipping: bool,
     /// Bytes of a dropped message that are still to come.
@@ -176,7 +174,6 @@ impl Conversation {
             waiting: None,
             held: None,
             status: b'I',
-            failed_block: false,
             skipping: false,
             dropping: 0,
             copy_in: false,
@@ -214,6 +211,12 @@ impl Conversation {
             && self.held.is_none()
             && self.status == b'I'
             && !self.flight.open
+    }
+
+    /// Whether the next statement meets a failed block, for sure: PostgreSQL rejects it whatever it is, or it ends the block.
+    /// While something runs whose outcome isn't known (a ROLLBACK sent ahead), statements are planned as ever.
+    pub(crate) fn in_failed_block(&self) -> bool {
+        self.status == b'E' && !self.flight.executed
     }
 
     /// Whether the client's stream stands inside a frame, where nothing else can be said.
@@ -373,7 +376,7 @@ impl Conversation {
                         .as_ref()
                         .is_some_and(|reading| !reading.script.statements.is_empty())
                 });
-                if known && !self.sight.is_plain() && !self.failed_block {
+                if known && !self.sight.is_plain() && !self.in_failed_block() {
                     return false;
                 }
                 self.statements.close_portal(portal);
@@ -797,7 +800,6 @@ impl Conversation {
             }
         };
         self.status = body(frame).first().copied().unwrap_or(b'I');
-        self.failed_block = self.status == b'E';
         let failed = std::mem::take(&mut self.batch_failed);
         let publish = self.sight.must_publish(self.status);
         self.sight.ready(self.status, failed);
@@ -902,12 +904,6 @@ impl Conversation {
         }
         self.barrier |= effects.schema;
         match &statement.kind {
-            Kind::Transaction(
-                Transaction::Commit | Transaction::Rollback | Transaction::RollbackTo,
-            ) => {
-                self.barrier |= self.failed_block;
-                self.failed_block = false;
-            }
             Kind::Deallocate(name) => {
                 self.barrier = true;
                 self.deallocated.extend(name.clone());

@@ -37,7 +37,7 @@ impl Conversation {
             self.sight.standard_strings(),
         );
         let planned = match reading.script.statements.first() {
-            Some(statement) if !self.failed_block => {
+            Some(statement) if !self.in_failed_block() => {
                 if needs_names(statement) && !self.names_known() {
                     return Some(Work::Parse(frame));
                 }
@@ -114,7 +114,7 @@ impl Conversation {
             self.forward_bind(&frame);
             return None;
         };
-        let plan = if self.failed_block {
+        let plan = if self.in_failed_block() {
             Arc::new(Plan::Pass(Effects::default()))
         } else {
             if needs_names(statement) && !self.names_known() {

@@ -34,3 +34,12 @@ mod sight;
 mod statement;
 
 pub use server::{Hooks, Options, Server};
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+mod tests;

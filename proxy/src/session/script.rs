@@ -168,7 +168,7 @@ impl Conversation {
     /// Decides about a whole string.
     fn whole(&mut self, reading: &Reading) -> Whole {
         let statements = &reading.script.statements;
-        if self.failed_block {
+        if self.in_failed_block() {
             // What follows the end of a failed block is to be planned; the rest is rejected by PostgreSQL itself.
             return if statements.len() > 1 {
                 Whole::Each(None)
@@ -222,7 +222,7 @@ impl Conversation {
     fn each(&mut self, script: &mut Script, reading: &Reading, statement: &Statement) -> bool {
         let plan = match script.plan.take() {
             Some(plan) => plan,
-            None if self.failed_block => Plan::Pass(Effects::default()),
+            None if self.in_failed_block() => Plan::Pass(Effects::default()),
             None if needs_names(statement) && !self.names_known() => return false,
             None => self.plan(reading, statement),
         };

@@ -14,5 +14,9 @@ mod query;
 mod reader;
 mod schema;
 mod utility;
+mod witness;
 mod words;
 mod write;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@
 use super::facts::{Column, Function, Kind, LevelId, Name, Script, Span, Statement};
 use super::keyword::Keyword;
 use super::lexer::{self, Token, TokenKind};
-use super::{utility, words};
+use super::{utility, witness, words};
 
 /// The deepest nesting of queries that is read.
 const DEEPEST: usize = 120;
@@ -141,6 +141,9 @@ fn statement(text: &[u8], tokens: &[Token]) -> Statement {
         Err(Unread(why)) => unreadable(span.clone(), &why),
     };
     facts.span = span;
+    if let Some(table) = witness::objects(text, &facts) {
+        facts = unreadable(facts.span, &format!("readers disagree about {table}"));
+    }
     facts.words = words::of(text, tokens);
     facts.parameters = words::highest_parameter(text, tokens);
     facts

@@ -1,5 +1,7 @@
 //! A cursor over a frame's body. Never reads beyond it.
 
+use std::ffi::CStr;
+
 use super::MessageError;
 
 #[derive(Debug, Clone, Copy)]
@@ -61,13 +63,10 @@ impl<'a> Reader<'a> {
 
     /// A string up to its terminating NUL, without it.
     pub(super) fn string(&mut self) -> Result<&'a [u8], MessageError> {
-        let end = self
-            .rest
-            .iter()
-            .position(|byte| *byte == 0)
-            .ok_or(MessageError::String)?;
-        let (text, rest) = self.rest.split_at(end);
-        self.rest = rest.split_first().map_or(&[], |(_, rest)| rest);
+        let text = CStr::from_bytes_until_nul(self.rest)
+            .map_err(|_| MessageError::String)?
+            .to_bytes();
+        self.rest = self.rest.get(text.len() + 1..).unwrap_or_default();
         Ok(text)
     }
 

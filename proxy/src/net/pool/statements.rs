@@ -9,9 +9,20 @@ const LIMIT: usize = 64;
 /// The statements prepared on a session, by text and parameter types. The whole text counts, not a hash of it: two statements are never mistaken for each other.
 #[derive(Debug, Default)]
 pub struct Statements {
-    known: HashMap<(Arc<str>, Box<[u32]>), (u64, u64)>,
+    known: HashMap<Key, Use>,
     /// Counts uses and gives names.
     clock: u64,
+}
+
+/// Text and parameter types.
+type Key = (Arc<str>, Box<[u32]>);
+
+#[derive(Debug)]
+struct Use {
+    /// What its name is made of.
+    number: u64,
+    /// When it was used last, by the clock.
+    last: u64,
 }
 
 /// How a statement is had on a session.
@@ -33,18 +44,19 @@ impl Statements {
     pub fn prepare(&mut self, text: &Arc<str>, types: &[u32]) -> Prepared {
         self.clock += 1;
         let key = (Arc::clone(text), types.into());
-        if let Some((number, used)) = self.known.get_mut(&key) {
-            *used = self.clock;
-            return Prepared::Known(name(*number));
+        if let Some(known) = self.known.get_mut(&key) {
+            known.last = self.clock;
+            return Prepared::Known(name(known.number));
         }
         let oldest = (self.known.len() >= LIMIT)
-            .then(|| self.known.iter().min_by_key(|(_, (_, used))| *used))
+            .then(|| self.known.iter().min_by_key(|(_, known)| known.last))
             .flatten()
             .map(|(key, _)| key.clone());
         let evicted = oldest
             .and_then(|key| self.known.remove(&key))
-            .map(|(number, _)| name(number));
-        self.known.insert(key, (self.clock, self.clock));
+            .map(|known| name(known.number));
+        let (number, last) = (self.clock, self.clock);
+        self.known.insert(key, Use { number, last });
         Prepared::New {
             name: name(self.clock),
             evicted,

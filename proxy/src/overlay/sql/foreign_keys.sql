@@ -121,7 +121,13 @@ $f$, locked, parent, shipped, arrays, chosen, unnested, names, matched,
         names, columns, present);
     keys_updated := format('SELECT %1$s, 0 AS place FROM (SELECT %2$s FROM previewpg_new WHERE %3$s EXCEPT SELECT %2$s FROM previewpg_old WHERE %3$s) AS k',
         names, columns, present);
-    call := format('PERFORM previewpg_copy.f%s(%s) FROM (previewpg_source) AS n HAVING pg_catalog.count(*) > 0', fk, arrays);
+    call := previewpg.build_call(fk, 'f' || fk, arguments, arrays, format($f$
+    PERFORM previewpg_copy.f%1$s(%2$s) FROM ROWS FROM (%3$s) WITH ORDINALITY AS n(%4$s, place)
+    WHERE EXISTS (SELECT 1 FROM ONLY %5$s AS c WHERE %6$s) HAVING pg_catalog.count(*) > 0;$f$, fk, arrays,
+        (SELECT string_agg(format('pg_catalog.unnest(NEW.previewpg_k%s)', c.place), ', ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c),
+        names, previewpg.name_of(k.conrelid),
+        (SELECT string_agg(format('c.%s %s n.k%s%s', c.child, previewpg.operator_text(k.conffeqop[c.place]), c.place,
+            CASE WHEN c.shippable THEN '' ELSE '::' || c.child_type END), ' AND ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c)));
     mixed := CASE WHEN k.confmatchtype = 'f' AND cardinality(k.conkey) > 1 THEN
         (SELECT format('IF EXISTS (SELECT 1 FROM previewpg_new WHERE pg_catalog.num_nulls(%s) BETWEEN 1 AND %s) THEN PERFORM previewpg.raise_missing_parent(%s::pg_catalog.oid, NULL); END IF; ',
             string_agg(c.child, ', ' ORDER BY c.place), count(*) - 1, fk) FROM previewpg.foreign_key_columns(fk) c) ELSE '' END;

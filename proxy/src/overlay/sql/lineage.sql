@@ -16,8 +16,8 @@ CREATE TABLE IF NOT EXISTS previewpg.relation (
     key_numbers smallint[] NOT NULL DEFAULT '{}',
     key_columns text[] NOT NULL DEFAULT '{}',
     -- Whose claims table and copy function serve it (a partition: its root's): previewpg_claims.rN, previewpg_copy.rN.
-    claims oid,
-    copy_up oid,
+    claims bigint,
+    copy_up bigint,
     -- merged: upper and lower; detached: upper only; read_only: lower only; unsupported: refused by the planner.
     state text NOT NULL CHECK (state IN ('merged', 'detached', 'read_only', 'unsupported')),
     -- Why it is unsupported or detached. A sentence without its full stop.
@@ -42,7 +42,15 @@ CREATE TABLE IF NOT EXISTS previewpg.attribute (
     source text,
     -- The type it had in upper when the expression was made.
     type text NOT NULL,
+    -- It was NOT NULL in upper when that was last checked against lower's rows.
+    not_null boolean NOT NULL DEFAULT false,
     PRIMARY KEY (upper, number)
+);
+
+-- Constraints and unique indexes that hold for lower's rows too: production's own, and those that were checked.
+CREATE TABLE IF NOT EXISTS previewpg.verified (
+    object oid PRIMARY KEY,
+    upper oid NOT NULL
 );
 
 -- The schema-qualified, quoted name of a relation.
@@ -124,9 +132,17 @@ $$;
 -- Creates or replaces a function of previewpg_copy, unless it is there with the same text.
 CREATE OR REPLACE FUNCTION previewpg.put_function(name text, arguments text, returns text, attributes text, body text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    present record;
 BEGIN
-    IF EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname = name AND p.prosrc = body) THEN
-        RETURN;
+    SELECT p.oid, p.prosrc, pg_get_function_arguments(p.oid) AS arguments INTO present
+    FROM pg_proc p WHERE p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname = name;
+    IF FOUND AND present.arguments = put_function.arguments THEN
+        IF present.prosrc = body THEN
+            RETURN;
+        END IF;
+    ELSIF FOUND THEN
+        EXECUTE format('DROP FUNCTION %s', present.oid::regprocedure);
     END IF;
     EXECUTE format('CREATE OR REPLACE FUNCTION previewpg_copy.%I(%s) RETURNS %s LANGUAGE plpgsql %s AS %L', name, arguments, returns, attributes, body);
     EXECUTE format('REVOKE ALL ON FUNCTION previewpg_copy.%I FROM PUBLIC', name);

@@ -42,7 +42,7 @@ BEGIN
     INSERT INTO previewpg.relation (upper, production_schema, production_name, key_numbers, state, reason, row_security, production_columns, production_rows, production_bytes, claims, copy_up)
     VALUES (target, description ->> 'schema', description ->> 'name', CASE WHEN outcome = 'merged' THEN coalesce(chosen, '{}') ELSE '{}' END, outcome, cause,
             coalesce((description ->> 'row_security')::boolean, false), description -> 'columns',
-            coalesce((description ->> 'rows')::bigint, 0), coalesce((description ->> 'bytes')::bigint, 0), target, target);
+            coalesce((description ->> 'rows')::bigint, 0), coalesce((description ->> 'bytes')::bigint, 0), target::bigint, target::bigint);
     IF outcome = 'unsupported' THEN
         RETURN outcome;
     END IF;
@@ -52,12 +52,12 @@ BEGIN
         INTO columns FROM jsonb_array_elements(description -> 'columns') WITH ORDINALITY AS x(c, place);
         EXECUTE format('CREATE FOREIGN TABLE previewpg_fdw.r%s (%s) SERVER previewpg_production OPTIONS (schema_name %L, table_name %L, updatable ''false'', truncatable ''false'')',
             target, columns, description ->> 'schema', description ->> 'name');
-        INSERT INTO previewpg.attribute (upper, number, expression, source, type)
+        INSERT INTO previewpg.attribute (upper, number, expression, source, type, not_null)
         SELECT target, a.attnum,
                CASE WHEN c.name IS NULL THEN format('%s::%s', previewpg.default_literal(target, a.attnum), format_type(a.atttypid, a.atttypmod))
                     WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN quote_ident(c.name)
                     ELSE format('%I::%s', c.name, format_type(a.atttypid, a.atttypmod)) END,
-               CASE WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN c.name END, format_type(a.atttypid, a.atttypmod)
+               CASE WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN c.name END, format_type(a.atttypid, a.atttypmod), a.attnotnull
         FROM pg_attribute a
         LEFT JOIN jsonb_to_recordset(description -> 'columns') AS c(name text, type text) ON c.name = a.attname
         WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped;
