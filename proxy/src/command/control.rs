@@ -141,7 +141,7 @@ impl Control {
         let mut failures = 0_u32;
         while let Err(error) = self.load().await {
             failures = failures.saturating_add(1);
-            if failures == 1 || failures % 20 == 0 {
+            if failures == 1 || failures.is_multiple_of(20) {
                 tracing::error!(error = %explain(&error), "the catalog can't be read again after a change of the schema; trying on");
             }
             tokio::time::sleep(RETRY).await;

@@ -87,7 +87,7 @@ pub async fn fresh(
                 to_make = missing_database(given, &likeness, look_only).await?;
             }
             if to_make.is_some() {
-                owner = given.clone();
+                owner = Target::clone(given);
             }
             return Ok(Ready {
                 server: None,

@@ -19,7 +19,7 @@ const MAINTENANCE: &str = "postgres";
 #[derive(Debug, Clone)]
 pub enum Fresh {
     /// A database that exists, as its owner.
-    Given(Target),
+    Given(Box<Target>),
     /// A server of our own.
     Embedded {
         /// The directory that is kept; `None`: a temporary one.
@@ -70,8 +70,10 @@ impl Settings {
             });
         }
         let fresh = match (&options.fresh, &options.data) {
-            (Some(url), _) => Fresh::Given(secret::parse_url("--fresh", url)?),
-            (None, None) if config.fresh.is_given() => Fresh::Given(secret::fresh(&config)?),
+            (Some(url), _) => Fresh::Given(Box::new(secret::parse_url("--fresh", url)?)),
+            (None, None) if config.fresh.is_given() => {
+                Fresh::Given(Box::new(secret::fresh(&config)?))
+            }
             (None, data) => Fresh::Embedded { data: data.clone() },
         };
         let allow_writable = options.allow_writable_production || config.production.allow_writable;
@@ -110,7 +112,7 @@ impl Settings {
         Self::new(
             config,
             options.production.production.as_deref(),
-            Fresh::Given(fresh),
+            Fresh::Given(Box::new(fresh)),
             allow_writable,
         )
     }
@@ -120,7 +122,7 @@ impl Settings {
     /// # Errors
     /// When the file is wrong or lacks something.
     pub fn serve(config: &Config) -> Result<Self, ConfigError> {
-        let fresh = Fresh::Given(secret::fresh(config)?);
+        let fresh = Fresh::Given(Box::new(secret::fresh(config)?));
         let settings = Self::new(
             config.clone(),
             None,
