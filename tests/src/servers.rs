@@ -347,7 +347,7 @@ pub fn workplace() -> &'static Path {
                  for p in pids/*; do [ -e \"$p\" ] && kill -QUIT \"${{p#pids/}}\" 2>/dev/null; done; sleep 1
                  for p in pids/*; do [ -e \"$p\" ] && kill -KILL \"${{p#pids/}}\" 2>/dev/null; done
                  if [ -e keep ]; then mkdir -p '{1}' && cp ./*.log '{1}'; fi
-                 cd / && rm -rf '{0}'",
+                 umount -l '{0}'/mnt-* 2>/dev/null; cd / && rm -rf '{0}'",
                 place.display(),
                 kept.display()
             );
