@@ -1,12 +1,34 @@
 //! Reading the catalog from fresh.
 //!
-//! One query whose one row and one column is a JSON document, so that it can be run on any kind of connection, a client's own session
+//! One query whose one row and one column is a JSON document, so that it can be run on any kind of connection: a client's own session
 //! (which sees its uncommitted schema changes and temporary tables) or the control plane's.
 
-use super::model::Catalog;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// The query: one row, one `text` column.
-pub const QUERY: &str = "SELECT '{}'::text";
+use serde::Deserialize;
+
+use super::model::{
+    Builtin, Catalog, Column, Key, Lower, Oid, Reach, Relation, RelationKind, Routine, UserType,
+};
+use super::reach;
+
+/// The query: one row, one `text` column. [`parse`] reads it.
+pub const QUERY: &str = "SELECT previewpg.catalog()";
+
+/// Makes the function that [`QUERY`] calls; provisioning runs it as the owner of schema `previewpg`.
+pub const FUNCTION: &str = include_str!("catalog.sql");
+
+/// The query for the built-in functions, read once by a process: one row, one `text` column. [`Shared::set_builtins`] reads it.
+pub const BUILTINS_QUERY: &str = "SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(f.proname, f.volatility, f.aggregate)), '[]')::pg_catalog.text \
+    FROM (SELECT p.proname, \
+                 pg_catalog.max(CASE p.provolatile WHEN 'v' THEN 'v' WHEN 's' THEN 's' ELSE 'i' END) AS volatility, \
+                 pg_catalog.bool_or(p.prokind IN ('a', 'w')) AS aggregate \
+          FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace GROUP BY p.proname) f";
+
+/// The limit where provisioning noted none, in rows.
+const DEFAULT_COPY_UP_ROWS: u64 = 100_000;
 
 /// Why a catalog document can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -18,13 +40,324 @@ pub enum LoadError {
 
 /// What outlives a single catalog: the dirty marks and the built-in functions, shared by all catalogs of a process.
 #[derive(Debug, Default)]
-pub struct Shared {}
+pub struct Shared {
+    dirty: Mutex<HashMap<Oid, Arc<AtomicBool>>>,
+    builtins: OnceLock<Arc<HashMap<String, Builtin>>>,
+}
+
+impl Shared {
+    /// Takes the document that [`BUILTINS_QUERY`] gave. Only the first call counts.
+    ///
+    /// # Errors
+    /// When the document isn't what the query makes.
+    pub fn set_builtins(&self, document: &str) -> Result<(), LoadError> {
+        let functions: Vec<(String, String, bool)> = serde_json::from_str(document)?;
+        let builtins = functions
+            .into_iter()
+            .map(|(name, volatility, aggregate)| {
+                let volatility = letter(&volatility);
+                (
+                    name,
+                    Builtin {
+                        volatility,
+                        aggregate,
+                    },
+                )
+            })
+            .collect();
+        let _already_set = self.builtins.set(Arc::new(builtins));
+        Ok(())
+    }
+
+    fn dirty(&self, upper: Oid, written: bool) -> Arc<AtomicBool> {
+        let mut marks = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
+        let mark = marks.entry(upper).or_default();
+        if written {
+            mark.store(true, Ordering::Release);
+        }
+        Arc::clone(mark)
+    }
+}
 
 /// Builds the catalog from the document that [`QUERY`] gave.
 ///
 /// # Errors
 /// When the document isn't what the query makes.
 pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
-    let _ = (document, shared);
-    Ok(Catalog::default())
+    let document: Document = serde_json::from_str(document)?;
+    let mut catalog = Catalog {
+        user_operators: document.user_operators,
+        max_copy_up_rows: document.copy_up_rows.unwrap_or(DEFAULT_COPY_UP_ROWS),
+        fresh_major: document.fresh_major,
+        production_major: document.production_major.unwrap_or(document.fresh_major),
+        builtins: shared.builtins.get().cloned().unwrap_or_default(),
+        ..Catalog::default()
+    };
+    for row in document.relations {
+        let Some(relation) = row.build(shared) else {
+            continue;
+        };
+        catalog
+            .by_name
+            .entry(relation.schema.clone())
+            .or_default()
+            .insert(relation.name.clone(), relation.oid);
+        catalog.relations.insert(relation.oid, Arc::new(relation));
+    }
+    catalog.backed = backed(&catalog.relations);
+    for row in document.types {
+        catalog.types.entry(row.name).or_default().push(UserType {
+            schema: row.schema,
+            oid: row.oid,
+            kind: letter(&row.kind),
+            array: row.array,
+        });
+    }
+    let routines = document
+        .routines
+        .into_iter()
+        .map(RoutineRow::build)
+        .collect();
+    for routine in reach::close(routines, &catalog) {
+        catalog
+            .routines
+            .entry(routine.name.clone())
+            .or_default()
+            .push(Arc::new(routine));
+    }
+    Ok(catalog)
+}
+
+/// The lower-backed relations and, at any depth, the views that read them.
+fn backed(relations: &HashMap<Oid, Arc<Relation>>) -> BTreeSet<Oid> {
+    let mut backed: BTreeSet<Oid> = relations
+        .values()
+        .filter(|relation| relation.lower.is_some())
+        .map(|relation| relation.oid)
+        .collect();
+    loop {
+        let more: Vec<Oid> = relations
+            .values()
+            .filter(|relation| !backed.contains(&relation.oid))
+            .filter(|relation| relation.reads.iter().any(|read| backed.contains(read)))
+            .map(|relation| relation.oid)
+            .collect();
+        if more.is_empty() {
+            return backed;
+        }
+        backed.extend(more);
+    }
+}
+
+fn letter(text: &str) -> u8 {
+    text.bytes().next().unwrap_or(b' ')
+}
+
+#[derive(Deserialize)]
+struct Document {
+    fresh_major: u32,
+    production_major: Option<u32>,
+    copy_up_rows: Option<u64>,
+    user_operators: bool,
+    relations: Vec<RelationRow>,
+    routines: Vec<RoutineRow>,
+    types: Vec<TypeRow>,
+}
+
+#[derive(Deserialize)]
+struct RelationRow {
+    oid: Oid,
+    schema: String,
+    name: String,
+    kind: String,
+    temporary: bool,
+    row_security: bool,
+    rules: bool,
+    partition_root: Option<Oid>,
+    inherits: bool,
+    columns: Option<Vec<ColumnRow>>,
+    keys: Option<Vec<KeyRow>>,
+    definition: Option<String>,
+    reads: Option<Vec<Oid>>,
+    trigger_functions: Option<Vec<Oid>>,
+    children: Option<Vec<Oid>>,
+    lower: Option<LowerRow>,
+}
+
+#[derive(Deserialize)]
+struct ColumnRow {
+    number: i16,
+    name: String,
+    type_oid: Oid,
+    type_name: String,
+    not_null: bool,
+    generated: bool,
+    has_default: bool,
+    default: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct KeyRow {
+    name: String,
+    constraint: bool,
+    primary: bool,
+    exclusion: bool,
+    partial: bool,
+    columns: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct LowerRow {
+    state: String,
+    key: Option<Vec<String>>,
+    production_schema: String,
+    production_name: String,
+    same_shape: bool,
+    row_security: bool,
+    reason: Option<String>,
+    claims: Option<Oid>,
+    copy_up: Option<Oid>,
+    written: bool,
+}
+
+#[derive(Deserialize)]
+struct RoutineRow {
+    oid: Oid,
+    schema: String,
+    name: String,
+    volatility: String,
+    language: String,
+    aggregate: bool,
+    body: String,
+    extension: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TypeRow {
+    oid: Oid,
+    schema: String,
+    name: String,
+    kind: String,
+    array: bool,
+}
+
+impl RelationRow {
+    /// `None` for a kind that no statement reads or writes.
+    fn build(self, shared: &Shared) -> Option<Relation> {
+        let kind = match self.kind.as_str() {
+            "r" => RelationKind::Table,
+            "p" => RelationKind::Partitioned,
+            "v" => RelationKind::View,
+            "m" => RelationKind::MaterializedView,
+            "f" => RelationKind::Foreign,
+            "S" => RelationKind::Sequence,
+            "c" => RelationKind::Composite,
+            _ => return None,
+        };
+        let lower = self.lower.and_then(|row| row.build(self.oid, shared));
+        Some(Relation {
+            oid: self.oid,
+            schema: self.schema,
+            name: self.name,
+            kind,
+            temporary: self.temporary,
+            columns: self
+                .columns
+                .unwrap_or_default()
+                .into_iter()
+                .map(ColumnRow::build)
+                .collect(),
+            keys: self
+                .keys
+                .unwrap_or_default()
+                .into_iter()
+                .map(KeyRow::build)
+                .collect(),
+            lower,
+            definition: self
+                .definition
+                .map(|text| text.trim_end().trim_end_matches(';').to_owned()),
+            reads: self.reads.unwrap_or_default(),
+            row_security: self.row_security,
+            rules: self.rules,
+            trigger_functions: self.trigger_functions.unwrap_or_default(),
+            children: self.children.unwrap_or_default(),
+            partition_root: self.partition_root,
+            inherits: self.inherits,
+        })
+    }
+}
+
+impl ColumnRow {
+    fn build(self) -> Column {
+        // A default that calls something may be volatile, and nobody needs the distinction: where the value is wanted, a call is not.
+        let stable_default = self.default.filter(|text| !text.contains('('));
+        Column {
+            number: self.number,
+            name: self.name,
+            type_oid: self.type_oid,
+            type_name: self.type_name,
+            not_null: self.not_null,
+            generated: self.generated,
+            has_default: self.has_default,
+            stable_default,
+        }
+    }
+}
+
+impl KeyRow {
+    fn build(self) -> Key {
+        Key {
+            name: self.name,
+            constraint: self.constraint,
+            primary: self.primary,
+            columns: self.columns.unwrap_or_default(),
+            partial: self.partial,
+            exclusion: self.exclusion,
+        }
+    }
+}
+
+impl LowerRow {
+    /// `None` for a detached relation: it is an ordinary table of fresh.
+    fn build(self, upper: Oid, shared: &Shared) -> Option<Lower> {
+        if self.state == "detached" {
+            return None;
+        }
+        let unsupported = (self.state == "unsupported").then(|| {
+            self.reason
+                .unwrap_or_else(|| "It can't be read from production.".to_owned())
+        });
+        let claims = self.claims.unwrap_or(upper);
+        let copy_up = self.copy_up.unwrap_or(upper);
+        let key = self.key.unwrap_or_default();
+        Some(Lower {
+            view: format!("previewpg_lower.r{upper}"),
+            claims: format!("previewpg_claims.r{claims}"),
+            copy_up: (!key.is_empty()).then(|| format!("previewpg_copy.r{copy_up}")),
+            key,
+            production: (self.production_schema, self.production_name),
+            same_shape: self.same_shape,
+            row_security: self.row_security,
+            read_only: self.state == "read_only",
+            unsupported,
+            dirty: shared.dirty(upper, self.written),
+        })
+    }
+}
+
+impl RoutineRow {
+    fn build(self) -> Routine {
+        Routine {
+            oid: self.oid,
+            schema: self.schema,
+            name: self.name,
+            volatility: letter(&self.volatility),
+            language: self.language,
+            body: self.body,
+            extension: self.extension,
+            aggregate: self.aggregate,
+            reach: Reach::default(),
+        }
+    }
 }

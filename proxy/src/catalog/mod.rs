@@ -1,7 +1,9 @@
-//! What relations there are on both sides, their keys and lineage.
+//! What relations there are on both sides, their keys and lineage; how that is read and kept current.
 //!
-//! [`model`] is the value that [`crate::rewrite`] reads.
+//! [`model`] is the value that [`crate::rewrite`] reads; [`load`] makes it from fresh's catalogs; [`store`] holds the one that all sessions share;
+//! [`reach`] tells what the bodies of functions may touch. Nothing here knows SQL statements of clients.
 
-pub mod model;
 pub mod load;
+pub mod model;
+pub mod reach;
 pub mod store;

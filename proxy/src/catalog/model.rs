@@ -3,7 +3,7 @@
 //! Built from fresh's own catalogs and the tables of schema `previewpg`. A catalog is immutable; a change of
 //! schema makes a new one. What changes without a change of schema (a table became dirty) is an atomic, shared by all catalogs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +17,8 @@ pub struct Catalog {
     pub relations: HashMap<Oid, Arc<Relation>>,
     /// OIDs by schema and name.
     pub by_name: HashMap<String, HashMap<String, Oid>>,
+    /// The relations that production's rows show through: lower-backed ones and the views over them.
+    pub backed: BTreeSet<Oid>,
     /// The functions and procedures outside pg_catalog and information_schema, by name (schemas mixed).
     pub routines: HashMap<String, Vec<Arc<Routine>>>,
     /// What is known of pg_catalog's functions, by name; a name that isn't here isn't a built-in function.
@@ -25,6 +27,8 @@ pub struct Catalog {
     pub types: HashMap<String, Vec<UserType>>,
     /// There are operators outside pg_catalog that no extension owns.
     pub user_operators: bool,
+    /// How many rows one statement may copy up.
+    pub max_copy_up_rows: u64,
     /// Major version of fresh, for example 15.
     pub fresh_major: u32,
     /// Major version of production at provisioning.
@@ -51,8 +55,6 @@ pub struct UserType {
     pub kind: u8,
     /// It is the array type of another one.
     pub array: bool,
-    /// production has a type of the same schema, name and definition.
-    pub on_production: bool,
 }
 
 /// A relation of fresh.
@@ -84,6 +86,8 @@ pub struct Relation {
     pub rules: bool,
     /// The functions of its users' enabled triggers (ours and PostgreSQL's own left out).
     pub trigger_functions: Vec<Oid>,
+    /// The tables whose foreign keys refer to this one.
+    pub children: Vec<Oid>,
     /// A partition's root table.
     pub partition_root: Option<Oid>,
     /// It has (non-partition) inheritance children or parents.
@@ -167,8 +171,38 @@ pub struct Lower {
     pub row_security: bool,
     /// Nothing may be copied up (materialized views, foreign tables of production): it's read only, straight from lower.
     pub read_only: bool,
+    /// It can't be served: why, for a DETAIL.
+    pub unsupported: Option<String>,
     /// Somebody has written to it (or tried to) since provisioning. Never goes back to false while a proxy runs.
     pub dirty: Arc<AtomicBool>,
+}
+
+impl Catalog {
+    /// The relation of this schema and name.
+    #[must_use]
+    pub fn relation(&self, schema: &str, name: &str) -> Option<&Arc<Relation>> {
+        self.relations.get(self.by_name.get(schema)?.get(name)?)
+    }
+
+    /// Whether rows of production show through this relation: it is lower-backed, or a view that reads one that is, at any depth.
+    #[must_use]
+    pub fn is_backed(&self, oid: Oid) -> bool {
+        self.backed.contains(&oid)
+    }
+}
+
+impl Relation {
+    /// The primary key.
+    #[must_use]
+    pub fn primary_key(&self) -> Option<&Key> {
+        self.keys.iter().find(|key| key.primary)
+    }
+
+    /// The live column of this name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
 }
 
 impl Lower {
@@ -198,4 +232,21 @@ pub struct Routine {
     pub extension: Option<String>,
     /// It's an aggregate or a window function.
     pub aggregate: bool,
+    /// What calling it may touch, the routines that it calls included.
+    pub reach: Reach,
+}
+
+/// What code that no rewriting reaches (a function's body, a DO block) may touch, told from its text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// Lower-backed relations, and views over them, that it may read: such a read would see upper alone.
+    pub reads: BTreeSet<Oid>,
+    /// Lower-backed relations that it names at all: it may write to them.
+    pub names: BTreeSet<Oid>,
+    /// It runs SQL that it makes at run time, and its text doesn't tell what.
+    pub opaque: bool,
+    /// It may change the schema.
+    pub schema: bool,
+    /// It may change settings.
+    pub settings: bool,
 }

@@ -27,3 +27,7 @@
 //! A BEFORE UPDATE / DELETE statement trigger on each lower-backed upper refuses (0A000) a write that nobody copied up for,
 //! for example from a function's body: a write that would silently miss production's rows. The proxy calls `previewpg.permit` (in the same transaction, in front of the
 //! statement, after the copy-up); the guard takes the permit back. PostgreSQL's own referential actions pass (recognised by `PG_CONTEXT`), because a trigger on the parent has copied the children up.
+
+pub mod merged;
+pub mod names;
+pub mod provision;

@@ -1,10 +1,37 @@
 //! Facts + catalog → what to send where. Pure: values in, values out.
+//!
+//! A read of a lower-backed relation becomes its merged form ([`read`]); a write or a row lock gets statements in front that copy up the rows it may
+//! touch ([`copy_up`]); calls of code that would read past the overlay are refused ([`routine`]); a look at the system catalogs doesn't find us ([`hide`]). Names are resolved as PostgreSQL
+//! would for this session at this moment ([`resolve`]). What can't be had is refused with words from one place ([`refusal`]).
 
 pub mod plan;
 
-use crate::catalog::model::Catalog;
-use crate::sql::facts::Statement;
-use plan::{Effects, Plan};
+mod copy_up;
+mod group_by;
+mod hide;
+mod read;
+mod refusal;
+pub(crate) mod resolve;
+mod routine;
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::catalog::model::{Catalog, Oid, Relation};
+use crate::overlay::merged;
+use crate::overlay::names::identifier_list;
+use crate::placement;
+use crate::sql::facts::{Copy, Kind, Role, Span, Statement, WriteKind};
+use crate::sql::patch::Edits;
+use plan::{Before, Effects, Fresh, Plan, Refusal};
+use resolve::Resolution;
 
 /// What names mean for a session at this moment.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +45,400 @@ pub struct Context<'a> {
 /// Plans one statement of `text`.
 #[must_use]
 pub fn plan(text: &str, statement: &Statement, context: Context<'_>) -> Plan {
-    let _ = (text, statement, context);
-    Plan::Pass(Effects::default())
+    let planner = Planner::new(text, statement, context);
+    planner.plan().unwrap_or_else(Plan::Refuse)
+}
+
+/// One statement being planned.
+pub(crate) struct Planner<'a> {
+    /// The query string.
+    pub(crate) text: &'a str,
+    /// The statement.
+    pub(crate) statement: &'a Statement,
+    /// What names mean.
+    pub(crate) context: Context<'a>,
+    /// What each of the statement's relations means, in the same order.
+    pub(crate) resolved: Vec<Resolution<'a>>,
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(text: &'a str, statement: &'a Statement, context: Context<'a>) -> Self {
+        let resolved = statement
+            .relations
+            .iter()
+            .map(|relation| resolve::relation(&relation.name, context))
+            .collect();
+        Self {
+            text,
+            statement,
+            context,
+            resolved,
+        }
+    }
+
+    fn plan(&self) -> Result<Plan, Refusal> {
+        let statement = self.statement;
+        if let Kind::Unreadable { why } = &statement.kind {
+            return self.unreadable(why);
+        }
+        self.refuse_own_names()?;
+        let effects = self.effects()?;
+        let mut plan = self.of_kind(effects)?;
+        self.mark_written(&mut plan, effects);
+        Ok(plan)
+    }
+
+    /// What is written without being named as a target becomes dirty as well.
+    fn mark_written(&self, plan: &mut Plan, effects: Effects) {
+        let written = self.written_beyond();
+        if written.is_empty() {
+            return;
+        }
+        match plan {
+            Plan::Pass(_) => {
+                *plan = Plan::Fresh(Box::new(Fresh {
+                    before: Vec::new(),
+                    text: None,
+                    dirties: written,
+                    effects,
+                    describe_original: false,
+                }));
+            }
+            Plan::Fresh(fresh) => {
+                for oid in written {
+                    if !fresh.dirties.contains(&oid) {
+                        fresh.dirties.push(oid);
+                    }
+                }
+            }
+            // Only reads without calls of users' functions run on production.
+            Plan::Production(_) | Plan::Refuse(_) => {}
+        }
+    }
+
+    fn of_kind(&self, effects: Effects) -> Result<Plan, Refusal> {
+        let statement = self.statement;
+        match &statement.kind {
+            Kind::Execute { .. }
+            | Kind::Deallocate(_)
+            | Kind::Cursor
+            | Kind::Transaction(_)
+            | Kind::Set(_)
+            | Kind::Show
+            | Kind::Discard(_)
+            | Kind::Session
+            | Kind::CreateRoutine
+            | Kind::Do
+            | Kind::Unreadable { .. }
+            | Kind::CreateTableAs { execute: true }
+            | Kind::CreateView {
+                materialized: false,
+            } => Ok(Plan::Pass(effects)),
+            Kind::CreateView { materialized: true } | Kind::Refresh => {
+                if self.backed().next().is_some() {
+                    return Err(refusal::materialized_view());
+                }
+                Ok(Plan::Pass(effects))
+            }
+            Kind::Truncate | Kind::Lock | Kind::Utility { .. } => {
+                Ok(self.utility(Vec::new(), effects))
+            }
+            Kind::AlterTable(alter) => {
+                let before = match self.backed().next() {
+                    Some((_, relation)) if alter.inheritance => {
+                        return Err(refusal::inheritance(&relation.name));
+                    }
+                    Some((_, relation)) if alter.using && relation.lower.is_some() => {
+                        vec![copy_up::whole_table(relation.oid, true)]
+                    }
+                    _ => Vec::new(),
+                };
+                Ok(self.utility(before, effects))
+            }
+            Kind::Copy(copy) if copy.query.is_none() => self.copy(copy, effects),
+            Kind::Copy(_)
+            | Kind::Call
+            | Kind::Query
+            | Kind::SelectInto { .. }
+            | Kind::Insert
+            | Kind::Update
+            | Kind::Delete
+            | Kind::Merge
+            | Kind::Explain { .. }
+            | Kind::Prepare { .. }
+            | Kind::Declare { .. }
+            | Kind::CreateTableAs { execute: false } => self.rows(effects),
+        }
+    }
+
+    /// A statement that reads or changes rows.
+    fn rows(&self, effects: Effects) -> Result<Plan, Refusal> {
+        if self.backed().next().is_none() && !self.shows_ours() {
+            return Ok(Plan::Pass(effects));
+        }
+        self.account()?;
+        for (_, relation) in self.backed() {
+            self.refuse_unsupported(relation)?;
+        }
+        self.refuse_system_columns()?;
+        let runs = !matches!(self.statement.kind, Kind::Explain { analyze: false, .. });
+        let prepares = matches!(self.statement.kind, Kind::Prepare { .. });
+        let mut edits = Edits::default();
+        self.merge_reads(&mut edits, read::Locked::Raw)?;
+        self.hide_ours(&mut edits)?;
+        let (before, dirties) = self.copy_ups()?;
+        if prepares && !before.is_empty() {
+            return Err(refusal::prepare_write());
+        }
+        let before = if runs { before } else { Vec::new() };
+        let dirties = if runs { dirties } else { Vec::new() };
+        let text = if edits.is_empty() {
+            None
+        } else {
+            Some(Arc::from(self.render(&self.statement.span, &edits)?))
+        };
+        let describe_original =
+            !matches!(self.statement.kind, Kind::Copy(_) | Kind::Prepare { .. });
+        let fresh = Fresh {
+            before,
+            text,
+            dirties,
+            effects,
+            describe_original,
+        };
+        let production = placement::production(self)?;
+        Ok(match production {
+            Some(production) => Plan::Production(Box::new(production.or_else(fresh))),
+            None if fresh.text.is_none() && fresh.before.is_empty() && fresh.dirties.is_empty() => {
+                Plan::Pass(effects)
+            }
+            None => Plan::Fresh(Box::new(fresh)),
+        })
+    }
+
+    /// `COPY table FROM | TO`.
+    fn copy(&self, copy: &Copy, effects: Effects) -> Result<Plan, Refusal> {
+        let Some((_, relation)) = self.backed().next() else {
+            return Ok(Plan::Pass(effects));
+        };
+        self.refuse_unsupported(relation)?;
+        // COPY of a view or a partitioned table is PostgreSQL's own error, and so is COPY into a view.
+        let Some(lower) = relation
+            .lower
+            .as_ref()
+            .filter(|_| relation.definition.is_none())
+        else {
+            return Ok(Plan::Pass(effects));
+        };
+        if copy.from {
+            if lower.read_only {
+                return Err(refusal::read_only(&relation.name));
+            }
+            return Ok(self.utility(Vec::new(), effects));
+        }
+        if relation.kind == crate::catalog::model::RelationKind::Partitioned {
+            return Ok(Plan::Pass(effects));
+        }
+        let columns = match &copy.columns {
+            Some((_, names)) => identifier_list(names.iter().map(String::as_str)),
+            None => identifier_list(
+                relation
+                    .columns
+                    .iter()
+                    .filter(|column| !column.generated)
+                    .map(|column| column.name.as_str()),
+            ),
+        };
+        let alias = crate::overlay::names::quote_identifier(&relation.name);
+        let mut edits = Edits::default();
+        replace(
+            &mut edits,
+            &copy.source,
+            format!(
+                "(SELECT {columns} FROM ({}) AS {alias})",
+                merged::merged(relation, lower)
+            ),
+        )?;
+        Ok(Plan::Fresh(Box::new(Fresh {
+            before: Vec::new(),
+            text: Some(Arc::from(self.render(&self.statement.span, &edits)?)),
+            dirties: Vec::new(),
+            effects,
+            describe_original: false,
+        })))
+    }
+
+    /// A statement that acts on upper as it stands; production is no longer what its tables look like.
+    fn utility(&self, before: Vec<Before>, effects: Effects) -> Plan {
+        let mut dirties: Vec<Oid> = Vec::new();
+        for (at, relation) in self.backed() {
+            let role = self.statement.relations.get(at).map(|named| named.role);
+            if relation.lower.is_some() && matches!(role, Some(Role::Object | Role::Copy)) {
+                dirties.push(relation.oid);
+                dirties.extend(relation.partition_root);
+            }
+        }
+        if before.is_empty() && dirties.is_empty() {
+            return Plan::Pass(effects);
+        }
+        Plan::Fresh(Box::new(Fresh {
+            before,
+            text: None,
+            dirties,
+            effects,
+            describe_original: false,
+        }))
+    }
+
+    fn unreadable(&self, why: &str) -> Result<Plan, Refusal> {
+        let catalog = self.context.catalog;
+        let mentioned = catalog
+            .backed
+            .iter()
+            .filter_map(|oid| catalog.relations.get(oid))
+            .find(|relation| self.statement.words.contains(&relation.name));
+        if let Some(relation) = mentioned {
+            return Err(refusal::unreadable(&relation.name, why));
+        }
+        if let Some(own) = self
+            .statement
+            .words
+            .iter()
+            .find(|word| word.starts_with("previewpg"))
+        {
+            return Err(refusal::own_name(own));
+        }
+        self.check_words()?;
+        Ok(Plan::Pass(Effects {
+            schema: true,
+            search_path: true,
+            settings: true,
+        }))
+    }
+
+    fn refuse_own_names(&self) -> Result<(), Refusal> {
+        let relations = self
+            .statement
+            .relations
+            .iter()
+            .map(|relation| &relation.name);
+        let functions = self
+            .statement
+            .functions
+            .iter()
+            .map(|function| &function.name);
+        for name in relations.chain(functions) {
+            if name.name == routine::COPY_UP_ALL {
+                continue;
+            }
+            let schema = name
+                .schema
+                .as_deref()
+                .filter(|schema| schema.starts_with("previewpg"));
+            if let Some(own) = schema {
+                return Err(refusal::own_name(own));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_unsupported(&self, relation: &Relation) -> Result<(), Refusal> {
+        let why = relation
+            .lower
+            .as_ref()
+            .and_then(|lower| lower.unsupported.as_deref());
+        match why {
+            Some(why) => Err(refusal::unsupported_relation(&relation.name, why)),
+            None => Ok(()),
+        }
+    }
+
+    /// Every word that names a table of production must have a place that was understood.
+    fn account(&self) -> Result<(), Refusal> {
+        let catalog = self.context.catalog;
+        let is_backed = |word: &str| {
+            catalog
+                .by_name
+                .values()
+                .any(|names| names.get(word).is_some_and(|oid| catalog.is_backed(*oid)))
+        };
+        match self.statement.unaccounted(is_backed) {
+            Some(word) => Err(refusal::unaccounted(word)),
+            None => Ok(()),
+        }
+    }
+
+    /// The relations that production's rows show through, with their places in [`Statement::relations`].
+    pub(crate) fn backed(&self) -> impl Iterator<Item = (usize, &'a Arc<Relation>)> {
+        let context = self.context;
+        self.resolved
+            .iter()
+            .enumerate()
+            .filter_map(move |(at, resolution)| Some((at, resolution.backed(context)?)))
+    }
+
+    /// A part of the text with the edits in it applied.
+    pub(crate) fn render(&self, span: &Span, edits: &Edits) -> Result<String, Refusal> {
+        edits
+            .render(self.text, span.clone())
+            .map_err(|error| refusal::patch(&error.to_string()))
+    }
+
+    /// A part of the text as it stands.
+    pub(crate) fn source(&self, span: &Span) -> &'a str {
+        self.text.get(span.clone()).unwrap_or_default()
+    }
+
+    /// Whether a write has an ON CONFLICT DO UPDATE, or is anything but an INSERT: then it needs its guard's permit.
+    fn changes_existing(kind: &WriteKind) -> bool {
+        match kind {
+            WriteKind::Insert { conflict, .. } => {
+                conflict.as_ref().is_some_and(|conflict| conflict.update)
+            }
+            WriteKind::Update { .. } | WriteKind::Delete { .. } | WriteKind::Merge { .. } => true,
+        }
+    }
+}
+
+/// Functions that are syntax: their names are in no catalog, and they are immutable by themselves.
+const SYNTAX: [&str; 20] = [
+    "coalesce",
+    "nullif",
+    "greatest",
+    "least",
+    "row",
+    "array",
+    "exists",
+    "any",
+    "all",
+    "some",
+    "in",
+    "cast",
+    "grouping",
+    "xmlelement",
+    "xmlforest",
+    "json_object",
+    "json_array",
+    "json_exists",
+    "json_value",
+    "json_query",
+];
+
+/// The volatility of a built-in function, `None` if there's none of that name.
+pub(crate) fn builtin_volatility(name: &str, context: Context<'_>) -> Option<u8> {
+    if SYNTAX.contains(&name) {
+        return Some(b'i');
+    }
+    context
+        .catalog
+        .builtins
+        .get(name)
+        .map(|function| function.volatility)
+}
+
+/// Puts an edit, or refuses.
+fn replace(edits: &mut Edits, span: &Span, with: impl Into<String>) -> Result<(), Refusal> {
+    edits
+        .replace(span.clone(), with)
+        .map_err(|error| refusal::patch(&error.to_string()))
 }

@@ -99,6 +99,11 @@ impl Edits {
         self.replace(at..at, text)
     }
 
+    /// Takes the edits of exactly this span back.
+    pub fn remove(&mut self, span: &Span) {
+        self.edits.retain(|edit| edit.span != *span);
+    }
+
     /// Nothing is to be replaced.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,0 +1,212 @@
+//! What is counted, by Prometheus' conventions. Knows no HTTP.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Where a statement ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Placement {
+    /// On fresh, as the client wrote it.
+    Fresh,
+    /// On production, directly.
+    Production,
+    /// On fresh, over merged rows.
+    Merged,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Placed {
+    placement: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Construct {
+    construct: &'static str,
+}
+
+/// The process's counters. Cheap to update; shared by reference.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    connections: Gauge,
+    connections_total: Counter,
+    statements: Family<Placed, Counter>,
+    rewrite: Histogram,
+    copied_up: Counter,
+    production_sessions: Gauge,
+    refusals: Family<Construct, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("previewpg");
+        let connections = Gauge::default();
+        registry.register("connections", "Clients connected now", connections.clone());
+        let connections_total = Counter::default();
+        registry.register(
+            "connections_accepted",
+            "Clients that logged in",
+            connections_total.clone(),
+        );
+        let statements = Family::default();
+        registry.register(
+            "statements",
+            "Statements run, by where they ran",
+            statements.clone(),
+        );
+        // From 1 µs: planning a cached statement; up to about 1 s.
+        let rewrite = Histogram::new((0..11).map(|n| 1e-6 * 4_f64.powi(n)));
+        registry.register(
+            "rewrite_seconds",
+            "Time to plan a statement",
+            rewrite.clone(),
+        );
+        let copied_up = Counter::default();
+        registry.register(
+            "rows_copied_up",
+            "Rows copied up from production by statements",
+            copied_up.clone(),
+        );
+        let production_sessions = Gauge::default();
+        registry.register(
+            "production_sessions_in_use",
+            "Production sessions that run a read now",
+            production_sessions.clone(),
+        );
+        let refusals = Family::default();
+        registry.register(
+            "refusals",
+            "Statements refused (SQLSTATE 0A000), by construct",
+            refusals.clone(),
+        );
+        Self {
+            registry,
+            connections,
+            connections_total,
+            statements,
+            rewrite,
+            copied_up,
+            production_sessions,
+            refusals,
+        }
+    }
+
+    /// A client logged in. Counted for as long as the guard lives.
+    #[must_use]
+    pub fn connected(&self) -> InUse {
+        self.connections_total.inc();
+        InUse::new(&self.connections)
+    }
+
+    /// A read runs on production. Counted for as long as the guard lives.
+    #[must_use]
+    pub fn production_session(&self) -> InUse {
+        InUse::new(&self.production_sessions)
+    }
+
+    /// A statement was sent.
+    pub fn placed(&self, placement: Placement) {
+        let placement = match placement {
+            Placement::Fresh => "fresh",
+            Placement::Production => "production",
+            Placement::Merged => "merged",
+        };
+        self.statements.get_or_create(&Placed { placement }).inc();
+    }
+
+    /// A statement was planned.
+    pub fn rewritten(&self, took: Duration) {
+        self.rewrite.observe(took.as_secs_f64());
+    }
+
+    /// Rows were copied up.
+    pub fn copied_up(&self, rows: u64) {
+        self.copied_up.inc_by(rows);
+    }
+
+    /// A statement was refused; `construct` as in [`crate::rewrite::plan::Refusal`].
+    pub fn refused(&self, construct: &'static str) {
+        self.refusals.get_or_create(&Construct { construct }).inc();
+    }
+
+    /// All of it in OpenMetrics' text format (`application/openmetrics-text; version=1.0.0; charset=utf-8`).
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        if text::encode(&mut out, &self.registry).is_err() {
+            // Writing to a String doesn't fail; whatever an encoder of ours did, a scraper is to see that it isn't all.
+            let _ = writeln!(out, "# incomplete");
+        }
+        out
+    }
+}
+
+/// Counts one in a gauge for as long as it lives.
+#[derive(Debug)]
+pub struct InUse(Gauge);
+
+impl InUse {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rendered_with_the_names_of_the_documentation() {
+        let metrics = Metrics::new();
+        let client = metrics.connected();
+        metrics.placed(Placement::Merged);
+        metrics.placed(Placement::Merged);
+        metrics.refused("function_body");
+        metrics.copied_up(7);
+        metrics.rewritten(Duration::from_micros(3));
+        let text = metrics.render();
+        for line in [
+            "previewpg_connections 1",
+            "previewpg_connections_accepted_total 1",
+            "previewpg_statements_total{placement=\"merged\"} 2",
+            "previewpg_refusals_total{construct=\"function_body\"} 1",
+            "previewpg_rows_copied_up_total 7",
+            "previewpg_rewrite_seconds_count 1",
+            "previewpg_production_sessions_in_use 0",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is missing in:\n{text}"
+            );
+        }
+        drop(client);
+        assert!(
+            metrics
+                .render()
+                .lines()
+                .any(|found| found == "previewpg_connections 0")
+        );
+    }
+}

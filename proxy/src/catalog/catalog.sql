@@ -1,0 +1,137 @@
+-- The catalog as one JSON document, read with a fixed search path so that every name in it is qualified alike
+-- whoever asks. It runs with the caller's rights and sees what the caller's transaction sees.
+CREATE OR REPLACE FUNCTION previewpg.catalog() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog
+SET quote_all_identifiers = off
+AS $catalog$
+WITH space AS MATERIALIZED (
+    SELECT oid, nspname::text AS name FROM pg_namespace
+    WHERE nspname NOT IN ('pg_catalog', 'information_schema')
+      AND nspname !~ '^(pg_toast|previewpg)'
+      AND (nspname !~ '^pg_temp_' OR oid = pg_my_temp_schema())
+), rel AS MATERIALIZED (
+    SELECT c.*, s.name AS schema FROM pg_class c JOIN space s ON s.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+), col AS (
+    SELECT a.attrelid, json_agg(json_build_object(
+        'number', a.attnum,
+        'name', a.attname,
+        'type_oid', a.atttypid::bigint,
+        'type_name', CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace THEN format_type(a.atttypid, a.atttypmod)
+                     ELSE format_type(a.atttypid, NULL) END,
+        'not_null', a.attnotnull,
+        'generated', a.attgenerated <> '',
+        'has_default', a.atthasdef OR a.attidentity <> '',
+        'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END
+    ) ORDER BY a.attnum) AS columns
+    FROM pg_attribute a
+    JOIN rel r ON r.oid = a.attrelid
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND r.relkind <> 'S'
+    GROUP BY a.attrelid
+), key AS (
+    SELECT i.indrelid, json_agg(json_build_object(
+        'name', coalesce(c.conname, x.relname),
+        'constraint', c.oid IS NOT NULL,
+        'primary', i.indisprimary,
+        'exclusion', i.indisexclusion,
+        'partial', i.indpred IS NOT NULL OR i.indexprs IS NOT NULL,
+        'columns', CASE WHEN i.indexprs IS NULL THEN (
+            SELECT json_agg(a.attname ORDER BY k.n)
+            FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
+            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+            WHERE k.n <= i.indnkeyatts) END
+    ) ORDER BY i.indisprimary DESC, i.indexrelid) AS keys
+    FROM pg_index i
+    JOIN rel r ON r.oid = i.indrelid
+    JOIN pg_class x ON x.oid = i.indexrelid
+    LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x') AND c.conrelid = i.indrelid
+    WHERE (i.indisunique OR i.indisexclusion) AND i.indisvalid
+    GROUP BY i.indrelid
+), view_read AS (
+    SELECT w.ev_class, json_agg(DISTINCT d.refobjid::bigint) AS reads
+    FROM pg_rewrite w
+    JOIN rel r ON r.oid = w.ev_class AND r.relkind IN ('v', 'm')
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+         AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
+    GROUP BY w.ev_class
+), trigger_function AS (
+    SELECT g.tgrelid, json_agg(DISTINCT g.tgfoid::bigint) AS functions
+    FROM pg_trigger g JOIN rel r ON r.oid = g.tgrelid
+    WHERE NOT g.tgisinternal AND g.tgname !~ '^0?previewpg' AND g.tgenabled IN ('O', 'A')
+    GROUP BY g.tgrelid
+), child AS (
+    SELECT k.confrelid, json_agg(DISTINCT k.conrelid::bigint) AS children
+    FROM pg_constraint k JOIN rel r ON r.oid = k.confrelid
+    WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
+    GROUP BY k.confrelid
+), heir AS (
+    SELECT r.oid FROM rel r
+    WHERE EXISTS (SELECT FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
+                  WHERE p.relkind <> 'p' AND (h.inhparent = r.oid OR h.inhrelid = r.oid))
+)
+SELECT json_build_object(
+    'fresh_major', current_setting('server_version_num')::int / 10000,
+    'production_major', (SELECT value::int FROM previewpg.meta WHERE name = 'production_major'),
+    'copy_up_rows', (SELECT value::bigint FROM previewpg.meta WHERE name = 'copy_up_rows'),
+    'user_operators', EXISTS (
+        SELECT FROM pg_operator o WHERE o.oprnamespace <> 'pg_catalog'::regnamespace
+        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e')),
+    'relations', coalesce((SELECT json_agg(json_build_object(
+        'oid', r.oid::bigint,
+        'schema', r.schema,
+        'name', r.relname,
+        'kind', r.relkind,
+        'temporary', r.relpersistence = 't',
+        'row_security', r.relrowsecurity,
+        'rules', EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = r.oid AND w.rulename <> '_RETURN'),
+        'partition_root', CASE WHEN r.relispartition THEN pg_partition_root(r.oid)::oid::bigint END,
+        'inherits', EXISTS (SELECT FROM heir WHERE heir.oid = r.oid),
+        'columns', col.columns,
+        'keys', key.keys,
+        'definition', CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END,
+        'reads', view_read.reads,
+        'trigger_functions', trigger_function.functions,
+        'children', child.children,
+        'lower', CASE WHEN l.upper IS NOT NULL THEN json_build_object(
+            'state', l.state,
+            'key', l.key_columns,
+            'production_schema', l.production_schema,
+            'production_name', l.production_name,
+            'same_shape', l.same_shape,
+            'row_security', l.row_security,
+            'reason', l.reason,
+            'claims', l.claims::bigint,
+            'copy_up', l.copy_up::bigint,
+            'written', l.state <> 'unsupported' AND previewpg.is_written(r.oid)) END))
+        FROM rel r
+        LEFT JOIN col ON col.attrelid = r.oid
+        LEFT JOIN key ON key.indrelid = r.oid
+        LEFT JOIN view_read ON view_read.ev_class = r.oid
+        LEFT JOIN trigger_function ON trigger_function.tgrelid = r.oid
+        LEFT JOIN child ON child.confrelid = r.oid
+        LEFT JOIN previewpg.relation l ON l.upper = r.oid), '[]'),
+    'routines', coalesce((SELECT json_agg(json_build_object(
+        'oid', p.oid::bigint,
+        'schema', s.name,
+        'name', p.proname,
+        'volatility', p.provolatile,
+        'language', g.lanname,
+        'aggregate', p.prokind IN ('a', 'w'),
+        'body', CASE WHEN g.lanname IN ('c', 'internal') THEN '' ELSE coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) END,
+        'extension', (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+                      WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' LIMIT 1)))
+        FROM pg_proc p JOIN space s ON s.oid = p.pronamespace JOIN pg_language g ON g.oid = p.prolang), '[]'),
+    'types', coalesce((SELECT json_agg(json_build_object(
+        'oid', t.oid::bigint,
+        'schema', s.name,
+        'name', t.typname,
+        'kind', t.typtype,
+        'array', t.typelem <> 0 AND t.typsubscript = 'array_subscript_handler'::regproc))
+        FROM pg_type t JOIN space s ON s.oid = t.typnamespace
+        LEFT JOIN pg_class c ON c.oid = t.typrelid
+        WHERE t.typtype <> 'c' OR c.relkind = 'c'), '[]')
+)::text
+$catalog$;

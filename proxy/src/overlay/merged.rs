@@ -1,0 +1,130 @@
+//! The merged relation as SQL: upper ∪ (lower − claims).
+//!
+//! The filter stands *above* the union, with a constant that tells the arms apart: PostgreSQL flattens a UNION ALL into an append relation only when no arm
+//! has a WHERE clause, and only then do ordering, LIMIT and join keys reach production. The constant folds in each arm.
+
+use super::names::{identifier_list, qualified, quote_identifier};
+use crate::catalog::model::{Lower, Relation};
+
+/// The `SELECT` that gives the merged rows of a relation, without parentheses or alias: upper's live columns in order.
+#[must_use]
+pub fn merged(relation: &Relation, lower: &Lower) -> String {
+    let columns = identifier_list(relation.columns.iter().map(|column| column.name.as_str()));
+    if lower.read_only {
+        return format!("SELECT {columns} FROM {}", lower.view);
+    }
+    let upper = qualified(&relation.schema, &relation.name);
+    // A partitioned table's rows are its partitions': ONLY would see none.
+    let only = if relation.kind == crate::catalog::model::RelationKind::Partitioned {
+        ""
+    } else {
+        "ONLY "
+    };
+    let separator = if columns.is_empty() { "" } else { ", " };
+    format!(
+        "SELECT {columns} FROM (SELECT {columns}{separator}1 AS previewpg_src FROM {only}{upper} \
+         UNION ALL SELECT {columns}{separator}0 FROM {view}) AS previewpg_m \
+         WHERE previewpg_src = 1 OR {unclaimed}",
+        view = lower.view,
+        unclaimed = unclaimed(lower, None),
+    )
+}
+
+/// The condition that a row of lower isn't claimed; `alias` qualifies its key columns.
+#[must_use]
+pub fn unclaimed(lower: &Lower, alias: Option<&str>) -> String {
+    let claims = &lower.claims;
+    let key = |name: &String| match alias {
+        Some(alias) => format!("{}.{}", quote_identifier(alias), quote_identifier(name)),
+        None => quote_identifier(name),
+    };
+    match lower.key.as_slice() {
+        // The claims of a relation without a key hold one row once everything was copied up.
+        [] => format!("NOT EXISTS (SELECT FROM {claims})"),
+        // An InitPlan, shipped to production as a parameter.
+        [name] => format!(
+            "{} <> ALL (ARRAY(SELECT {} FROM {claims}))",
+            key(name),
+            quote_identifier(name)
+        ),
+        // A hashed SubPlan. Key columns are NOT NULL on both sides: NOT IN is safe here.
+        names => format!(
+            "({}) NOT IN (SELECT {} FROM {claims})",
+            names.iter().map(key).collect::<Vec<_>>().join(", "),
+            identifier_list(names.iter().map(String::as_str)),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::catalog::model::{Column, RelationKind};
+
+    fn users(key: &[&str]) -> Relation {
+        let column = |number: i16, name: &str| Column {
+            number,
+            name: name.to_owned(),
+            type_oid: 23,
+            type_name: "integer".to_owned(),
+            not_null: true,
+            generated: false,
+            has_default: false,
+            stable_default: None,
+        };
+        Relation {
+            oid: 7,
+            schema: "public".to_owned(),
+            name: "users".to_owned(),
+            kind: RelationKind::Table,
+            temporary: false,
+            columns: vec![column(1, "id"), column(2, "kind")],
+            keys: Vec::new(),
+            lower: Some(Lower {
+                view: "previewpg_lower.r7".to_owned(),
+                claims: "previewpg_claims.r7".to_owned(),
+                copy_up: None,
+                key: key.iter().map(|&name| name.to_owned()).collect(),
+                production: ("public".to_owned(), "users".to_owned()),
+                same_shape: true,
+                row_security: false,
+                read_only: false,
+                unsupported: None,
+                dirty: Arc::default(),
+            }),
+            definition: None,
+            reads: Vec::new(),
+            row_security: false,
+            rules: false,
+            trigger_functions: Vec::new(),
+            children: Vec::new(),
+            partition_root: None,
+            inherits: false,
+        }
+    }
+
+    fn text(key: &[&str]) -> String {
+        let relation = users(key);
+        relation
+            .lower
+            .as_ref()
+            .map(|lower| merged(&relation, lower))
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn the_filter_stands_above_the_union() {
+        assert_eq!(
+            text(&["id"]),
+            "SELECT \"id\", \"kind\" FROM (SELECT \"id\", \"kind\", 1 AS previewpg_src FROM ONLY \"public\".\"users\" \
+             UNION ALL SELECT \"id\", \"kind\", 0 FROM previewpg_lower.r7) AS previewpg_m \
+             WHERE previewpg_src = 1 OR \"id\" <> ALL (ARRAY(SELECT \"id\" FROM previewpg_claims.r7))"
+        );
+        assert!(text(&["id", "kind"]).ends_with(
+            "OR (\"id\", \"kind\") NOT IN (SELECT \"id\", \"kind\" FROM previewpg_claims.r7)"
+        ));
+        assert!(text(&[]).ends_with("OR NOT EXISTS (SELECT FROM previewpg_claims.r7)"));
+    }
+}

@@ -1,0 +1,151 @@
+//! Running a plan.
+
+use postgres_protocol::password;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::plan::{Action, CLIENT_VERIFIER, PRODUCTION_PASSWORD, Plan, Step};
+use super::restore::{NotRestored, restore};
+use super::{Error, Options, Progress};
+use crate::overlay::names::quote_literal;
+
+/// Relations attached in one round trip.
+const GROUP: usize = 16;
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// Every relation of production that was looked at, in order.
+    pub relations: Vec<Attached>,
+    /// Objects of production's schema that fresh lacks.
+    pub not_restored: Vec<NotRestored>,
+}
+
+/// A relation of production after provisioning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// `schema.name` on production.
+    pub name: String,
+    /// `merged`, `detached`, `read_only` or `unsupported`.
+    pub state: String,
+    /// Why it isn't merged.
+    pub reason: Option<String>,
+    /// It has no key: the first UPDATE or DELETE copies it up as a whole.
+    pub keyless: bool,
+}
+
+/// Runs a plan's steps in order. A failed step ends it; running the plan again goes on from there.
+///
+/// # Errors
+/// When a step fails.
+pub async fn execute(
+    options: &Options,
+    plan: &Plan,
+    fresh: &Client,
+    progress: &mut dyn Progress,
+) -> Result<Outcome, Error> {
+    let outcome = run(options, plan, fresh, progress).await;
+    if outcome.is_err() {
+        // Best effort: the first error is the one that matters.
+        let _ = fresh.batch_execute("ROLLBACK; RESET ALL").await;
+    }
+    outcome
+}
+
+async fn run(
+    options: &Options,
+    plan: &Plan,
+    fresh: &Client,
+    progress: &mut dyn Progress,
+) -> Result<Outcome, Error> {
+    let mut outcome = Outcome::default();
+    let total = plan.steps.len();
+    let mut done = 0;
+    while let Some(step) = plan.steps.get(done) {
+        progress.step(done, total, &step.name);
+        match &step.action {
+            Action::Sql(text) => batch(fresh, step, text).await?,
+            Action::SecretSql(text) => batch(fresh, step, &reveal(options, text)).await?,
+            Action::Restore(wanted) => {
+                let app = quote_literal(&options.app.name);
+                let answer = fresh
+                    .query_one("SELECT previewpg.begin_restore()", &[])
+                    .await
+                    .map_err(|source| Error::Step {
+                        step: step.name.clone(),
+                        source,
+                    })?;
+                let role: String = answer.try_get(0).map_err(Error::Fresh)?;
+                let restored = restore(options, wanted, &role).await;
+                batch(
+                    fresh,
+                    step,
+                    &format!("SELECT previewpg.end_restore({app})"),
+                )
+                .await?;
+                outcome.not_restored.extend(restored?);
+            }
+            Action::Attach(_) => {
+                let group: Vec<&str> = plan
+                    .steps
+                    .iter()
+                    .skip(done)
+                    .take(GROUP)
+                    .map_while(|step| match &step.action {
+                        Action::Attach(text) => Some(text.as_str()),
+                        _ => None,
+                    })
+                    .collect();
+                batch(fresh, step, &group.join(";\n")).await?;
+                done += group.len();
+                continue;
+            }
+        }
+        done += 1;
+    }
+    progress.step(total, total, "done");
+    outcome.relations = attached(fresh).await.map_err(Error::Fresh)?;
+    Ok(outcome)
+}
+
+async fn batch(fresh: &Client, step: &Step, text: &str) -> Result<(), Error> {
+    fresh
+        .batch_execute(text)
+        .await
+        .map_err(|source| Error::Step {
+            step: step.name.clone(),
+            source,
+        })
+}
+
+fn reveal(options: &Options, text: &str) -> String {
+    let production = options.production.password.as_deref().unwrap_or_default();
+    let verifier = options
+        .app
+        .password
+        .as_deref()
+        .map(|secret| password::scram_sha_256(secret.as_bytes()))
+        .unwrap_or_default();
+    text.replace(CLIENT_VERIFIER, &quote_literal(&verifier))
+        .replace(PRODUCTION_PASSWORD, &quote_literal(production))
+}
+
+async fn attached(fresh: &Client) -> Result<Vec<Attached>, tokio_postgres::Error> {
+    let answer = fresh
+        .simple_query(
+            "SELECT production_schema || '.' || production_name, state, reason, key_numbers = '{}' \
+             FROM previewpg.relation ORDER BY production_schema, production_name",
+        )
+        .await?;
+    Ok(answer
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(Attached {
+                name: row.get(0)?.to_owned(),
+                state: row.get(1)?.to_owned(),
+                reason: row.get(2).map(str::to_owned),
+                keyless: row.get(3) == Some("t"),
+            }),
+            _ => None,
+        })
+        .collect())
+}

@@ -1,0 +1,217 @@
+//! Provisioning: from an empty (or adopted) fresh database to one that looks at production.
+//!
+//! [`inspect`] reads both databases, [`plan`] turns what it read into a list of named steps (a value: print it, and nothing ran), and
+//! [`execute`] runs them. Running it again on a provisioned fresh loses nothing and brings in production's new tables.
+//! This module opens no connections: it is given two.
+
+use std::path::PathBuf;
+
+use tokio_postgres::Client;
+
+mod execute;
+mod inspect;
+mod plan;
+mod restore;
+
+pub use execute::{Outcome, execute};
+pub use inspect::{Fresh, Inspection, Production, inspect};
+pub use plan::{Action, Plan, Step, plan};
+pub use restore::{NotRestored, RestoreError};
+
+/// How production is reached: by fresh's foreign server and by `pg_dump`. Also how fresh is reached by `pg_restore`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Server {
+    /// A host name, an IP address, or the folder of a Unix-domain socket.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The role.
+    pub user: String,
+    /// Its password.
+    pub password: Option<String>,
+    /// The database.
+    pub database: String,
+    /// libpq's `sslmode`.
+    pub sslmode: Option<String>,
+    /// libpq's `sslrootcert`: a file that fresh's server process can read too, or `system`.
+    pub sslrootcert: Option<String>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("user", &self.user)
+            .field("database", &self.database)
+            .field("sslmode", &self.sslmode)
+            .field("sslrootcert", &self.sslrootcert)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The role that clients log in as.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AppRole {
+    /// Its name.
+    pub name: String,
+    /// Its password; only its SCRAM verifier is sent to fresh. `None`: left as it is.
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for AppRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppRole")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What to provision, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Production, as fresh's server process reaches it.
+    pub production: Server,
+    /// Fresh, as `pg_restore` reaches it: the owner's credentials.
+    pub fresh: Server,
+    /// The role that clients log in as.
+    pub app: AppRole,
+    /// Only these schemas of production; empty: all.
+    pub include_schemas: Vec<String>,
+    /// Not these schemas.
+    pub exclude_schemas: Vec<String>,
+    /// Tables (`schema.name`) whose rows aren't shown: they start empty.
+    pub empty_tables: Vec<String>,
+    /// How far sequences start above production's last value. 0: right after it.
+    pub sequence_gap: i64,
+    /// The most rows that one statement may copy up.
+    pub copy_up_rows: u64,
+    /// The most bytes that one statement may copy up.
+    pub copy_up_bytes: u64,
+    /// Rows that a foreign scan fetches at a time.
+    pub fetch_size: u32,
+    /// The `pg_dump` program: of production's major version or newer.
+    pub pg_dump: PathBuf,
+    /// The `pg_restore` program.
+    pub pg_restore: PathBuf,
+}
+
+impl Options {
+    /// The usual options between two servers.
+    #[must_use]
+    pub fn new(production: Server, fresh: Server, app: AppRole) -> Self {
+        Self {
+            production,
+            fresh,
+            app,
+            include_schemas: Vec::new(),
+            exclude_schemas: Vec::new(),
+            empty_tables: Vec::new(),
+            sequence_gap: 1_000_000,
+            copy_up_rows: 100_000,
+            copy_up_bytes: 256 << 20,
+            fetch_size: 10_000,
+            pg_dump: PathBuf::from("pg_dump"),
+            pg_restore: PathBuf::from("pg_restore"),
+        }
+    }
+
+    /// Whether a schema of production is wanted.
+    pub(super) fn wants(&self, schema: &str) -> bool {
+        let named = |list: &[String]| list.iter().any(|name| name == schema);
+        (self.include_schemas.is_empty() || named(&self.include_schemas))
+            && !named(&self.exclude_schemas)
+            && !schema.starts_with("previewpg")
+    }
+}
+
+/// Told of each step before it runs.
+pub trait Progress: Send {
+    /// `done` of `total` steps have ended; the one called `name` begins.
+    fn step(&mut self, done: usize, total: usize, name: &str);
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn step(&mut self, _done: usize, _total: usize, _name: &str) {}
+}
+
+/// Why provisioning failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Production couldn't be read.
+    #[error("can't read production's catalogs")]
+    Production(#[source] tokio_postgres::Error),
+    /// Fresh couldn't be read.
+    #[error("can't read fresh's catalogs")]
+    Fresh(#[source] tokio_postgres::Error),
+    /// What a catalog query gave isn't what it should give.
+    #[error("malformed answer to a catalog query")]
+    Malformed(#[from] serde_json::Error),
+    /// Fresh's role lacks the rights.
+    #[error(
+        "the role \"{0}\" is no superuser of fresh; provisioning needs one (clients never get it)"
+    )]
+    NotSuperuser(String),
+    /// Fresh is older than production.
+    #[error(
+        "fresh runs PostgreSQL {fresh}, older than production's {production}; use {production} or newer for fresh"
+    )]
+    FreshTooOld {
+        /// Fresh's major version.
+        fresh: u32,
+        /// Production's.
+        production: u32,
+    },
+    /// The encodings differ.
+    #[error(
+        "fresh's encoding is {fresh}, production's is {production}; create fresh with ENCODING '{production}' TEMPLATE template0"
+    )]
+    Encoding {
+        /// Fresh's.
+        fresh: String,
+        /// Production's.
+        production: String,
+    },
+    /// A step failed.
+    #[error("step \"{step}\" failed")]
+    Step {
+        /// Its name.
+        step: String,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The schema couldn't be brought over.
+    #[error("can't bring production's schema into fresh")]
+    Restore(#[from] RestoreError),
+}
+
+/// Provisions: inspects, plans and executes, while no other provisioning of the same fresh runs (a second one waits).
+///
+/// # Errors
+/// As [`inspect`] and [`execute`].
+pub async fn provision(
+    options: &Options,
+    production: &Client,
+    fresh: &Client,
+    progress: &mut dyn Progress,
+) -> Result<Outcome, Error> {
+    const LOCK: &str = "SELECT pg_catalog.pg_advisory_lock(1886549618, 0)";
+    const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock(1886549618, 0)";
+    fresh.batch_execute(LOCK).await.map_err(Error::Fresh)?;
+    let outcome = async {
+        let inspection = inspect(options, production, fresh).await?;
+        restore::check_version(options, inspection.production.version).await?;
+        let plan = plan(options, &inspection);
+        execute(options, &plan, fresh, progress).await
+    }
+    .await;
+    let unlocked = fresh.batch_execute(UNLOCK).await.map_err(Error::Fresh);
+    let outcome = outcome?;
+    unlocked?;
+    Ok(outcome)
+}

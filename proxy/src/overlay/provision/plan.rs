@@ -1,0 +1,317 @@
+//! The plan of a provisioning: pure, and printable as a SQL script.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use super::inspect::{Inspection, Relation};
+use super::{Options, Server};
+use crate::catalog;
+use crate::overlay::names::quote_literal;
+
+/// Stands for production's password in a step's text.
+pub(super) const PRODUCTION_PASSWORD: &str = ":'production_password'";
+/// Stands for the app role's SCRAM verifier in a step's text.
+pub(super) const CLIENT_VERIFIER: &str = ":'client_verifier'";
+
+/// What provisioning does, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What it does, for people.
+    pub name: String,
+    /// How.
+    pub action: Action,
+}
+
+/// How a step is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// SQL in fresh.
+    Sql(String),
+    /// SQL in fresh that contains psql-style variables in place of secrets.
+    SecretSql(String),
+    /// SQL in fresh whose one column names a state: `merged`, `read_only`, `unsupported`, `missing`, `present`.
+    Attach(String),
+    /// `pg_dump` of production's schema into `pg_restore`.
+    Restore(Restore),
+}
+
+/// What of production's schema is restored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Restore {
+    /// Only these tables (`schema`, `name`) and what belongs to them; empty: everything.
+    pub tables: Vec<(String, String)>,
+    /// Only these schemas; empty: all.
+    pub include_schemas: Vec<String>,
+    /// Not these schemas.
+    pub exclude_schemas: Vec<String>,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            writeln!(f, "-- {}", step.name)?;
+            match &step.action {
+                Action::Sql(text) | Action::SecretSql(text) | Action::Attach(text) => {
+                    writeln!(f, "{};\n", text.trim().trim_end_matches(';'))?;
+                }
+                Action::Restore(_) => writeln!(
+                    f,
+                    "-- pg_dump --schema-only of production, filtered, into pg_restore\n"
+                )?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sql(name: impl Into<String>, text: impl Into<String>) -> Step {
+    Step {
+        name: name.into(),
+        action: Action::Sql(text.into()),
+    }
+}
+
+/// Plans a provisioning.
+#[must_use]
+pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
+    let production = &inspection.production;
+    let present: HashSet<(&str, &str)> = inspection
+        .fresh
+        .relations
+        .iter()
+        .map(|(schema, name)| (schema.as_str(), name.as_str()))
+        .collect();
+    let app = quote_literal(&options.app.name);
+    let mut steps = vec![
+        sql(
+            "silence event triggers and fix names",
+            "SET session_replication_role = replica; SET search_path = pg_catalog; SET quote_all_identifiers = off; SET client_min_messages = warning; SET log_statement = none; SET log_min_error_statement = panic; SET log_min_duration_statement = -1",
+        ),
+        sql(
+            "create our schemas and the foreign data wrapper",
+            include_str!("../sql/setup.sql"),
+        ),
+        Step {
+            name: "create the role that clients use".to_owned(),
+            action: Action::SecretSql(format!(
+                "SELECT previewpg.put_app_role({app}, {CLIENT_VERIFIER})"
+            )),
+        },
+        sql(
+            "connect fresh with production",
+            format!(
+                "SELECT previewpg.put_server({}::jsonb)",
+                quote_literal(&server_options(options).to_string())
+            ),
+        ),
+        Step {
+            name: "log in at production".to_owned(),
+            action: Action::SecretSql(format!(
+                "SELECT previewpg.put_mapping({}, {PRODUCTION_PASSWORD})",
+                quote_literal(&options.production.user)
+            )),
+        },
+        sql("create lineage and the runtime", runtime()),
+        sql("store the settings", settings(options, inspection)),
+    ];
+    let missing: Vec<&Relation> = production
+        .relations
+        .iter()
+        .filter(|relation| !present.contains(&(relation.schema.as_str(), relation.name.as_str())))
+        .collect();
+    if !missing.is_empty() || present.is_empty() {
+        steps.push(Step {
+            name: if present.is_empty() {
+                "bring production's schema over".to_owned()
+            } else {
+                format!("bring {} new tables over", missing.len())
+            },
+            action: Action::Restore(Restore {
+                tables: if present.is_empty() {
+                    Vec::new()
+                } else {
+                    missing
+                        .iter()
+                        .map(|relation| (relation.schema.clone(), relation.name.clone()))
+                        .collect()
+                },
+                include_schemas: options.include_schemas.clone(),
+                exclude_schemas: options.exclude_schemas.clone(),
+            }),
+        });
+    }
+    steps.push(sql(
+        "let comparisons of extensions' types run on production",
+        extensions(options, inspection),
+    ));
+    for relation in &production.relations {
+        let name = format!("{}.{}", relation.schema, relation.name);
+        if options.empty_tables.contains(&name) {
+            continue;
+        }
+        let described = Relation {
+            reason: reason(relation),
+            ..relation.clone()
+        };
+        // Serializing strings, numbers and booleans can't fail.
+        let described = serde_json::to_string(&described).unwrap_or_default();
+        steps.push(Step {
+            name,
+            action: Action::Attach(format!(
+                "SELECT previewpg.attach({}::jsonb)",
+                quote_literal(&described)
+            )),
+        });
+    }
+    steps.push(sql(
+        "watch keys, foreign keys and writes",
+        "SELECT previewpg.build_all()",
+    ));
+    let sequences = serde_json::to_string(&production.sequences).unwrap_or_default();
+    steps.push(sql(
+        "set sequences",
+        format!(
+            "SELECT previewpg.set_sequences({}::jsonb, {})",
+            quote_literal(&sequences),
+            options.sequence_gap
+        ),
+    ));
+    steps.push(sql(
+        "follow schema changes",
+        include_str!("../sql/event_triggers.sql"),
+    ));
+    steps.push(sql(
+        "grant what clients need",
+        format!("SELECT previewpg.put_grants({app})"),
+    ));
+    steps.push(sql(
+        "note that all is done",
+        format!(
+            "INSERT INTO previewpg.meta VALUES ('provisioned', pg_catalog.now()::text), ('fingerprint', {}) \
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value; \
+             RESET ALL",
+            quote_literal(&production.fingerprint())
+        ),
+    ));
+    Plan { steps }
+}
+
+/// Why a relation of production can't be served, as far as its description tells.
+fn reason(relation: &Relation) -> Option<String> {
+    if relation.inherits {
+        return Some(
+            "It is part of an inheritance tree, whose rows can't be told apart from here"
+                .to_owned(),
+        );
+    }
+    if relation.columns.is_empty() {
+        return Some("It has no columns".to_owned());
+    }
+    None
+}
+
+fn runtime() -> String {
+    [
+        include_str!("../sql/lineage.sql"),
+        include_str!("../sql/copy_up.sql"),
+        include_str!("../sql/guard.sql"),
+        include_str!("../sql/constraints.sql"),
+        include_str!("../sql/foreign_keys.sql"),
+        include_str!("../sql/provision.sql"),
+        include_str!("../sql/sequences.sql"),
+        include_str!("../sql/ddl.sql"),
+        include_str!("../sql/grants.sql"),
+        catalog::load::FUNCTION,
+    ]
+    .join("\n")
+}
+
+fn settings(options: &Options, inspection: &Inspection) -> String {
+    let production_major = (inspection.production.version / 10_000).to_string();
+    let values = [
+        ("app_role", options.app.name.as_str()),
+        ("copy_up_rows", &options.copy_up_rows.to_string()),
+        ("copy_up_bytes", &options.copy_up_bytes.to_string()),
+        ("production_major", &production_major),
+        ("runtime_version", env!("CARGO_PKG_VERSION")),
+        (
+            "same_collation",
+            if inspection.production.collate == inspection.fresh.collate
+                && inspection.production.ctype == inspection.fresh.ctype
+            {
+                "true"
+            } else {
+                "false"
+            },
+        ),
+    ]
+    .map(|(name, value)| format!("({}, {})", quote_literal(name), quote_literal(value)))
+    .join(", ");
+    format!(
+        "INSERT INTO previewpg.meta VALUES {values} ON CONFLICT (name) DO UPDATE SET value = excluded.value; SELECT previewpg.put_grants({})",
+        quote_literal(&options.app.name)
+    )
+}
+
+/// The foreign server's options: what it takes to reach production, and the locks on the door.
+fn server_options(options: &Options) -> serde_json::Value {
+    let Server {
+        host,
+        port,
+        database,
+        sslmode,
+        sslrootcert,
+        ..
+    } = &options.production;
+    let mut server = serde_json::json!({
+        "host": host,
+        "port": port.to_string(),
+        "dbname": database,
+        "application_name": "previewpg",
+        "connect_timeout": "10",
+        "options": "-c default_transaction_read_only=on",
+        "use_remote_estimate": "true",
+        "fetch_size": options.fetch_size.to_string(),
+        "updatable": "false",
+        "truncatable": "false",
+    });
+    if let Some(map) = server.as_object_mut() {
+        for (key, value) in [("sslmode", sslmode), ("sslrootcert", sslrootcert)] {
+            if let Some(value) = value {
+                map.insert(key.to_owned(), value.clone().into());
+            }
+        }
+    }
+    server
+}
+
+/// The extensions whose functions and operators mean the same on both sides.
+fn extensions(options: &Options, inspection: &Inspection) -> String {
+    let production: Vec<String> = inspection
+        .production
+        .extensions
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "plpgsql" | "postgres_fdw"))
+        .map(|(name, version)| format!("({}, {})", quote_literal(name), quote_literal(version)))
+        .collect();
+    let plain = server_options(options).to_string();
+    if production.is_empty() {
+        return format!(
+            "SELECT previewpg.put_server({}::jsonb)",
+            quote_literal(&plain)
+        );
+    }
+    format!(
+        "SELECT previewpg.put_server({}::jsonb || coalesce((SELECT jsonb_build_object('extensions', string_agg(quote_ident(e.extname), ', ')) \
+         FROM pg_extension AS e JOIN (VALUES {}) AS p(name, version) ON p.name = e.extname AND p.version = e.extversion HAVING count(*) > 0), '{{}}'))",
+        quote_literal(&plain),
+        production.join(", ")
+    )
+}

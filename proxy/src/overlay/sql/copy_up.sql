@@ -1,0 +1,215 @@
+-- Lower and copy-up: the projection view, the claims table and the functions that move rows of production into upper.
+
+-- The projection view: production's rows in upper's shape. Rebuilt only when its text changed. true: it was (re)made.
+CREATE OR REPLACE FUNCTION previewpg.build_projection(relation oid) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    view text := format('previewpg_lower.r%s', relation);
+    query text;
+    shape text;
+    current text;
+BEGIN
+    SELECT format('SELECT %s FROM previewpg_fdw.r%s%s',
+               string_agg(format('%s AS %I', p.expression, a.attname), ', ' ORDER BY a.attnum), relation,
+               CASE WHEN (SELECT r.state FROM previewpg.relation r WHERE r.upper = $1) = 'detached' THEN ' WHERE false' ELSE '' END),
+           string_agg(format('%I %s %s', a.attname, format_type(a.atttypid, a.atttypmod), a.attcollation), ', ' ORDER BY a.attnum)
+    INTO query, shape
+    FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.upper = $1 AND p.number = a.attnum
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped;
+    IF to_regclass(view) IS NOT NULL THEN
+        IF obj_description(to_regclass(view), 'pg_class') IS NOT DISTINCT FROM query THEN
+            RETURN false;
+        END IF;
+        SELECT string_agg(format('%I %s %s', a.attname, format_type(a.atttypid, a.atttypmod), a.attcollation), ', ' ORDER BY a.attnum)
+        INTO current FROM pg_attribute a WHERE a.attrelid = to_regclass(view) AND a.attnum > 0;
+        IF current IS DISTINCT FROM shape THEN
+            EXECUTE format('DROP FUNCTION IF EXISTS previewpg_copy.r%s, previewpg_copy.i%1$s', relation);
+            EXECUTE 'DROP VIEW ' || view;
+        END IF;
+    END IF;
+    EXECUTE format('CREATE OR REPLACE VIEW %s AS %s', view, query);
+    EXECUTE format('COMMENT ON VIEW %s IS %L', view, query);
+    EXECUTE format('GRANT SELECT ON %s TO %I', view, previewpg.setting('app_role'));
+    RETURN true;
+END
+$$;
+
+-- The claims table: the key's columns with upper's names and types.
+CREATE OR REPLACE FUNCTION previewpg.build_claims(relation oid, key smallint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    claims text := format('previewpg_claims.r%s', relation);
+    columns text;
+    renamed record;
+BEGIN
+    UPDATE previewpg.relation AS r
+    SET key_columns = (SELECT coalesce(array_agg(a.attname::text ORDER BY k.place), '{}') FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place)
+                       JOIN pg_attribute a ON a.attrelid = r.upper AND a.attnum = k.number)
+    WHERE r.upper = relation;
+    IF to_regclass(claims) IS NULL THEN
+        SELECT string_agg(format('%I %s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+                   (SELECT format(' COLLATE %I.%I', n.nspname, l.collname) FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
+                    WHERE l.oid = a.attcollation AND l.collname <> 'default')), ', ' ORDER BY k.place)
+        INTO columns
+        FROM unnest(key) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number;
+        EXECUTE format('CREATE TABLE %s (%s, CONSTRAINT r%s_pkey PRIMARY KEY (%s))', claims, coalesce(columns, 'all_rows boolean CHECK (all_rows)'), relation,
+            coalesce(previewpg.column_list(relation, key), 'all_rows'));
+        -- The app role claims by itself, with its own rights: hiding a row of production from its own preview is a right that DELETE gives it too.
+        EXECUTE format('GRANT SELECT, INSERT ON %s TO %I', claims, previewpg.setting('app_role'));
+        RETURN;
+    END IF;
+    -- A key column was renamed. Two steps, for names may have been swapped.
+    FOR renamed IN
+        SELECT k.place, c.attname AS old, a.attname AS new
+        FROM unnest(key) WITH ORDINALITY AS k(number, place)
+        JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number
+        JOIN pg_attribute c ON c.attrelid = to_regclass(claims) AND c.attnum = k.place
+        WHERE c.attname <> a.attname
+    LOOP
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', claims, renamed.old, 'previewpg_' || renamed.place);
+    END LOOP;
+    FOR renamed IN
+        SELECT c.attname AS old, a.attname AS new
+        FROM unnest(key) WITH ORDINALITY AS k(number, place)
+        JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number
+        JOIN pg_attribute c ON c.attrelid = to_regclass(claims) AND c.attnum = k.place
+        WHERE c.attname <> a.attname
+    LOOP
+        EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', claims, renamed.old, renamed.new);
+    END LOOP;
+END
+$$;
+
+-- The columns that copy-up stores: all but generated ones.
+CREATE OR REPLACE FUNCTION previewpg.stored_columns(relation oid, prefix text DEFAULT '') RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT string_agg(prefix || quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+$$;
+
+-- Copy-up of rows: previewpg_copy.rN switches triggers off (which takes the owner's rights) and calls previewpg_copy.iN, which the
+-- app role owns: inserting evaluates checks, defaults and generated columns, that is code of the app role. The claim is the lock.
+CREATE OR REPLACE FUNCTION previewpg.build_copy(relation oid, key smallint[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    rows_limit text := previewpg.setting('copy_up_rows');
+    bytes_limit text := previewpg.setting('copy_up_bytes');
+    target text := previewpg.name_of(relation);
+    app text := previewpg.setting('app_role');
+    stored text := previewpg.stored_columns(relation, '');
+    joined text;
+BEGIN
+    IF key = '{}' THEN
+        RETURN;
+    END IF;
+    SELECT string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
+               previewpg.index_equality(to_regclass('previewpg_claims.r' || $1 || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
+    INTO joined
+    FROM unnest(key) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number;
+    PERFORM previewpg.put_function('i' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint', 'SECURITY DEFINER', format($f$
+#variable_conflict use_column
+DECLARE
+    previewpg_n bigint;
+BEGIN
+    WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
+         claimed AS (INSERT INTO previewpg_claims.r%1$s (%2$s) SELECT %3$s FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
+    INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
+    GET DIAGNOSTICS previewpg_n = ROW_COUNT;
+    RETURN previewpg_n;
+END
+$f$, relation, previewpg.column_list(relation, key), previewpg.column_list(relation, key, 'r.'), target, stored,
+        previewpg.stored_columns(relation, 'want.'), joined));
+    EXECUTE format('ALTER FUNCTION previewpg_copy.i%s OWNER TO %I', relation, app);
+    PERFORM previewpg.put_function('r' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint',
+        'SECURITY DEFINER SET session_replication_role = replica', format($f$
+BEGIN
+    IF pg_catalog.cardinality(previewpg_rows) > %2$s OR pg_catalog.pg_column_size(previewpg_rows) > %3$s THEN
+        PERFORM previewpg.raise_limit(%1$s::pg_catalog.oid, pg_catalog.cardinality(previewpg_rows), pg_catalog.pg_column_size(previewpg_rows));
+    END IF;
+    RETURN coalesce(previewpg_copy.i%1$s(previewpg_rows), 0);
+END
+$f$, relation, rows_limit, bytes_limit));
+END
+$$;
+
+CREATE OR REPLACE FUNCTION previewpg.raise_limit(relation oid, row_count bigint, byte_count bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE feature_not_supported USING
+        MESSAGE = pg_catalog.format('this would copy too much of table "%s" into the preview', (SELECT c.relname FROM pg_catalog.pg_class AS c WHERE c.oid = relation)),
+        DETAIL = pg_catalog.format('It touches %s rows of production (%s); the limit is %s rows and %s.',
+            coalesce(row_count::pg_catalog.text, 'too many'), coalesce(pg_catalog.pg_size_pretty(byte_count), 'size unknown'),
+            previewpg.setting('copy_up_rows'), pg_catalog.pg_size_pretty(previewpg.setting('copy_up_bytes')::bigint)),
+        HINT = 'Change fewer rows at a time, or raise the preview''s copy-up limit.';
+END
+$$;
+
+-- Copies the whole relation up, within the limit; with detach, lower isn't looked at any more. Gives the number of rows copied.
+CREATE OR REPLACE FUNCTION previewpg.copy_up_all(relation oid, detach boolean) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    r previewpg.relation;
+    target text;
+    rows_limit bigint := previewpg.setting('copy_up_rows');
+    bytes_limit bigint := previewpg.setting('copy_up_bytes');
+    before bigint;
+    copied bigint;
+BEGIN
+    -- FOR UPDATE can't be had by two sessions: a second one waits here and then finds the work done.
+    SELECT * INTO r FROM previewpg.relation AS x WHERE x.upper = $1 FOR UPDATE;
+    IF NOT FOUND OR r.state <> 'merged' THEN
+        RETURN 0;
+    END IF;
+    target := previewpg.name_of(relation);
+    IF r.production_bytes > bytes_limit THEN
+        PERFORM previewpg.raise_limit(relation, r.production_rows, r.production_bytes);
+    END IF;
+    before := pg_table_size(relation);
+    IF r.key_numbers = '{}' THEN
+        -- The marker is the lock: a second session waits here and then finds the work done.
+        copied := previewpg.as_app(format('INSERT INTO previewpg_claims.r%s VALUES (true) ON CONFLICT DO NOTHING', relation));
+        IF copied > 0 THEN
+            copied := previewpg.as_app(format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM previewpg_lower.r%s LIMIT %s',
+                target, previewpg.stored_columns(relation), relation, rows_limit + 1));
+        END IF;
+    ELSE
+        copied := previewpg.as_app(format($f$
+            WITH want AS MATERIALIZED (SELECT l.* FROM previewpg_lower.r%1$s AS l WHERE %2$s LIMIT %3$s),
+                 claimed AS (INSERT INTO previewpg_claims.r%1$s (%4$s) SELECT %4$s FROM want ON CONFLICT DO NOTHING RETURNING %4$s)
+            INSERT INTO %5$s (%6$s) OVERRIDING SYSTEM VALUE SELECT %7$s FROM want JOIN claimed ON %8$s $f$,
+            relation, previewpg.unclaimed(relation, 'l'), rows_limit + 1, previewpg.column_list(relation, r.key_numbers), target,
+            previewpg.stored_columns(relation), previewpg.stored_columns(relation, 'want.'),
+            (SELECT string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
+                        previewpg.index_equality(to_regclass('previewpg_claims.r' || relation || '_pkey'), k.place::int)), ' AND ')
+             FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.number)));
+    END IF;
+    IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
+        PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, pg_table_size(relation) - before));
+    END IF;
+    IF detach THEN
+        PERFORM previewpg.detach(relation, 'It was copied up as a whole');
+    END IF;
+    RETURN copied;
+END
+$$;
+
+-- Makes lower empty. What else looks at it (checks of other tables included) needs no change.
+CREATE OR REPLACE FUNCTION previewpg.detach(relation oid, reason text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE previewpg.relation AS r SET state = 'detached', reason = $2, same_shape = false WHERE r.upper = $1;
+    PERFORM previewpg.build_projection(relation);
+    PERFORM previewpg.signal();
+END
+$$;
+
+-- TRUNCATE: nothing of production is left in it.
+CREATE OR REPLACE FUNCTION previewpg.truncated() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF (SELECT r.state = 'merged' FROM previewpg.relation r WHERE r.upper = TG_RELID) THEN
+        PERFORM previewpg.detach(TG_RELID, 'It was truncated');
+    END IF;
+    RETURN NULL;
+END
+$$;

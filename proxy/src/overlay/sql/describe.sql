@@ -1,0 +1,58 @@
+-- Production as one JSON document: what provisioning needs to know of it, read by a role that may only SELECT.
+-- The session's search path is pg_catalog, so that types are printed with their schemas.
+SELECT json_build_object(
+    'version', current_setting('server_version_num')::int,
+    'encoding', (SELECT pg_encoding_to_char(d.encoding) FROM pg_database d WHERE d.datname = current_database()),
+    'collate', (SELECT d.datcollate FROM pg_database d WHERE d.datname = current_database()),
+    'ctype', (SELECT d.datctype FROM pg_database d WHERE d.datname = current_database()),
+    'extensions', coalesce((SELECT json_object_agg(e.extname, e.extversion) FROM pg_extension e), '{}'),
+    'relations', coalesce((SELECT json_agg(json_build_object(
+        'schema', n.nspname,
+        'name', c.relname,
+        'kind', c.relkind,
+        'select', has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
+        'row_security', row_security_active(c.oid),
+        'rows', greatest(c.reltuples, 0)::bigint,
+        'bytes', CASE WHEN c.relkind = 'f' THEN 0 ELSE coalesce(pg_table_size(c.oid), 0) END,
+        'partitioned', c.relkind = 'p' OR c.relispartition,
+        'inherits', c.relkind = 'r' AND NOT c.relispartition
+            AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid OR h.inhparent = c.oid),
+        'columns', coalesce((SELECT json_agg(json_build_object(
+            'name', a.attname,
+            'type', format_type(a.atttypid, a.atttypmod),
+            'collation', CASE WHEN a.attcollation <> t.typcollation THEN
+                (SELECT format('%I.%I', m.nspname, l.collname) FROM pg_collation l JOIN pg_namespace m ON m.oid = l.collnamespace WHERE l.oid = a.attcollation) END,
+            'not_null', a.attnotnull,
+            'generated', a.attgenerated <> '',
+            'identity', a.attidentity) ORDER BY a.attnum)
+            FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'),
+        'keys', coalesce((SELECT json_agg((SELECT json_agg(a.attname ORDER BY k.place)
+                FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
+                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number WHERE k.place <= i.indnkeyatts) ORDER BY i.indisprimary DESC, i.indexrelid)
+            FROM pg_index i
+            WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL), '[]'))
+        ORDER BY n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't'
+          AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^(pg_toast|pg_temp_)'
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')), '[]'),
+    'sequences', coalesce((SELECT json_agg(json_build_object(
+        'schema', n.nspname,
+        'name', c.relname,
+        'last', CASE WHEN has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_sequence_last_value(c.oid) END,
+        'readable', has_sequence_privilege(c.oid, 'SELECT, USAGE'),
+        'owner_schema', o.nspname,
+        'owner_table', o.relname,
+        'owner_column', o.attname) ORDER BY n.nspname, c.relname)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN LATERAL (
+            SELECT m.nspname, t.relname, a.attname
+            FROM pg_depend d
+            JOIN pg_class t ON t.oid = d.refobjid
+            JOIN pg_namespace m ON m.oid = t.relnamespace
+            JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') LIMIT 1) AS o ON true
+        WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')), '[]')
+)::text

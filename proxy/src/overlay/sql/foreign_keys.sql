@@ -1,0 +1,207 @@
+-- Foreign keys over merged rows.
+--
+-- previewpg_copy.fC(keys..)   checks keys of constraint C against the merged parent (C's own check triggers are switched off)
+-- previewpg_copy.cN()         AFTER DELETE / UPDATE row trigger of parent N: copies the children up, before PostgreSQL's own actions run
+--
+-- A parent row in lower can't be locked. In its place stands one transaction-level advisory lock for each parent table (class 1886549618):
+-- checks that found a parent in lower share it; deleting a parent, or changing its key, takes it alone.
+
+-- The columns of a foreign key: child's and parent's names, types, and the operator parent = child.
+CREATE OR REPLACE FUNCTION previewpg.foreign_key_columns(fk oid)
+RETURNS TABLE (place int, child text, parent text, child_type text, parent_type text, equality text, commuted text, shippable boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT n::int, quote_ident(c.attname), quote_ident(p.attname),
+           format_type(coalesce(nullif(ct.typbasetype, 0), ct.oid), -1), format_type(coalesce(nullif(pt.typbasetype, 0), pt.oid), -1),
+           previewpg.operator_text(k.conpfeqop[n]), previewpg.operator_text((SELECT o.oprcom FROM pg_operator o WHERE o.oid = k.conpfeqop[n])),
+           ct.typcategory <> 'A' AND pt.typcategory <> 'A'
+    FROM pg_constraint k
+    CROSS JOIN generate_subscripts(k.conkey, 1) AS n
+    JOIN pg_attribute c ON c.attrelid = k.conrelid AND c.attnum = k.conkey[n]
+    JOIN pg_attribute p ON p.attrelid = k.confrelid AND p.attnum = k.confkey[n]
+    JOIN pg_type ct ON ct.oid = c.atttypid
+    JOIN pg_type pt ON pt.oid = p.atttypid
+    WHERE k.oid = $1 ORDER BY n
+$$;
+
+CREATE OR REPLACE FUNCTION previewpg.raise_missing_parent(fk oid, key_values text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    k record;
+BEGIN
+    SELECT x.conname, c.relname, n.nspname, p.relname AS parent,
+           (SELECT pg_catalog.string_agg(a.attname, ', ' ORDER BY o.place) FROM pg_catalog.unnest(x.conkey) WITH ORDINALITY AS o(number, place)
+            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.conrelid AND a.attnum = o.number) AS columns
+    INTO k
+    FROM pg_catalog.pg_constraint AS x
+    JOIN pg_catalog.pg_class AS c ON c.oid = x.conrelid
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_class AS p ON p.oid = x.confrelid
+    WHERE x.oid = fk;
+    RAISE foreign_key_violation USING
+        MESSAGE = pg_catalog.format('insert or update on table "%s" violates foreign key constraint "%s"', k.relname, k.conname),
+        DETAIL = CASE WHEN key_values IS NULL THEN 'MATCH FULL does not allow mixing of null and nonnull key values.'
+            ELSE pg_catalog.format('Key (%s)=(%s) is not present in table "%s".', k.columns, pg_catalog.array_to_string(key_values, ', '), k.parent) END,
+        SCHEMA = k.nspname, TABLE = k.relname, CONSTRAINT = k.conname;
+END
+$$;
+
+-- Makes previewpg_copy.fC for a foreign key whose parent is lower-backed, and gives the texts that call it; no row texts (NULL call) otherwise.
+CREATE OR REPLACE FUNCTION previewpg.build_foreign_key(fk oid)
+RETURNS TABLE (keys_inserted text, keys_updated text, call text, mixed text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    k pg_constraint;
+    parent text;
+    arguments text;
+    arrays text;
+    columns text;
+    names text;
+    present text;
+    unnested text;
+    shipped text;
+    matched text;
+    locked text;
+    chosen text;
+    item record;
+BEGIN
+    SELECT * INTO k FROM pg_constraint x WHERE x.oid = fk;
+    IF NOT EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = k.confrelid AND r.state IN ('merged', 'detached')
+                   AND to_regclass('previewpg_lower.r' || r.upper) IS NOT NULL) THEN
+        RETURN;
+    END IF;
+    FOR item IN
+        SELECT t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        WHERE t.tgconstraint = fk AND t.tgrelid = k.conrelid AND p.proname IN ('RI_FKey_check_ins', 'RI_FKey_check_upd') AND t.tgenabled <> 'D'
+    LOOP
+        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', previewpg.name_of(k.conrelid), item.tgname);
+    END LOOP;
+    parent := CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = k.confrelid) = 'p' THEN '' ELSE 'ONLY ' END || previewpg.name_of(k.confrelid);
+    SELECT string_agg(format('previewpg_k%s %s[]', c.place, CASE WHEN c.shippable THEN c.child_type ELSE 'text' END), ', ' ORDER BY c.place),
+           string_agg(format('pg_catalog.array_agg(k%s ORDER BY place)', c.place), ', ' ORDER BY c.place),
+           string_agg(format('%s%s AS k%s', c.child, CASE WHEN c.shippable THEN '::' || c.child_type ELSE '::text' END, c.place), ', ' ORDER BY c.place),
+           string_agg(format('k%s', c.place), ', ' ORDER BY c.place),
+           string_agg(format('%s IS NOT NULL', c.child), ' AND ' ORDER BY c.place),
+           string_agg(format('pg_catalog.unnest(previewpg_k%s)', c.place), ', ' ORDER BY c.place),
+           string_agg(CASE WHEN c.shippable THEN format('p.%s %s ANY (previewpg_k%s)', c.parent, c.equality, c.place) ELSE 'true' END, ' AND ' ORDER BY c.place),
+           string_agg(format('f.k%s %s n.k%1$s%3$s', c.place, c.equality, CASE WHEN c.shippable THEN '' ELSE '::' || c.child_type END), ' AND ' ORDER BY c.place),
+           string_agg(format('p.%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
+           string_agg(format('previewpg_k%s', c.place), ', ' ORDER BY c.place)
+    INTO arguments, arrays, columns, names, present, unnested, shipped, matched, locked, chosen
+    FROM previewpg.foreign_key_columns(fk) AS c;
+    PERFORM previewpg.put_function('f' || fk, arguments, 'void', 'SET plan_cache_mode = force_generic_plan', format($f$
+#variable_conflict use_column
+BEGIN
+    -- Parents in upper, locked as PostgreSQL's own check locks them.
+    WITH f AS MATERIALIZED (SELECT %1$s FROM %2$s AS p WHERE %3$s FOR KEY SHARE OF p)
+    SELECT %4$s INTO %5$s FROM ROWS FROM (%6$s) WITH ORDINALITY AS n(%7$s, place) WHERE NOT EXISTS (SELECT 1 FROM f WHERE %8$s);
+    IF previewpg_k1 IS NULL THEN
+        RETURN;
+    END IF;
+    -- Parents in lower, under the lock that stands for theirs.
+    PERFORM pg_catalog.pg_advisory_xact_lock_shared(1886549618, %9$s);
+    WITH p AS MATERIALIZED (SELECT p.* FROM previewpg_lower.r%10$s AS p WHERE %3$s),
+         f AS MATERIALIZED (SELECT %1$s FROM p WHERE %11$s)
+    SELECT %4$s INTO %5$s FROM ROWS FROM (%6$s) WITH ORDINALITY AS n(%7$s, place) WHERE NOT EXISTS (SELECT 1 FROM f WHERE %8$s);
+    IF previewpg_k1 IS NULL THEN
+        RETURN;
+    END IF;
+    -- Parents that somebody copied up and committed in between.
+    WITH f AS MATERIALIZED (SELECT %1$s FROM %2$s AS p WHERE %3$s FOR KEY SHARE OF p)
+    SELECT %4$s INTO %5$s FROM ROWS FROM (%6$s) WITH ORDINALITY AS n(%7$s, place) WHERE NOT EXISTS (SELECT 1 FROM f WHERE %8$s);
+    IF previewpg_k1 IS NOT NULL THEN
+        PERFORM previewpg.raise_missing_parent(%12$s::pg_catalog.oid, ARRAY[%13$s]);
+    END IF;
+END
+$f$, locked, parent, shipped, arrays, chosen, unnested, names, matched,
+        k.confrelid::bigint - CASE WHEN k.confrelid::bigint > 2147483647 THEN 4294967296 ELSE 0 END, k.confrelid,
+        previewpg.unclaimed(k.confrelid, 'p'), fk,
+        (SELECT string_agg(format('previewpg_k%s[1]::pg_catalog.text', c.place), ', ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c)));
+    -- In the order of the rows, so that the row that is complained about is PostgreSQL's.
+    keys_inserted := format('SELECT %1$s, pg_catalog.min(place) AS place FROM (SELECT %2$s, pg_catalog.row_number() OVER () AS place FROM previewpg_new WHERE %3$s) AS k GROUP BY %1$s',
+        names, columns, present);
+    keys_updated := format('SELECT %1$s, 0 AS place FROM (SELECT %2$s FROM previewpg_new WHERE %3$s EXCEPT SELECT %2$s FROM previewpg_old WHERE %3$s) AS k',
+        names, columns, present);
+    call := previewpg.build_call(fk, 'f' || fk, arguments, arrays, format($f$
+    PERFORM previewpg_copy.f%1$s(%2$s) FROM ROWS FROM (%3$s) WITH ORDINALITY AS n(%4$s, place)
+    WHERE EXISTS (SELECT 1 FROM ONLY %5$s AS c WHERE %6$s) HAVING pg_catalog.count(*) > 0;$f$, fk, arrays,
+        (SELECT string_agg(format('pg_catalog.unnest(NEW.previewpg_k%s)', c.place), ', ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c),
+        names, previewpg.name_of(k.conrelid),
+        (SELECT string_agg(format('c.%s %s n.k%s%s', c.child, previewpg.operator_text(k.conffeqop[c.place]), c.place,
+            CASE WHEN c.shippable THEN '' ELSE '::' || c.child_type END), ' AND ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c)));
+    mixed := CASE WHEN k.confmatchtype = 'f' AND cardinality(k.conkey) > 1 THEN
+        (SELECT format('IF EXISTS (SELECT 1 FROM previewpg_new WHERE pg_catalog.num_nulls(%s) BETWEEN 1 AND %s) THEN PERFORM previewpg.raise_missing_parent(%s::pg_catalog.oid, NULL); END IF; ',
+            string_agg(c.child, ', ' ORDER BY c.place), count(*) - 1, fk) FROM previewpg.foreign_key_columns(fk) c) ELSE '' END;
+    RETURN NEXT;
+END
+$$;
+
+-- Makes the trigger of a parent that copies up the children of lower-backed tables. Its name sorts before PostgreSQL's RI_ConstraintTrigger_a_*,
+-- and row triggers fire in the order of rows, then names: at the first row it does the whole statement's work.
+CREATE OR REPLACE FUNCTION previewpg.build_children(relation oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    fk record;
+    deleted text := '';
+    updated text := '';
+    step text;
+    keys_deleted text;
+    keys_updated text;
+BEGIN
+    FOR fk IN
+        SELECT k.oid, k.conrelid, k.confdeltype, k.confupdtype, k.condeferrable, r.key_numbers FROM pg_constraint k
+        JOIN previewpg.relation r ON r.upper = k.conrelid AND r.state = 'merged'
+        WHERE k.contype = 'f' AND k.confrelid = relation ORDER BY k.oid
+    LOOP
+        SELECT format($f$    previewpg_n := (WITH k AS MATERIALIZED (%%s)
+        SELECT %1$s FROM previewpg_lower.r%2$s AS l
+        WHERE %3$s AND EXISTS (SELECT 1 FROM k WHERE %4$s) AND %5$s HAVING pg_catalog.count(*) > 0);
+$f$,
+                CASE WHEN fk.key_numbers = '{}' THEN format('previewpg.copy_up_all(%s::pg_catalog.oid, true)', fk.conrelid)
+                    ELSE format('previewpg_copy.r%s(pg_catalog.array_agg(l))', fk.conrelid) END,
+                fk.conrelid,
+                string_agg(CASE WHEN c.shippable THEN format('l.%s %s ANY (ARRAY(SELECT k%s FROM k))', c.child, c.commuted, c.place) ELSE 'true' END, ' AND ' ORDER BY c.place),
+                string_agg(format('k.k%s %s l.%s', c.place, c.equality, c.child), ' AND ' ORDER BY c.place),
+                replace(previewpg.unclaimed(fk.conrelid, 'l'), '%', '%%')),
+            format('SELECT %s FROM previewpg_old WHERE %s', string_agg(format('%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
+                string_agg(c.parent || ' IS NOT NULL', ' AND ')),
+            format('SELECT %s FROM previewpg_old WHERE %s EXCEPT SELECT %s FROM previewpg_new',
+                string_agg(format('%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
+                string_agg(c.parent || ' IS NOT NULL', ' AND '), string_agg(c.parent, ', ' ORDER BY c.place))
+        INTO step, keys_deleted, keys_updated FROM previewpg.foreign_key_columns(fk.oid) AS c;
+        deleted := deleted || format(step, keys_deleted);
+        updated := updated || format(step, keys_updated);
+    END LOOP;
+    IF deleted <> '' THEN
+        PERFORM previewpg.put_function('d' || relation, '', 'trigger', '', format($f$
+#variable_conflict use_column
+DECLARE
+    previewpg_n bigint;
+BEGIN
+    IF NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1)) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pg_catalog.pg_advisory_xact_lock(1886549618, %1$s);
+%2$s    RETURN NULL;
+END
+$f$, relation::bigint - CASE WHEN relation::bigint > 2147483647 THEN 4294967296 ELSE 0 END, deleted));
+        PERFORM previewpg.put_function('c' || relation, '', 'trigger', '', format($f$
+#variable_conflict use_column
+DECLARE
+    previewpg_n bigint;
+BEGIN
+    IF NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1)) OR NOT EXISTS (%3$s) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pg_catalog.pg_advisory_xact_lock(1886549618, %1$s);
+%2$s    RETURN NULL;
+END
+$f$, relation::bigint - CASE WHEN relation::bigint > 2147483647 THEN 4294967296 ELSE 0 END, updated,
+            (SELECT format('SELECT %1$s FROM previewpg_old EXCEPT SELECT %1$s FROM previewpg_new', string_agg(DISTINCT quote_ident(a.attname), ', '))
+             FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = ANY (k.confkey) WHERE k.contype = 'f' AND k.confrelid = relation)));
+    END IF;
+    PERFORM previewpg.put_trigger(relation, '0previewpg_children_delete', deleted <> '',
+        format('AFTER DELETE ON %%s REFERENCING OLD TABLE AS previewpg_old FOR EACH ROW EXECUTE FUNCTION previewpg_copy.d%s()', relation));
+    PERFORM previewpg.put_trigger(relation, '0previewpg_children_update', updated <> '',
+        format('AFTER UPDATE ON %%s REFERENCING OLD TABLE AS previewpg_old NEW TABLE AS previewpg_new FOR EACH ROW EXECUTE FUNCTION previewpg_copy.c%s()', relation));
+END
+$$;

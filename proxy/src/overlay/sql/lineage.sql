@@ -1,0 +1,151 @@
+-- Lineage and state: which relations of fresh look at production, and where each of their columns comes from.
+-- Every function here that runs with the owner's rights handles catalogs only; expressions that a client wrote (checks,
+-- index expressions, defaults) are evaluated with the app role's rights, by previewpg.as_app or by functions that the app role owns.
+
+CREATE TABLE IF NOT EXISTS previewpg.meta (
+    name text PRIMARY KEY,
+    value text NOT NULL
+);
+
+-- One row for each relation of fresh that has, or had, or should have had, a lower.
+CREATE TABLE IF NOT EXISTS previewpg.relation (
+    upper oid PRIMARY KEY,
+    production_schema text NOT NULL,
+    production_name text NOT NULL,
+    -- The key that claims are kept by, as attribute numbers of upper and as names; empty: keyless.
+    key_numbers smallint[] NOT NULL DEFAULT '{}',
+    key_columns text[] NOT NULL DEFAULT '{}',
+    -- Whose claims table and copy function serve it (a partition: its root's): previewpg_claims.rN, previewpg_copy.rN.
+    claims bigint,
+    copy_up bigint,
+    -- merged: upper and lower; detached: upper only; read_only: lower only; unsupported: refused by the planner.
+    state text NOT NULL CHECK (state IN ('merged', 'detached', 'read_only', 'unsupported')),
+    -- Why it is unsupported or detached. A sentence without its full stop.
+    reason text,
+    -- Upper's columns are production's: names, types and order.
+    same_shape boolean NOT NULL DEFAULT false,
+    -- Production enforces row-level security on it for our role.
+    row_security boolean NOT NULL DEFAULT false,
+    -- Production's columns as provisioning read them: [{name, type, collation, not_null, generated, identity}].
+    production_columns jsonb NOT NULL DEFAULT '[]',
+    -- Production's estimates at provisioning: rows, and bytes of its main fork and TOAST.
+    production_rows bigint NOT NULL DEFAULT 0,
+    production_bytes bigint NOT NULL DEFAULT 0
+);
+
+-- The expression, over the foreign table's columns, that gives an upper column for a row of production.
+CREATE TABLE IF NOT EXISTS previewpg.attribute (
+    upper oid NOT NULL REFERENCES previewpg.relation ON DELETE CASCADE,
+    number smallint NOT NULL,
+    expression text NOT NULL,
+    -- The production column that it is, unchanged; NULL when the expression is anything else.
+    source text,
+    -- The type it had in upper when the expression was made.
+    type text NOT NULL,
+    -- It was NOT NULL in upper when that was last checked against lower's rows.
+    not_null boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (upper, number)
+);
+
+-- Constraints and unique indexes that hold for lower's rows too: production's own, and those that were checked.
+CREATE TABLE IF NOT EXISTS previewpg.verified (
+    object oid PRIMARY KEY,
+    upper oid NOT NULL
+);
+
+-- The schema-qualified, quoted name of a relation.
+CREATE OR REPLACE FUNCTION previewpg.name_of(relation oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%I.%I', n.nspname, c.relname)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1
+$$;
+
+-- Whether anything was written to it, or tried to be: the files never shrink to nothing while somebody's transaction may still commit.
+CREATE OR REPLACE FUNCTION previewpg.is_written(relation oid) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+    SELECT coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass('previewpg_claims.r' || $1)) > 0, false)
+        OR coalesce(pg_catalog.pg_relation_size($1) > 0, false)
+$$;
+
+CREATE OR REPLACE FUNCTION previewpg.setting(setting text) RETURNS text
+LANGUAGE sql STABLE AS $$ SELECT value FROM previewpg.meta WHERE name = $1 $$;
+
+-- Runs a statement with the app role's rights (the app role owns this function) and gives the number of rows.
+CREATE OR REPLACE FUNCTION previewpg.as_app(statement text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    n bigint;
+BEGIN
+    EXECUTE statement;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END
+$$;
+
+-- Tells the proxy that the schema, or a relation's state, changed. INFO is sent whatever client_min_messages says.
+CREATE OR REPLACE FUNCTION previewpg.signal() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE INFO 'previewpg' USING ERRCODE = 'PPG01';
+END
+$$;
+
+-- The operator by which an index's column compares for equality, as OPERATOR(schema.=).
+CREATE OR REPLACE FUNCTION previewpg.index_equality(index oid, place int) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname)
+    FROM pg_index i
+    JOIN pg_opclass k ON k.oid = i.indclass[place - 1]
+    JOIN pg_amop p ON p.amopfamily = k.opcfamily AND p.amopstrategy = 3
+                  AND p.amoplefttype = k.opcintype AND p.amoprighttype = k.opcintype
+    JOIN pg_operator o ON o.oid = p.amopopr
+    JOIN pg_namespace n ON n.oid = o.oprnamespace
+    WHERE i.indexrelid = $1
+$$;
+
+CREATE OR REPLACE FUNCTION previewpg.operator_text(operator oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname)
+    FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE o.oid = $1
+$$;
+
+-- The quoted names of columns, in the order of the attribute numbers given, each with a prefix.
+CREATE OR REPLACE FUNCTION previewpg.column_list(relation oid, numbers smallint[], prefix text DEFAULT '') RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT string_agg(prefix || quote_ident(a.attname), ', ' ORDER BY k.place)
+    FROM unnest($2) WITH ORDINALITY AS k(number, place)
+    JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number
+$$;
+
+-- The condition "this row of lower isn't claimed", over the table alias given.
+CREATE OR REPLACE FUNCTION previewpg.unclaimed(relation oid, alias text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN r.key_numbers = '{}' THEN format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s)', r.upper)
+        ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.upper,
+            (SELECT string_agg(format('previewpg_c.%1$I %3$s %2$s.%1$I', a.attname, alias,
+                        previewpg.index_equality(to_regclass('previewpg_claims.r' || r.upper || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
+             FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place)
+             JOIN pg_attribute a ON a.attrelid = r.upper AND a.attnum = k.number)) END
+    FROM previewpg.relation r WHERE r.upper = $1
+$$;
+
+-- Creates or replaces a function of previewpg_copy, unless it is there with the same text.
+CREATE OR REPLACE FUNCTION previewpg.put_function(name text, arguments text, returns text, attributes text, body text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    present record;
+BEGIN
+    SELECT p.oid, p.prosrc, pg_get_function_arguments(p.oid) AS arguments INTO present
+    FROM pg_proc p WHERE p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname = name;
+    IF FOUND AND present.arguments = put_function.arguments THEN
+        IF present.prosrc = body THEN
+            RETURN;
+        END IF;
+    ELSIF FOUND THEN
+        EXECUTE format('DROP FUNCTION %s', present.oid::regprocedure);
+    END IF;
+    EXECUTE format('CREATE OR REPLACE FUNCTION previewpg_copy.%I(%s) RETURNS %s LANGUAGE plpgsql %s AS %L', name, arguments, returns, attributes, body);
+    EXECUTE format('REVOKE ALL ON FUNCTION previewpg_copy.%I FROM PUBLIC', name);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION previewpg_copy.%I TO %I', name, previewpg.setting('app_role'));
+END
+$$;

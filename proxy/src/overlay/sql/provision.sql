@@ -1,0 +1,118 @@
+-- What provisioning runs in fresh: the lower of one relation, from a description of production's.
+
+-- description: {schema, name, kind, columns: [{name, type, collation, not_null, generated, identity}], keys: [[name, ..], ..],
+-- select, row_security, rows, bytes, reason}. Gives the state that the relation came to.
+CREATE OR REPLACE FUNCTION previewpg.attach(description jsonb) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    target oid := to_regclass(format('%I.%I', description ->> 'schema', description ->> 'name'));
+    kind "char";
+    chosen smallint[];
+    columns text;
+    outcome text := 'merged';
+    cause text := description ->> 'reason';
+BEGIN
+    IF target IS NULL THEN
+        RETURN 'missing';
+    END IF;
+    IF EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = target) THEN
+        RETURN 'present';
+    END IF;
+    SELECT c.relkind INTO kind FROM pg_class c WHERE c.oid = target;
+    IF cause IS NOT NULL OR NOT (description ->> 'select')::boolean THEN
+        outcome := 'unsupported';
+        cause := coalesce(cause, 'The role that reads production has no SELECT right on it');
+    ELSIF kind IN ('m', 'f') THEN
+        outcome := 'read_only';
+    ELSIF kind <> 'r' THEN
+        outcome := 'unsupported';
+        cause := 'It is another kind of relation here than on production';
+    END IF;
+    -- The key that claims are kept by: one that holds on both sides.
+    SELECT x.numbers INTO chosen
+    FROM (SELECT i.indexrelid, i.indisprimary, (SELECT array_agg(k.number ORDER BY k.place) FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k(number, place) WHERE k.place <= i.indnkeyatts) AS numbers
+          FROM pg_index i
+          WHERE i.indrelid = target AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL) AS x
+    WHERE NOT EXISTS (SELECT FROM unnest(x.numbers) AS n JOIN pg_attribute a ON a.attrelid = target AND a.attnum = n WHERE NOT a.attnotnull OR a.attgenerated <> '')
+      AND EXISTS (
+          SELECT FROM jsonb_array_elements(description -> 'keys') AS k(names)
+          WHERE (SELECT array_agg(e ORDER BY e) FROM jsonb_array_elements_text(k.names) AS e)
+              = (SELECT array_agg(a.attname::text ORDER BY a.attname::text) FROM unnest(x.numbers) AS n JOIN pg_attribute a ON a.attrelid = target AND a.attnum = n))
+    ORDER BY x.indisprimary DESC, cardinality(x.numbers), x.indexrelid LIMIT 1;
+    INSERT INTO previewpg.relation (upper, production_schema, production_name, key_numbers, state, reason, row_security, production_columns, production_rows, production_bytes, claims, copy_up)
+    VALUES (target, description ->> 'schema', description ->> 'name', CASE WHEN outcome = 'merged' THEN coalesce(chosen, '{}') ELSE '{}' END, outcome, cause,
+            coalesce((description ->> 'row_security')::boolean, false), description -> 'columns',
+            coalesce((description ->> 'rows')::bigint, 0), coalesce((description ->> 'bytes')::bigint, 0), target::bigint, target::bigint);
+    IF outcome = 'unsupported' THEN
+        RETURN outcome;
+    END IF;
+    BEGIN
+        SELECT string_agg(format('%I %s%s%s', c ->> 'name', c ->> 'type', coalesce(' COLLATE ' || (c ->> 'collation'), ''),
+                   CASE WHEN (c ->> 'not_null')::boolean THEN ' NOT NULL' ELSE '' END), ', ' ORDER BY place)
+        INTO columns FROM jsonb_array_elements(description -> 'columns') WITH ORDINALITY AS x(c, place);
+        EXECUTE format('CREATE FOREIGN TABLE previewpg_fdw.r%s (%s) SERVER previewpg_production OPTIONS (schema_name %L, table_name %L, updatable ''false'', truncatable ''false'')',
+            target, columns, description ->> 'schema', description ->> 'name');
+        INSERT INTO previewpg.attribute (upper, number, expression, source, type, not_null)
+        SELECT target, a.attnum,
+               CASE WHEN c.name IS NULL THEN format('%s::%s', previewpg.default_literal(target, a.attnum), format_type(a.atttypid, a.atttypmod))
+                    WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN quote_ident(c.name)
+                    ELSE format('%I::%s', c.name, format_type(a.atttypid, a.atttypmod)) END,
+               CASE WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN c.name END, format_type(a.atttypid, a.atttypmod), a.attnotnull
+        FROM pg_attribute a
+        LEFT JOIN jsonb_to_recordset(description -> 'columns') AS c(name text, type text) ON c.name = a.attname
+        WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped;
+        UPDATE previewpg.relation r SET same_shape = previewpg.has_same_shape(target) WHERE r.upper = target;
+        PERFORM previewpg.build_projection(target);
+        IF outcome = 'merged' THEN
+            PERFORM previewpg.build_claims(target, coalesce(chosen, '{}'));
+            PERFORM previewpg.build_copy(target, coalesce(chosen, '{}'));
+        END IF;
+        RETURN outcome;
+    EXCEPTION WHEN OTHERS THEN
+        cause := SQLERRM;
+    END;
+    UPDATE previewpg.relation r SET state = 'unsupported', reason = cause, key_numbers = '{}' WHERE r.upper = target;
+    RETURN 'unsupported';
+END
+$$;
+
+-- Upper's live columns are production's: the same names, types and order.
+CREATE OR REPLACE FUNCTION previewpg.has_same_shape(relation oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod), p.source) ORDER BY a.attnum)
+            FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.upper = $1 AND p.number = a.attnum
+            WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped)
+        IS NOT DISTINCT FROM
+           (SELECT jsonb_agg(jsonb_build_array(c ->> 'name', c ->> 'type', c ->> 'name') ORDER BY x.place)
+            FROM previewpg.relation r, jsonb_array_elements(r.production_columns) WITH ORDINALITY AS x(c, place) WHERE r.upper = $1)
+$$;
+
+-- What a column that production lacks reads as for production's rows: a literal, evaluated with the app role's rights. NULL unless the default is free of volatile functions.
+CREATE OR REPLACE FUNCTION previewpg.default_literal(relation oid, number smallint) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    missing text;
+    expression text;
+BEGIN
+    SELECT a.attmissingval::text::text[] INTO missing FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum = number AND a.atthasmissing;
+    SELECT pg_get_expr(d.adbin, d.adrelid) INTO expression
+    FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+    WHERE d.adrelid = relation AND d.adnum = number AND a.attgenerated = '';
+    IF expression IS NULL THEN
+        RETURN 'NULL';
+    END IF;
+    RETURN coalesce(quote_literal(previewpg.value_as_app(format('SELECT (%s)::%s::text', expression,
+        (SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum = number)))), 'NULL');
+END
+$$;
+
+-- The one value of a query, evaluated with the app role's rights (which owns this function).
+CREATE OR REPLACE FUNCTION previewpg.value_as_app(query text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    value text;
+BEGIN
+    EXECUTE query INTO value;
+    RETURN value;
+END
+$$;

@@ -1,0 +1,92 @@
+-- Before anything else in fresh: schemas, the foreign data wrapper, and functions that make what may be there already.
+
+CREATE SCHEMA IF NOT EXISTS previewpg;
+CREATE SCHEMA IF NOT EXISTS previewpg_fdw;
+CREATE SCHEMA IF NOT EXISTS previewpg_lower;
+CREATE SCHEMA IF NOT EXISTS previewpg_claims;
+CREATE SCHEMA IF NOT EXISTS previewpg_copy;
+CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA previewpg_fdw;
+
+-- The foreign server with exactly these options.
+CREATE OR REPLACE FUNCTION previewpg.put_server(wanted jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    options text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_foreign_server s WHERE s.srvname = 'previewpg_production') THEN
+        EXECUTE format('CREATE SERVER previewpg_production FOREIGN DATA WRAPPER postgres_fdw OPTIONS (%s)',
+            (SELECT string_agg(format('%I %L', w.key, w.value), ', ') FROM jsonb_each_text(wanted) AS w));
+        RETURN;
+    END IF;
+    SELECT string_agg(CASE WHEN w.key IS NULL THEN format('DROP %I', o.option_name)
+                           WHEN o.option_name IS NULL THEN format('ADD %I %L', w.key, w.value)
+                           ELSE format('SET %I %L', w.key, w.value) END, ', ')
+    INTO options
+    FROM jsonb_each_text(wanted) AS w
+    FULL JOIN (SELECT x.option_name, x.option_value FROM pg_foreign_server s, pg_options_to_table(s.srvoptions) AS x
+               WHERE s.srvname = 'previewpg_production') AS o ON o.option_name = w.key
+    WHERE o.option_value IS DISTINCT FROM w.value;
+    IF options IS NOT NULL THEN
+        EXECUTE format('ALTER SERVER previewpg_production OPTIONS (%s)', options);
+    END IF;
+END
+$$;
+
+-- The one user mapping: the owner's. An error must not show the statement, for it contains the password.
+CREATE OR REPLACE FUNCTION previewpg.put_mapping(username text, secret text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE 'DROP USER MAPPING IF EXISTS FOR CURRENT_USER SERVER previewpg_production';
+    EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER previewpg_production OPTIONS (user %L, password_required ''false''%s)',
+        username, CASE WHEN secret = '' THEN '' ELSE format(', password %L', secret) END);
+EXCEPTION WHEN OTHERS THEN
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'can''t create the user mapping for production';
+END
+$$;
+
+-- The app role: an ordinary one. verifier: the password, or its SCRAM verifier; empty: unchanged.
+CREATE OR REPLACE FUNCTION previewpg.put_app_role(role_name text, verifier text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role_name AND r.rolsuper) THEN
+        RAISE invalid_role_specification USING MESSAGE = format('role "%s" is a superuser of fresh', role_name), HINT = 'Clients need an ordinary role: choose another name.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role_name) THEN
+        EXECUTE format('CREATE ROLE %I LOGIN CREATEDB', role_name);
+    ELSE
+        EXECUTE format('ALTER ROLE %I LOGIN CREATEDB', role_name);
+    END IF;
+    IF verifier <> '' THEN
+        EXECUTE format('ALTER ROLE %I PASSWORD %L', role_name, verifier);
+    END IF;
+    EXECUTE format('ALTER DATABASE %I OWNER TO %I', current_database(), role_name);
+    IF current_setting('server_version_num')::int < 150000 THEN
+        EXECUTE format('ALTER SCHEMA public OWNER TO %I', role_name);
+    END IF;
+END
+$$;
+
+-- Everything that pg_restore made belongs to a role of its own at first, so that it can be handed over as a whole. Gives its name.
+CREATE OR REPLACE FUNCTION previewpg.restorer() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'previewpg_restorer_' || d.oid FROM pg_database d WHERE d.datname = current_database()
+$$;
+
+CREATE OR REPLACE FUNCTION previewpg.begin_restore() RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = previewpg.restorer()) THEN
+        EXECUTE format('CREATE ROLE %I SUPERUSER NOLOGIN', previewpg.restorer());
+    END IF;
+    RETURN previewpg.restorer();
+END
+$$;
+
+CREATE OR REPLACE FUNCTION previewpg.end_restore(role_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('REASSIGN OWNED BY %I TO %I', previewpg.restorer(), role_name);
+    EXECUTE format('DROP OWNED BY %I', previewpg.restorer());
+    EXECUTE format('DROP ROLE %I', previewpg.restorer());
+END
+$$;

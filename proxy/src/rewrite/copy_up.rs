@@ -1,0 +1,791 @@
+//! Copy-up: the statements that run in front of a write or a row lock and move the rows of production that it may touch into upper.
+//!
+//! Each one may find too many rows (moving an unchanged row can't be seen) but never too few. So a condition is used where it can be evaluated twice
+//! with the same result and left out where it can't, down to the whole table within the limit.
+
+use super::plan::{Before, Refusal};
+use super::read::Locked;
+use super::{Planner, refusal};
+use crate::catalog::model::{Key, Lower, Oid, Relation};
+use crate::overlay::merged::unclaimed;
+use crate::overlay::names::{identifier_list, quote_identifier};
+use crate::sql::facts::{
+    self, Conflict, ConflictTarget, InsertSource, Level, LevelId, LockStrength, LockWait, Role,
+    Span, Write, WriteKind,
+};
+use crate::sql::patch::Edits;
+
+/// Rows beyond those wanted that a SKIP LOCKED copy-up looks at: as many may be held by other sessions.
+const SKIP_MARGIN: u32 = 256;
+
+/// Copies the whole table up; with `detach`, lower isn't looked at any more.
+pub(super) fn whole_table(relation: Oid, detach: bool) -> Before {
+    Before {
+        text: format!("SELECT previewpg.copy_up_all({relation}, {detach})"),
+        parameters: 0,
+        apart: false,
+    }
+}
+
+fn permit(relation: Oid) -> Before {
+    Before {
+        text: format!("SELECT previewpg.permit({relation})"),
+        parameters: 0,
+        apart: false,
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// What must run in front of the statement, and the relations that it makes dirty.
+    pub(super) fn copy_ups(&self) -> Result<(Vec<Before>, Vec<Oid>), Refusal> {
+        let mut before = Vec::new();
+        let mut dirties = Vec::new();
+        for (at, relation) in self.backed() {
+            if self.is_locked(at) {
+                dirties.push(relation.oid);
+                dirties.extend(relation.partition_root);
+                before.extend(self.lock(at, relation)?);
+            }
+        }
+        for write in &self.statement.writes {
+            let target = self
+                .resolved
+                .get(write.target)
+                .and_then(|target| target.backed(self.context));
+            let Some(relation) = target else { continue };
+            dirties.push(relation.oid);
+            dirties.extend(relation.partition_root);
+            dirties.extend(&relation.reads);
+            before.extend(self.write(write, relation)?);
+        }
+        Ok((before, dirties))
+    }
+
+    fn write(&self, write: &Write, relation: &'a Relation) -> Result<Vec<Before>, Refusal> {
+        let changes = Self::changes_existing(&write.kind);
+        let conflict = match &write.kind {
+            WriteKind::Insert { conflict, .. } => conflict.as_ref(),
+            _ => None,
+        };
+        let Some(lower) = &relation.lower else {
+            // A view: an INSERT goes on to the table, whose triggers look after it.
+            let plain_insert = !changes && conflict.is_none();
+            return if plain_insert {
+                Ok(Vec::new())
+            } else {
+                Err(refusal::write_view(&relation.name))
+            };
+        };
+        if lower.read_only {
+            return Err(refusal::read_only(&relation.name));
+        }
+        if relation.rules {
+            return Err(refusal::rules(&relation.name));
+        }
+        let probe = Probe::new(self, relation, lower, self.alias(write.target))?;
+        let mut before = match &write.kind {
+            WriteKind::Insert {
+                columns,
+                source,
+                conflict: Some(conflict),
+                ..
+            } => probe.conflict(write, columns.as_deref(), source, conflict)?,
+            WriteKind::Insert { conflict: None, .. } => Vec::new(),
+            WriteKind::Update {
+                current_of: true, ..
+            }
+            | WriteKind::Delete { current_of: true } => {
+                return Err(refusal::current_of(&relation.name));
+            }
+            WriteKind::Update { .. } | WriteKind::Delete { .. } => probe.condition(write)?,
+            WriteKind::Merge {
+                source,
+                on,
+                by_source,
+                ..
+            } => probe.merge(write, source, on, *by_source)?,
+        };
+        if changes {
+            before.push(permit(relation.oid));
+        }
+        Ok(before)
+    }
+
+    fn lock(&self, at: usize, relation: &'a Relation) -> Result<Vec<Before>, Refusal> {
+        let Some(lower) = &relation.lower else {
+            return Err(refusal::lock_view(&relation.name));
+        };
+        if lower.read_only {
+            return Ok(Vec::new());
+        }
+        Probe::new(self, relation, lower, self.alias(at))?.lock(at)
+    }
+
+    /// The name by which a relation's columns are referred to.
+    fn alias(&self, at: usize) -> &'a str {
+        let named = self.statement.relations.get(at);
+        named.map_or("", |named| {
+            named
+                .alias
+                .as_ref()
+                .map_or(named.name.name.as_str(), |(alias, _)| alias)
+        })
+    }
+
+    fn level(&self, level: LevelId) -> Option<&'a Level> {
+        self.statement.levels.get(level)
+    }
+
+    /// Whether evaluating this text twice may give two results.
+    fn is_volatile(&self, span: &Span) -> bool {
+        let inside = |other: &Span| span.start <= other.start && other.end <= span.end;
+        self.statement
+            .functions
+            .iter()
+            .filter(|function| inside(&function.span))
+            .any(|function| {
+                let mut own = super::resolve::routines(&function.name, self.context).peekable();
+                if own.peek().is_some() {
+                    return own.any(|routine| routine.volatility == b'v');
+                }
+                !matches!(
+                    super::builtin_volatility(&function.name.name, self.context),
+                    Some(b'i' | b's')
+                )
+            })
+    }
+
+    /// Whether the text may mention one of these names.
+    fn mentions(&self, span: &Span, names: &[String]) -> bool {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        let mut words = self
+            .source(span)
+            .split(|c| !is_word(c))
+            .filter(|word| !word.is_empty());
+        words.any(|word| {
+            names
+                .iter()
+                .any(|name| word.to_lowercase() == name.to_lowercase())
+        })
+    }
+}
+
+/// The search for the rows of one lower relation that a part of a statement may touch.
+struct Probe<'p, 'a> {
+    planner: &'p Planner<'a>,
+    relation: &'a Relation,
+    lower: &'a Lower,
+    alias: &'a str,
+    edits: Edits,
+}
+
+/// The parts of a search for rows.
+#[derive(Default)]
+struct Search {
+    /// A WITH list, with its keyword.
+    with: String,
+    /// FROM items besides lower, or in place of it.
+    from: From,
+    /// Conditions, to be joined by AND.
+    conditions: Vec<String>,
+    /// ORDER BY and LIMIT.
+    tail: Option<String>,
+}
+
+/// Where a search looks.
+#[derive(Default)]
+enum From {
+    /// In lower alone.
+    #[default]
+    Lower,
+    /// In lower and other items.
+    With(String),
+    /// In items one of which is lower already.
+    Instead(String),
+}
+
+impl<'p, 'a> Probe<'p, 'a> {
+    fn new(
+        planner: &'p Planner<'a>,
+        relation: &'a Relation,
+        lower: &'a Lower,
+        alias: &'a str,
+    ) -> Result<Self, Refusal> {
+        let mut edits = Edits::default();
+        planner.merge_reads(&mut edits, Locked::Merged)?;
+        planner.hide_ours(&mut edits)?;
+        Ok(Self {
+            planner,
+            relation,
+            lower,
+            alias,
+            edits,
+        })
+    }
+
+    /// The rows that an UPDATE or DELETE may touch.
+    fn condition(&self, write: &Write) -> Result<Vec<Before>, Refusal> {
+        let Some(level) = self.planner.level(write.level) else {
+            return Ok(vec![self.whole()]);
+        };
+        let conjuncts = level
+            .condition
+            .as_ref()
+            .map(|condition| condition.conjuncts.as_slice())
+            .unwrap_or_default();
+        let mut conditions = Vec::new();
+        for conjunct in conjuncts {
+            self.check_skip_locked(conjunct)?;
+            if !self.planner.is_volatile(conjunct) {
+                conditions.push(self.render(conjunct)?);
+            }
+        }
+        let mut with = String::new();
+        let from = match &level.from {
+            Some(from) => {
+                self.check_skip_locked(from)?;
+                if self.planner.is_volatile(from) {
+                    return Ok(vec![self.whole()]);
+                }
+                From::With(self.render(from)?)
+            }
+            None => From::Lower,
+        };
+        let used = level.from.iter().chain(conjuncts);
+        if self.mentions_ctes(used, level) {
+            with = self.with(write)?;
+        }
+        if conditions.is_empty() {
+            return Ok(vec![self.whole()]);
+        }
+        self.rows(Search {
+            with,
+            from,
+            conditions,
+            tail: None,
+        })
+    }
+
+    /// The rows that a MERGE may touch.
+    fn merge(
+        &self,
+        write: &Write,
+        source: &Span,
+        on: &Span,
+        by_source: bool,
+    ) -> Result<Vec<Before>, Refusal> {
+        let volatile = self.planner.is_volatile(source) || self.planner.is_volatile(on);
+        if by_source || volatile {
+            return Ok(vec![self.whole()]);
+        }
+        self.check_skip_locked(source)?;
+        let mut with = String::new();
+        if let Some(level) = self.planner.level(write.level)
+            && self.mentions_ctes([source, on].into_iter(), level)
+        {
+            with = self.with(write)?;
+        }
+        self.rows(Search {
+            with,
+            from: From::With(self.render(source)?),
+            conditions: vec![self.render(on)?],
+            tail: None,
+        })
+    }
+
+    /// The rows that the rows of an INSERT may conflict with.
+    fn conflict(
+        &self,
+        write: &Write,
+        columns: Option<&[String]>,
+        source: &InsertSource,
+        conflict: &Conflict,
+    ) -> Result<Vec<Before>, Refusal> {
+        let mut before = Vec::new();
+        for key in self.arbiters(conflict)? {
+            if let Some((with, rows)) = self.inserted_keys(write, columns, source, key)? {
+                let names = identifier_list(key.columns.iter().map(String::as_str));
+                let mut conditions: Vec<String> = key
+                    .columns
+                    .iter()
+                    .map(|name| {
+                        let name = quote_identifier(name);
+                        format!(
+                            "{}.{name} = ANY (ARRAY(SELECT {name} FROM previewpg_new))",
+                            self.quoted_alias()
+                        )
+                    })
+                    .collect();
+                if key.columns.len() > 1 {
+                    let own: Vec<String> = key
+                        .columns
+                        .iter()
+                        .map(|name| format!("{}.{}", self.quoted_alias(), quote_identifier(name)))
+                        .collect();
+                    conditions.push(format!(
+                        "({}) IN (SELECT {names} FROM previewpg_new)",
+                        own.join(", ")
+                    ));
+                }
+                let joined = if with.is_empty() {
+                    "WITH ".to_owned()
+                } else {
+                    format!("{with}, ")
+                };
+                let with = format!("{joined}previewpg_new ({names}) AS MATERIALIZED ({rows})");
+                before.extend(self.rows(Search {
+                    with,
+                    from: From::Lower,
+                    conditions,
+                    tail: None,
+                })?);
+            }
+        }
+        Ok(before)
+    }
+
+    /// The keys that an ON CONFLICT clause looks at.
+    fn arbiters(&self, conflict: &Conflict) -> Result<Vec<&'a Key>, Refusal> {
+        let keys = self.relation.keys.iter();
+        match &conflict.target {
+            // A conflict on a partial, expression or exclusion key is found by the triggers on upper, which say so loudly.
+            ConflictTarget::Any => Ok(keys.filter(|key| !key.partial && !key.exclusion).collect()),
+            ConflictTarget::Constraint(name) => {
+                let named: Vec<_> = keys
+                    .filter(|key| key.constraint && key.name == *name)
+                    .collect();
+                if named.iter().any(|key| key.exclusion) {
+                    return Err(refusal::conflict_expression(&self.relation.name));
+                }
+                Ok(named)
+            }
+            ConflictTarget::Columns(names) => Ok(keys
+                .filter(|key| {
+                    !key.exclusion
+                        && !key.partial
+                        && key.columns.len() == names.len()
+                        && key.columns.iter().all(|column| names.contains(column))
+                })
+                .collect()),
+            ConflictTarget::Expressions => Err(refusal::conflict_expression(&self.relation.name)),
+        }
+    }
+
+    /// A query for the values of a key's columns in the rows to insert, and the WITH list that it needs; `None` when none of them can be known to conflict.
+    fn inserted_keys(
+        &self,
+        write: &Write,
+        columns: Option<&[String]>,
+        source: &InsertSource,
+        key: &Key,
+    ) -> Result<Option<(String, String)>, Refusal> {
+        let all: Vec<&str> = match columns {
+            Some(columns) => columns.iter().map(String::as_str).collect(),
+            None => self
+                .relation
+                .columns
+                .iter()
+                .map(|column| column.name.as_str())
+                .collect(),
+        };
+        match source {
+            InsertSource::Default => Ok(None),
+            InsertSource::Values(rows) => {
+                let mut lines = Vec::with_capacity(rows.len());
+                for row in rows {
+                    let mut values = Vec::with_capacity(key.columns.len());
+                    for name in &key.columns {
+                        let given = all
+                            .iter()
+                            .position(|column| column == name)
+                            .and_then(|at| row.get(at));
+                        values.push(self.value(name, given.and_then(Option::as_ref))?);
+                    }
+                    lines.push(format!("({})", values.join(", ")));
+                }
+                Ok(Some((
+                    String::new(),
+                    format!("VALUES {}", lines.join(", ")),
+                )))
+            }
+            InsertSource::Query(query) => {
+                if self.planner.is_volatile(query) {
+                    return Err(refusal::volatile_source(&self.relation.name));
+                }
+                let mut with = String::new();
+                if let Some(level) = self.planner.level(write.level)
+                    && self.mentions_ctes([query].into_iter(), level)
+                {
+                    with = self.with(write)?;
+                }
+                let mut values = Vec::with_capacity(key.columns.len());
+                for name in &key.columns {
+                    values.push(if all.contains(&name.as_str()) {
+                        self.cast(name, &quote_identifier(name))
+                    } else {
+                        self.value(name, None)?
+                    });
+                }
+                let names = identifier_list(all.iter().copied());
+                let query = self.render(query)?;
+                Ok(Some((
+                    with,
+                    format!(
+                        "SELECT {} FROM ({query}) AS previewpg_s ({names})",
+                        values.join(", ")
+                    ),
+                )))
+            }
+        }
+    }
+
+    /// A column's value in a row to insert: as given, or its default. What is made anew at each evaluation can't be an existing key: NULL.
+    fn value(&self, column: &str, given: Option<&Span>) -> Result<String, Refusal> {
+        let default = || {
+            let column = self.relation.column(column);
+            column
+                .and_then(|column| column.stable_default.clone())
+                .unwrap_or_else(|| "NULL".to_owned())
+        };
+        let text = match given {
+            Some(span) if self.planner.is_volatile(span) => "NULL".to_owned(),
+            Some(span) => self.render(span)?,
+            None => default(),
+        };
+        Ok(self.cast(column, &text))
+    }
+
+    fn cast(&self, column: &str, text: &str) -> String {
+        match self.relation.column(column) {
+            Some(column) => format!("CAST({text} AS {})", column.type_name),
+            None => text.to_owned(),
+        }
+    }
+
+    /// The rows that a locking clause locks.
+    fn lock(&self, at: usize) -> Result<Vec<Before>, Refusal> {
+        let planner = self.planner;
+        let Some(named) = planner.statement.relations.get(at) else {
+            return Ok(Vec::new());
+        };
+        let Some((id, level)) = named.level.and_then(|id| Some((id, planner.level(id)?))) else {
+            return Ok(vec![self.whole()]);
+        };
+        let is_ours = |lock: &&facts::Lock| {
+            lock.of.is_empty() || lock.of.iter().any(|name| name == self.alias)
+        };
+        let wait = level
+            .locks
+            .iter()
+            .filter(is_ours)
+            .map(|lock| lock.wait)
+            .next()
+            .unwrap_or(LockWait::Block);
+        let strength = level
+            .locks
+            .iter()
+            .filter(is_ours)
+            .map(|lock| lock.strength)
+            .max()
+            .unwrap_or(LockStrength::Update);
+        let alone = level.range.len() == 1;
+        let all_conjuncts = level
+            .condition
+            .as_ref()
+            .map(|condition| condition.conjuncts.as_slice())
+            .unwrap_or_default();
+        let mut conditions = Vec::new();
+        for conjunct in all_conjuncts {
+            if !planner.is_volatile(conjunct) && !self.looks_outside(conjunct, id, level) {
+                conditions.push(self.render(conjunct)?);
+            }
+        }
+        let complete = conditions.len() == all_conjuncts.len();
+        let from = match &level.from {
+            Some(from) if !alone => {
+                if self.looks_outside(from, id, level) || planner.is_volatile(from) {
+                    return Ok(vec![self.whole()]);
+                }
+                From::Instead(self.render_with_lower(from, at)?)
+            }
+            _ => From::Lower,
+        };
+        let (order, wanted) = if alone && complete {
+            self.first_rows(level)?
+        } else {
+            (None, None)
+        };
+        let skips = wait != LockWait::Block;
+        let tail = wanted.as_ref().map(|wanted| {
+            let order = order
+                .map(|order| format!("ORDER BY {order} "))
+                .unwrap_or_default();
+            let margin = if skips {
+                format!(" + {SKIP_MARGIN}")
+            } else {
+                String::new()
+            };
+            format!("{order}LIMIT {wanted}{margin}")
+        });
+        if conditions.is_empty() && tail.is_none() && !skips {
+            return Ok(vec![self.whole()]);
+        }
+        let apart = matches!(strength, LockStrength::Share | LockStrength::KeyShare) && !skips;
+        let Some(copy_up) = &self.lower.copy_up else {
+            return Ok(vec![self.whole()]);
+        };
+        let rows = self.array(Search {
+            with: String::new(),
+            from,
+            conditions,
+            tail,
+        });
+        let text = if skips {
+            let wanted = wanted.map_or_else(|| "NULL".to_owned(), |wanted| wanted.clone());
+            let word = if wait == LockWait::Skip {
+                "skip"
+            } else {
+                "error"
+            };
+            format!(
+                "SELECT previewpg.copy_up_available({}, {rows}, {wanted}, '{word}')",
+                self.relation.oid
+            )
+        } else {
+            format!("SELECT {copy_up}({rows})")
+        };
+        Ok(vec![Before {
+            parameters: parameters(&text),
+            text,
+            apart,
+        }])
+    }
+
+    /// ORDER BY and the number of rows that a locking SELECT can return, where that bounds what must be copied up.
+    fn first_rows(&self, level: &Level) -> Result<(Option<String>, Option<String>), Refusal> {
+        let Some(limit) = &level.limit else {
+            return Ok((None, None));
+        };
+        let counts = level.offset.iter().chain([limit]);
+        let volatile = counts.clone().any(|span| self.planner.is_volatile(span));
+        if level.with_ties
+            || level.set_operation
+            || level.distinct
+            || level.group_by.is_some()
+            || volatile
+        {
+            return Ok((None, None));
+        }
+        let order = match &level.order_by {
+            Some(span) if !self.orders_by_own_columns(span, level) => return Ok((None, None)),
+            Some(span) => Some(self.render(span)?),
+            // Any rows will do.
+            None => None,
+        };
+        let mut wanted = Vec::new();
+        for count in counts {
+            wanted.push(format!("({})::bigint", self.render(count)?));
+        }
+        Ok((order, Some(wanted.join(" + "))))
+    }
+
+    /// Whether ORDER BY means the relation's columns: not a position, not an output name that shadows one.
+    fn orders_by_own_columns(&self, order: &Span, level: &Level) -> bool {
+        let columns_are_own = self
+            .planner
+            .statement
+            .columns
+            .iter()
+            .filter(|column| {
+                column
+                    .spans
+                    .first()
+                    .is_some_and(|span| order.start <= span.start && span.end <= order.end)
+            })
+            .all(|column| {
+                column
+                    .parts
+                    .last()
+                    .is_some_and(|name| self.relation.column(name).is_some())
+            });
+        let has_position = self
+            .planner
+            .source(order)
+            .split(',')
+            .any(|item| item.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+        // A list of bare columns has no output names of its own.
+        let list = self.planner.source(&level.list);
+        let is_bare = list.split(',').all(|item| {
+            let item = item.trim();
+            !item.is_empty()
+                && item
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '*' | '$'))
+        });
+        columns_are_own && !has_position && is_bare && !self.planner.is_volatile(order)
+    }
+
+    /// Whether the text refers to something outside of its level (a correlated subquery), or to a CTE.
+    fn looks_outside(&self, span: &Span, id: LevelId, level: &Level) -> bool {
+        let statement = self.planner.statement;
+        let below = |mut other: Option<LevelId>| {
+            while let Some(at) = other {
+                if at == id {
+                    return true;
+                }
+                other = statement.levels.get(at).and_then(|level| level.parent);
+            }
+            false
+        };
+        let inner_ranges: Vec<&String> = statement
+            .levels
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| below(Some(*at)))
+            .flat_map(|(_, level)| &level.range)
+            .collect();
+        let correlated = level.parent.is_some()
+            && statement
+                .columns
+                .iter()
+                .filter(|column| {
+                    column
+                        .spans
+                        .first()
+                        .is_some_and(|at| span.start <= at.start && at.end <= span.end)
+                })
+                .any(|column| match column.parts.as_slice() {
+                    [] => true,
+                    [name] => self.relation.column(name).is_none(),
+                    [.., qualifier, _] => !inner_ranges.contains(&qualifier),
+                });
+        correlated || self.planner.mentions(span, &level.ctes)
+    }
+
+    /// FROM items with lower in place of the relation, the others merged.
+    fn render_with_lower(&self, from: &Span, at: usize) -> Result<String, Refusal> {
+        let statement = self.planner.statement;
+        let Some(named) = statement.relations.get(at) else {
+            return Ok(String::new());
+        };
+        let lower = match named.alias {
+            Some(_) => self.lower.view.clone(),
+            None => format!("{} AS {}", self.lower.view, self.quoted_alias()),
+        };
+        let mut edits = self.edits.clone();
+        edits.remove(&named.span);
+        super::replace(&mut edits, &named.span, lower)?;
+        self.planner.render(from, &edits)
+    }
+
+    /// A SKIP LOCKED query may choose rows of its own table only: what it would choose among others isn't known before it runs.
+    fn check_skip_locked(&self, span: &Span) -> Result<(), Refusal> {
+        for (at, named) in self.planner.statement.relations.iter().enumerate() {
+            let inside = span.start <= named.span.start && named.span.end <= span.end;
+            if !inside || named.role != Role::Read || !self.planner.is_locked(at) {
+                continue;
+            }
+            let level = named.level.and_then(|level| self.planner.level(level));
+            let skips = level
+                .is_some_and(|level| level.locks.iter().any(|lock| lock.wait == LockWait::Skip));
+            let same = self
+                .planner
+                .resolved
+                .get(at)
+                .and_then(|resolved| resolved.known())
+                .is_some_and(|relation| relation.oid == self.relation.oid);
+            if skips && !same {
+                return Err(refusal::skip_locked(&self.relation.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn mentions_ctes<'s>(&self, mut spans: impl Iterator<Item = &'s Span>, level: &Level) -> bool {
+        spans.any(|span| self.planner.mentions(span, &level.ctes))
+    }
+
+    /// The statement's own WITH list. What it can't provide is refused: rows that a modifying WITH query gives, and CTEs of an outer WITH list.
+    fn with(&self, write: &Write) -> Result<String, Refusal> {
+        let refuse = || refusal::modifying_cte(&self.relation.name);
+        let Some(span) = &write.with else {
+            return Err(refuse());
+        };
+        let modifies = self
+            .planner
+            .statement
+            .writes
+            .iter()
+            .any(|other| span.start <= other.span.start && other.span.end <= span.end);
+        if modifies || self.planner.is_volatile(span) {
+            return Err(refuse());
+        }
+        self.check_skip_locked(span)?;
+        self.render(span)
+    }
+
+    fn whole(&self) -> Before {
+        whole_table(self.relation.oid, false)
+    }
+
+    fn rows(&self, search: Search) -> Result<Vec<Before>, Refusal> {
+        let Some(copy_up) = &self.lower.copy_up else {
+            return Ok(vec![self.whole()]);
+        };
+        let text = format!("SELECT {copy_up}({})", self.array(search));
+        Ok(vec![Before {
+            parameters: parameters(&text),
+            text,
+            apart: false,
+        }])
+    }
+
+    /// The array of lower's unclaimed rows that the search finds.
+    fn array(&self, search: Search) -> String {
+        let alias = self.quoted_alias();
+        let view = &self.lower.view;
+        let from = match search.from {
+            From::Lower => format!("{view} AS {alias}"),
+            From::With(others) => format!("{view} AS {alias}, {others}"),
+            From::Instead(items) => items,
+        };
+        let conditions: String = search
+            .conditions
+            .iter()
+            .map(|condition| format!(" AND ({condition})"))
+            .collect();
+        // One more than the limit allows, so that the copy-up can tell that there are too many.
+        let limit = self
+            .planner
+            .context
+            .catalog
+            .max_copy_up_rows
+            .saturating_add(1);
+        let tail = search.tail.unwrap_or_else(|| format!("LIMIT {limit}"));
+        let with = if search.with.is_empty() {
+            String::new()
+        } else {
+            format!("{} ", search.with.trim_end())
+        };
+        format!(
+            "ARRAY({with}SELECT ROW({alias}.*)::{view} FROM {from} WHERE {}{conditions} {tail})",
+            unclaimed(self.lower, Some(self.alias)),
+        )
+    }
+
+    fn render(&self, span: &Span) -> Result<String, Refusal> {
+        self.planner.render(span, &self.edits)
+    }
+
+    fn quoted_alias(&self) -> String {
+        quote_identifier(self.alias)
+    }
+}
+
+/// The highest `$n` of a text of ours.
+fn parameters(text: &str) -> u16 {
+    facts::read(text, true)
+        .statements
+        .first()
+        .map_or(0, |statement| statement.parameters)
+}

@@ -1,0 +1,228 @@
+//! Reads: each reference to a lower-backed relation, or to a view over one, becomes a derived table that keeps its alias.
+
+use std::sync::Arc;
+
+use super::plan::Refusal;
+use super::resolve::Resolution;
+use super::{Context, Planner, group_by, refusal, replace};
+use crate::catalog::model::Relation;
+use crate::overlay::merged::merged;
+use crate::overlay::names::quote_identifier;
+use crate::sql::facts::{self, Kind, Role};
+use crate::sql::patch::Edits;
+
+/// Views in views, to this depth: deeper ones are refused.
+const MAX_VIEW_DEPTH: usize = 32;
+
+const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+
+/// What to do with the relations whose rows a locking clause locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Locked {
+    /// Leave them: their rows have been copied up, and upper's are locked.
+    Raw,
+    /// Merge them, and take the locking clauses out: to look for rows only.
+    Merged,
+}
+
+impl Planner<'_> {
+    /// Edits that merge every read.
+    pub(super) fn merge_reads(&self, edits: &mut Edits, locked: Locked) -> Result<(), Refusal> {
+        for (at, relation) in self.backed() {
+            let Some(named) = self.statement.relations.get(at) else {
+                continue;
+            };
+            if !matches!(named.role, Role::Read | Role::Table) {
+                continue;
+            }
+            if locked == Locked::Raw && self.is_locked(at) {
+                continue;
+            }
+            if named.sampled {
+                return Err(refusal::tablesample(&relation.name));
+            }
+            let select = expand(relation, self.context, 0)?;
+            let alias = quote_identifier(&named.name.name);
+            let derived = match (named.role, &named.alias) {
+                (Role::Table, _) => format!("(SELECT * FROM ({select}) AS {alias})"),
+                (_, Some(_)) => format!("({select})"),
+                (_, None) => format!("({select}) AS {alias}"),
+            };
+            replace(edits, &named.span, derived)?;
+        }
+        if locked == Locked::Merged {
+            // The locks of a query expression are listed at each of its levels; taken out once.
+            let mut spans: Vec<_> = self
+                .statement
+                .levels
+                .iter()
+                .flat_map(|level| &level.locks)
+                .map(|lock| lock.span.clone())
+                .collect();
+            spans.sort_by_key(|span| span.start);
+            spans.dedup();
+            for span in spans {
+                replace(edits, &span, "")?;
+            }
+        }
+        self.unqualify_columns(edits, locked)?;
+        group_by::complete(self, edits)
+    }
+
+    /// Whether a locking clause locks the rows of this relation.
+    pub(super) fn is_locked(&self, at: usize) -> bool {
+        let Some(named) = self.statement.relations.get(at) else {
+            return false;
+        };
+        let Some(level) = named
+            .level
+            .and_then(|level| self.statement.levels.get(level))
+        else {
+            return false;
+        };
+        let range_name = named
+            .alias
+            .as_ref()
+            .map_or(&named.name.name, |(alias, _)| alias);
+        named.role == Role::Read
+            && self
+                .resolved
+                .get(at)
+                .is_some_and(|relation| self.is_lockable(*relation))
+            && level
+                .locks
+                .iter()
+                .any(|lock| lock.of.is_empty() || lock.of.contains(range_name))
+    }
+
+    /// Materialized views can't be locked: PostgreSQL's own error says so.
+    fn is_lockable(&self, relation: Resolution<'_>) -> bool {
+        relation.backed(self.context).is_some()
+    }
+
+    /// `public.users.id` → `users.id`: a derived table has no schema.
+    fn unqualify_columns(&self, edits: &mut Edits, locked: Locked) -> Result<(), Refusal> {
+        for column in &self.statement.columns {
+            let count = column.parts.len();
+            if count < 3 {
+                continue;
+            }
+            let (Some(schema), Some(table)) =
+                (column.parts.get(count - 3), column.parts.get(count - 2))
+            else {
+                continue;
+            };
+            let is_derived = |at: usize, relation: &Relation| {
+                let named = self.statement.relations.get(at);
+                relation.schema == *schema
+                    && named.is_some_and(|named| {
+                        named.alias.is_none() && named.name.name == *table && named.role != Role::Object
+                    })
+                    // A write's target, or a locked relation, stays itself in the client's statement; in a copy-up it's an alias.
+                    && (locked == Locked::Merged
+                        || (matches!(named.map(|named| named.role), Some(Role::Read)) && !self.is_locked(at)))
+            };
+            if self.backed().any(|(at, relation)| is_derived(at, relation))
+                && let (Some(first), Some(table)) =
+                    (column.spans.first(), column.spans.get(count - 2))
+            {
+                replace(edits, &(first.start..table.start), "")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// ctid and its like say nothing about merged rows.
+    pub(super) fn refuse_system_columns(&self) -> Result<(), Refusal> {
+        for column in &self.statement.columns {
+            let Some((name, qualifiers)) = column.parts.split_last() else {
+                continue;
+            };
+            if !SYSTEM_COLUMNS.contains(&name.as_str()) {
+                continue;
+            }
+            let is_meant = |at: usize, relation: &Relation| {
+                let Some(named) = self.statement.relations.get(at) else {
+                    return false;
+                };
+                let range_name = named
+                    .alias
+                    .as_ref()
+                    .map_or(&named.name.name, |(alias, _)| alias);
+                relation.column(name).is_none()
+                    && qualifiers
+                        .last()
+                        .is_none_or(|qualifier| qualifier == range_name)
+            };
+            if let Some((_, relation)) =
+                self.backed().find(|(at, relation)| is_meant(*at, relation))
+            {
+                return Err(refusal::system_column(name, &relation.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The `SELECT` that gives a relation's merged rows: its merged form, or a view's definition with the reads in it merged.
+pub(crate) fn expand(
+    relation: &Arc<Relation>,
+    context: Context<'_>,
+    depth: usize,
+) -> Result<String, Refusal> {
+    if let Some(lower) = &relation.lower {
+        if let Some(why) = &lower.unsupported {
+            return Err(refusal::unsupported_relation(&relation.name, why));
+        }
+        return Ok(merged(relation, lower));
+    }
+    let refuse = |why: &str| refusal::view(&relation.name, why);
+    let Some(definition) = relation.definition.as_deref() else {
+        return Err(refuse("It isn't a table or a view."));
+    };
+    if relation.kind == crate::catalog::model::RelationKind::MaterializedView {
+        return Err(refuse(
+            "It is a materialized view that was made in the preview over production's rows.",
+        ));
+    }
+    if depth >= MAX_VIEW_DEPTH {
+        return Err(refuse("Its views are nested too deeply."));
+    }
+    let script = facts::read(definition, true);
+    let [statement] = script.statements.as_slice() else {
+        return Err(refuse("Its definition can't be read."));
+    };
+    if let Kind::Unreadable { why } = &statement.kind {
+        return Err(refuse(&format!("Its definition can't be read: {why}.")));
+    }
+    // pg_get_viewdef was asked with pg_catalog alone in the search path: every other name is qualified.
+    let search_path = ["pg_catalog".to_owned()];
+    let context = Context {
+        search_path: &search_path,
+        ..context
+    };
+    let planner = Planner::new(definition, statement, context);
+    planner.effects()?;
+    planner.account()?;
+    planner.refuse_system_columns()?;
+    let mut edits = Edits::default();
+    for (at, inner) in planner.backed() {
+        let Some(named) = planner.statement.relations.get(at) else {
+            continue;
+        };
+        if named.sampled {
+            return Err(refusal::tablesample(&inner.name));
+        }
+        let select = expand(inner, context, depth + 1)?;
+        let alias = quote_identifier(&named.name.name);
+        let derived = if named.alias.is_some() {
+            format!("({select})")
+        } else {
+            format!("({select}) AS {alias}")
+        };
+        replace(&mut edits, &named.span, derived)?;
+    }
+    planner.unqualify_columns(&mut edits, Locked::Merged)?;
+    group_by::complete(&planner, &mut edits)?;
+    planner.render(&statement.span, &edits)
+}

@@ -1,0 +1,271 @@
+//! The refusals, each in one place: what can't be had, why, and what to do.
+//!
+//! `construct` is a metric's label and must stay stable; the message follows PostgreSQL's style (lower case, no full stop), DETAIL and HINT are sentences.
+
+use super::plan::Refusal;
+
+fn refusal(
+    construct: &'static str,
+    message: String,
+    detail: impl Into<String>,
+    hint: impl Into<String>,
+) -> Refusal {
+    Refusal {
+        construct,
+        message,
+        detail: detail.into(),
+        hint: hint.into(),
+    }
+}
+
+/// The way out that always works within the limit.
+fn copy_first(relation: &str) -> String {
+    format!(
+        "Run its statements directly, or make the table the preview's own first: SELECT previewpg.copy_up_all('{}'::regclass, true).",
+        relation.replace('\'', "''")
+    )
+}
+
+const ASK: &str = "Rewrite the statement without it, or copy the table into the preview first: CREATE TABLE .. AS SELECT.";
+
+/// A statement that can't be read and may be about production's rows.
+pub(super) fn unreadable(name: &str, why: &str) -> Refusal {
+    refusal(
+        "unreadable_statement",
+        "this statement can't be read well enough to run it in a preview".to_owned(),
+        format!("It mentions \"{name}\", whose rows come from production, and {why}."),
+        "Write the statement in a simpler form.",
+    )
+}
+
+/// A table's name stands where no reading of the statement expects one.
+pub(super) fn unaccounted(name: &str) -> Refusal {
+    refusal(
+        "unaccounted_name",
+        format!("the name \"{name}\" stands in this statement where its role can't be told"),
+        format!(
+            "The rows of \"{name}\" come from production, and a reference to it that isn't rewritten would miss them."
+        ),
+        "Write the statement in a simpler form, for example with an explicit alias.",
+    )
+}
+
+/// A name of ours.
+pub(super) fn own_name(name: &str) -> Refusal {
+    refusal(
+        "own_name",
+        format!("the name \"{name}\" is reserved"),
+        "Names that begin with \"previewpg\" belong to the preview itself.",
+        "Use another name.",
+    )
+}
+
+/// A relation that can't be served.
+pub(super) fn unsupported_relation(name: &str, why: &str) -> Refusal {
+    refusal(
+        "unsupported_relation",
+        format!("relation \"{name}\" can't be served in this preview"),
+        why.to_owned(),
+        "Ask whoever runs the preview: `previewpg check` tells what each relation needs.",
+    )
+}
+
+/// A function, procedure, DO block or trigger whose body reads production's rows.
+pub(super) fn body_reads(what: &str, relation: &str) -> Refusal {
+    refusal(
+        "function_body",
+        format!("{what} can't run in a preview because its body reads \"{relation}\""),
+        format!(
+            "Inside of it, \"{relation}\" would hold only the rows that the preview changed, without production's."
+        ),
+        copy_first(relation),
+    )
+}
+
+/// A body that runs SQL which isn't in its text.
+pub(super) fn body_opaque(what: &str) -> Refusal {
+    refusal(
+        "dynamic_sql",
+        format!("{what} can't run in a preview because it runs SQL made at run time"),
+        "What that SQL reads can't be told from its text, and it would not see production's rows.",
+        "Run the statements directly.",
+    )
+}
+
+/// A built-in function that runs SQL given as text.
+pub(super) fn text_query(function: &str) -> Refusal {
+    refusal(
+        "text_query",
+        format!("function {function} can't run in a preview"),
+        "It runs a query, or reads a table, that is given to it as text, and would not see production's rows.",
+        "Run the query directly.",
+    )
+}
+
+/// ctid, xmin, tableoid, ... of merged rows.
+pub(super) fn system_column(column: &str, relation: &str) -> Refusal {
+    refusal(
+        "system_column",
+        format!("system column \"{column}\" of \"{relation}\" isn't available in a preview"),
+        "Rows come from two databases, and a row's place in one of them means nothing in the other.",
+        "Use the table's key.",
+    )
+}
+
+/// TABLESAMPLE.
+pub(super) fn tablesample(relation: &str) -> Refusal {
+    refusal(
+        "tablesample",
+        format!("TABLESAMPLE of \"{relation}\" isn't available in a preview"),
+        "A sample needs one table's pages, and these rows come from two databases.",
+        "Use ORDER BY random() LIMIT n.",
+    )
+}
+
+/// A write through a view.
+pub(super) fn write_view(view: &str) -> Refusal {
+    refusal(
+        "write_view",
+        format!("the rows of view \"{view}\" can't be changed in a preview"),
+        "The table under the view holds production's rows, which must be found before the statement runs.",
+        "Change the table itself.",
+    )
+}
+
+/// A lock through a view.
+pub(super) fn lock_view(view: &str) -> Refusal {
+    refusal(
+        "lock_view",
+        format!("the rows of view \"{view}\" can't be locked in a preview"),
+        "The table under the view holds production's rows, which must be found before they are locked.",
+        "Lock the rows of the table itself.",
+    )
+}
+
+/// A write to something that is read from production only.
+pub(super) fn read_only(relation: &str) -> Refusal {
+    refusal(
+        "read_only_relation",
+        format!("\"{relation}\" can't be changed in a preview"),
+        "Its rows are read straight from production.",
+        ASK,
+    )
+}
+
+/// A table with rewrite rules.
+pub(super) fn rules(relation: &str) -> Refusal {
+    refusal(
+        "rules",
+        format!("\"{relation}\" has rewrite rules and can't be changed in a preview"),
+        "A rule makes other statements of this one, which would not see production's rows.",
+        "Drop the rule in the preview, or use a trigger.",
+    )
+}
+
+/// WHERE CURRENT OF.
+pub(super) fn current_of(relation: &str) -> Refusal {
+    refusal(
+        "where_current_of",
+        format!("WHERE CURRENT OF isn't available for \"{relation}\" in a preview"),
+        "The cursor's row may come from production, where it has no place that the preview can change.",
+        "Use the row's key.",
+    )
+}
+
+/// A condition that depends on rows which the same statement changes.
+pub(super) fn modifying_cte(relation: &str) -> Refusal {
+    refusal(
+        "modifying_cte",
+        format!(
+            "the rows of \"{relation}\" to change depend on a WITH query in a way that a preview can't follow"
+        ),
+        "Production's rows must be found before the statement runs, and the WITH query's result isn't known then.",
+        "Use two statements.",
+    )
+}
+
+/// ON CONFLICT on an expression.
+pub(super) fn conflict_expression(relation: &str) -> Refusal {
+    refusal(
+        "on_conflict_expression",
+        format!(
+            "ON CONFLICT with an expression or a predicate isn't available for \"{relation}\" in a preview"
+        ),
+        "The rows of production that would conflict can't be found by it yet.",
+        "Name plain columns or a constraint, or use two statements.",
+    )
+}
+
+/// INSERT .. SELECT volatile .. ON CONFLICT.
+pub(super) fn volatile_source(relation: &str) -> Refusal {
+    refusal(
+        "volatile_source",
+        format!(
+            "ON CONFLICT for \"{relation}\" isn't available with a volatile function in the rows to insert"
+        ),
+        "The rows are computed twice in a preview, and would differ.",
+        "Compute the rows first, in a temporary table.",
+    )
+}
+
+/// A locking subquery under SKIP LOCKED chooses what another table's write touches.
+pub(super) fn skip_locked(relation: &str) -> Refusal {
+    refusal(
+        "skip_locked_subquery",
+        format!(
+            "rows of \"{relation}\" can't be chosen by a SKIP LOCKED query of another table in a preview"
+        ),
+        "Which rows are skipped is known only when the statement runs, and production's rows must be found before.",
+        "Use two statements.",
+    )
+}
+
+/// PREPARE of something that needs rows copied up.
+pub(super) fn prepare_write() -> Refusal {
+    refusal(
+        "prepare_write",
+        "PREPARE of a statement that changes or locks production's rows isn't available in a preview".to_owned(),
+        "Rows must be copied into the preview each time it is executed.",
+        "Use the driver's prepared statements (the extended protocol), or run the statement directly.",
+    )
+}
+
+/// REFRESH or CREATE MATERIALIZED VIEW over production's rows.
+pub(super) fn materialized_view() -> Refusal {
+    refusal(
+        "materialized_view",
+        "a materialized view over production's rows can't be filled in a preview".to_owned(),
+        "Its query would run inside of the preview's database and see only the rows that the preview changed.",
+        "Use CREATE TABLE .. AS, or an ordinary view.",
+    )
+}
+
+/// ATTACH PARTITION, INHERIT.
+pub(super) fn inheritance(relation: &str) -> Refusal {
+    refusal(
+        "inheritance",
+        format!("the inheritance or partitions of \"{relation}\" can't be changed in a preview"),
+        "Its rows come from production, where the other table isn't part of it.",
+        ASK,
+    )
+}
+
+/// A view whose text can't be rewritten.
+pub(super) fn view(name: &str, why: &str) -> Refusal {
+    refusal(
+        "view",
+        format!("view \"{name}\" can't be served in this preview"),
+        why.to_owned(),
+        "Query the tables under it.",
+    )
+}
+
+/// An edit of the text that isn't possible: a defect of ours, told as a refusal rather than risked.
+pub(super) fn patch(why: &str) -> Refusal {
+    refusal(
+        "patch",
+        "this statement can't be rewritten for a preview".to_owned(),
+        format!("Its parts overlap: {why}."),
+        "Please report the statement. Write it in a simpler form.",
+    )
+}

@@ -1,0 +1,287 @@
+//! Calls: what a statement's functions, triggers and blocks may touch beyond its own text.
+
+use std::collections::BTreeSet;
+
+use super::plan::{Effects, Refusal};
+use super::{Planner, refusal, resolve};
+use crate::catalog::model::{Oid, Reach};
+use crate::catalog::reach;
+use crate::sql::facts::{Kind, Role};
+
+/// Built-in functions, and those of PostgreSQL's own extensions, that run a query or read a table given as text.
+const TEXT_QUERIES: [&str; 26] = [
+    "query_to_xml",
+    "query_to_xmlschema",
+    "query_to_xml_and_xmlschema",
+    "cursor_to_xml",
+    "table_to_xml",
+    "table_to_xmlschema",
+    "table_to_xml_and_xmlschema",
+    "schema_to_xml",
+    "schema_to_xmlschema",
+    "schema_to_xml_and_xmlschema",
+    "database_to_xml",
+    "database_to_xmlschema",
+    "database_to_xml_and_xmlschema",
+    "ts_stat",
+    "crosstab",
+    "crosstab2",
+    "crosstab3",
+    "crosstab4",
+    "crosstabn",
+    "connectby",
+    "xpath_table",
+    "dblink",
+    "dblink_exec",
+    "dblink_open",
+    "dblink_send_query",
+    "lo_import",
+];
+
+/// Settings that change no result, or that PostgreSQL reports when they change.
+const HARMLESS_SETTINGS: [&str; 22] = [
+    "application_name",
+    "client_encoding",
+    "client_min_messages",
+    "constraints",
+    "datestyle",
+    "deadlock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "intervalstyle",
+    "jit",
+    "lock_timeout",
+    "log_statement",
+    "log_min_duration_statement",
+    "maintenance_work_mem",
+    "max_parallel_workers_per_gather",
+    "random_page_cost",
+    "standard_conforming_strings",
+    "statement_timeout",
+    "synchronous_commit",
+    "temp_buffers",
+    "timezone",
+    "work_mem",
+];
+
+/// Settings whose values the session reads again when they may have changed.
+const READ_AGAIN: [&str; 3] = ["search_path", "extra_float_digits", "bytea_output"];
+
+/// The one function of ours that clients may call, in schema `previewpg`: it makes a table the preview's own, so that what is refused for
+/// production's rows (a function that reads it, say) works from then on.
+pub(super) const COPY_UP_ALL: &str = "copy_up_all";
+
+impl Planner<'_> {
+    /// What the statement may change besides rows; refuses what would read past the overlay.
+    pub(super) fn effects(&self) -> Result<Effects, Refusal> {
+        let mut effects = of_kind(&self.statement.kind);
+        for function in &self.statement.functions {
+            let name = &function.name;
+            effects.schema |= name.name == COPY_UP_ALL;
+            if name.name == "set_config" {
+                effects.search_path = true;
+                effects.settings = true;
+            }
+            if TEXT_QUERIES.contains(&name.name.as_str()) && !self.context.catalog.backed.is_empty()
+            {
+                return Err(refusal::text_query(&name.name));
+            }
+        }
+        let reach = self.reach(|reach, what| self.check(reach, what))?;
+        effects.schema |= reach.schema;
+        effects.settings |= reach.settings;
+        effects.search_path |= reach.settings;
+        Ok(effects)
+    }
+
+    /// The lower-backed relations that the statement may write to without naming them as its targets: in functions, triggers and referential actions.
+    pub(super) fn written_beyond(&self) -> Vec<Oid> {
+        let nothing = |_: &Reach, _: String| Ok(());
+        let named = self
+            .reach(nothing)
+            .map(|reach| reach.names)
+            .unwrap_or_default();
+        let backed = |oid: &Oid| {
+            self.context
+                .catalog
+                .relations
+                .get(oid)
+                .is_some_and(|found| found.lower.is_some())
+        };
+        named
+            .into_iter()
+            .chain(self.written())
+            .filter(backed)
+            .collect()
+    }
+
+    /// What everything that the statement calls may touch; `each` is asked about each of them, with its name for messages.
+    fn reach(
+        &self,
+        each: impl Fn(&Reach, String) -> Result<(), Refusal>,
+    ) -> Result<Reach, Refusal> {
+        let mut all = Reach::default();
+        for function in &self.statement.functions {
+            for routine in resolve::routines(&function.name, self.context) {
+                each(&routine.reach, format!("function \"{}\"", routine.name))?;
+                all.absorb(&routine.reach);
+            }
+        }
+        if matches!(self.statement.kind, Kind::Do) {
+            let block = reach::of_block(self.source(&self.statement.span), self.context.catalog);
+            each(&block, "this DO block".to_owned())?;
+            all.absorb(&block);
+        }
+        for function in self.fired() {
+            let routine = self
+                .context
+                .catalog
+                .routines
+                .values()
+                .flatten()
+                .find(|routine| routine.oid == function);
+            if let Some(routine) = routine {
+                each(
+                    &routine.reach,
+                    format!("trigger function \"{}\"", routine.name),
+                )?;
+                all.absorb(&routine.reach);
+            }
+        }
+        Ok(all)
+    }
+
+    /// A statement that can't be read: every routine whose name is in it counts as called.
+    pub(super) fn check_words(&self) -> Result<(), Refusal> {
+        for word in &self.statement.words {
+            for routine in self
+                .context
+                .catalog
+                .routines
+                .get(word)
+                .into_iter()
+                .flatten()
+            {
+                self.check(&routine.reach, format!("function \"{}\"", routine.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, reach: &Reach, what: String) -> Result<(), Refusal> {
+        let read = reach
+            .reads
+            .iter()
+            .find_map(|oid| self.context.catalog.relations.get(oid));
+        if let Some(relation) = read {
+            return Err(refusal::body_reads(&what, &relation.name));
+        }
+        if reach.opaque && !self.context.catalog.backed.is_empty() {
+            return Err(refusal::body_opaque(&what));
+        }
+        Ok(())
+    }
+
+    /// The functions of the triggers that the statement may fire.
+    fn fired(&self) -> BTreeSet<Oid> {
+        let catalog = self.context.catalog;
+        let tables = self.written();
+        tables
+            .iter()
+            .filter_map(|oid| catalog.relations.get(oid))
+            .flat_map(|relation| &relation.trigger_functions)
+            .copied()
+            .collect()
+    }
+
+    /// The tables that the statement may write to by itself: its targets, the tables under a view, and those that foreign keys lead to.
+    fn written(&self) -> Vec<Oid> {
+        let catalog = self.context.catalog;
+        let mut tables: Vec<Oid> = Vec::new();
+        let mut spreads = false;
+        for write in &self.statement.writes {
+            spreads |= Self::changes_existing(&write.kind);
+            let target = self
+                .resolved
+                .get(write.target)
+                .and_then(|relation| relation.known());
+            tables.extend(target.map(|relation| relation.oid));
+            tables.extend(target.into_iter().flat_map(|relation| &relation.reads));
+        }
+        let is_copy = matches!(&self.statement.kind, Kind::Copy(copy) if copy.from);
+        let is_truncate = matches!(self.statement.kind, Kind::Truncate);
+        if is_copy || is_truncate {
+            spreads |= is_truncate;
+            for (named, resolved) in self.statement.relations.iter().zip(&self.resolved) {
+                if matches!(named.role, Role::Copy | Role::Object) {
+                    tables.extend(resolved.known().map(|relation| relation.oid));
+                }
+            }
+        }
+        let mut next = 0;
+        while let Some(oid) = tables.get(next).copied() {
+            next += 1;
+            let Some(relation) = catalog.relations.get(&oid).filter(|_| spreads) else {
+                continue;
+            };
+            for child in &relation.children {
+                if !tables.contains(child) {
+                    tables.push(*child);
+                }
+            }
+        }
+        tables
+    }
+}
+
+/// What a kind of statement may change, whatever it says in detail.
+fn of_kind(kind: &Kind) -> Effects {
+    match kind {
+        Kind::SelectInto { .. }
+        | Kind::CreateTableAs { .. }
+        | Kind::CreateView { .. }
+        | Kind::Refresh
+        | Kind::CreateRoutine
+        | Kind::Truncate
+        | Kind::AlterTable(_)
+        | Kind::Utility { .. } => Effects {
+            schema: true,
+            ..Effects::default()
+        },
+        Kind::Do | Kind::Call => Effects {
+            schema: true,
+            ..Effects::default()
+        },
+        Kind::Discard(what) => Effects {
+            schema: matches!(what.as_str(), "ALL" | "TEMP" | "TEMPORARY"),
+            search_path: true,
+            settings: false,
+        },
+        Kind::Set(set)
+            if HARMLESS_SETTINGS.contains(&set.name.as_str())
+                || set.name.starts_with("enable_") =>
+        {
+            Effects::default()
+        }
+        Kind::Set(set) if READ_AGAIN.contains(&set.name.as_str()) => Effects {
+            search_path: true,
+            ..Effects::default()
+        },
+        Kind::Set(_) => Effects {
+            search_path: true,
+            settings: true,
+            ..Effects::default()
+        },
+        Kind::Explain {
+            analyze: true,
+            inner,
+            ..
+        } => of_kind(inner),
+        Kind::Unreadable { .. } => Effects {
+            schema: true,
+            search_path: true,
+            settings: true,
+        },
+        _ => Effects::default(),
+    }
+}

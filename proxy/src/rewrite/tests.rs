@@ -1,0 +1,429 @@
+//! The planner as values: what is sent for which statement.
+
+use super::plan::{Fresh, Plan};
+use super::{Context, plan};
+use crate::catalog::load::{self, Shared};
+use crate::catalog::model::Catalog;
+use crate::overlay::merged::merged;
+use crate::sql::facts;
+
+const SEARCH_PATH: [&str; 2] = ["pg_catalog", "public"];
+
+/// A small shop: users and orders lower-backed, a keyless log, a table of the preview's own, a view, a function that reads users.
+fn shop(written: bool) -> Catalog {
+    let column = |number: i16, name: &str, type_name: &str| {
+        serde_json::json!({"number": number, "name": name, "type_oid": 23, "type_name": type_name, "not_null": number == 1,
+            "generated": false, "has_default": false, "default": null})
+    };
+    let table = |oid: u32, name: &str, columns: &[(&str, &str)], key: &[&str], backed: bool| {
+        let columns: Vec<_> = columns
+            .iter()
+            .zip(1..)
+            .map(|((name, type_name), number)| column(number, name, type_name))
+            .collect();
+        let keys = if key.is_empty() {
+            serde_json::json!([])
+        } else {
+            serde_json::json!([{"name": format!("{name}_pkey"), "constraint": true, "primary": true, "exclusion": false,
+                "partial": false, "columns": key}])
+        };
+        let lower = backed.then(|| {
+            serde_json::json!({"state": "merged", "key": key, "production_schema": "public", "production_name": name,
+                "same_shape": true, "row_security": false, "reason": null, "claims": oid, "copy_up": oid, "written": written})
+        });
+        serde_json::json!({"oid": oid, "schema": "public", "name": name, "kind": "r", "temporary": false,
+            "row_security": false, "rules": false, "partition_root": null, "inherits": false, "columns": columns,
+            "keys": keys, "definition": null, "reads": null, "trigger_functions": null, "children": null, "lower": lower})
+    };
+    let mut view = table(
+        5,
+        "big_spenders",
+        &[("id", "integer"), ("total", "bigint")],
+        &[],
+        false,
+    );
+    view["kind"] = "v".into();
+    view["definition"] = " SELECT o.user_id AS id,\n    sum(o.total) AS total\n   FROM public.orders o\n  GROUP BY o.user_id;".into();
+    view["reads"] = serde_json::json!([2]);
+    let routine = |oid: u32, name: &str, body: &str| {
+        serde_json::json!({"oid": oid, "schema": "public", "name": name, "volatility": "s", "language": "sql",
+            "aggregate": false, "body": body, "extension": null})
+    };
+    let document = serde_json::json!({
+        "fresh_major": 15, "production_major": 15, "copy_up_rows": 1000, "user_operators": false,
+        "relations": [
+            table(1, "users", &[("id", "integer"), ("name", "text"), ("email", "text")], &["id"], true),
+            table(2, "orders", &[("id", "integer"), ("user_id", "integer"), ("total", "bigint")], &["id"], true),
+            table(3, "log", &[("line", "text")], &[], true),
+            table(4, "mine", &[("id", "integer")], &["id"], false),
+            view,
+            table(6, "items", &[("order_id", "integer"), ("n", "integer"), ("sku", "text")], &["order_id", "n"], true),
+        ],
+        "routines": [
+            routine(20, "count_users", "SELECT count(*) FROM users"),
+            routine(21, "twice", "SELECT $1 * 2"),
+        ],
+        "types": [{"oid": 30, "schema": "public", "name": "mood", "kind": "e", "array": false}],
+    });
+    let shared = Shared::default();
+    shared
+        .set_builtins(
+            r#"[["lower","i",false],["now","s",false],["count","i",true],["sum","i",true],["random","v",false],["nextval","v",false],["row_to_json","s",false]]"#,
+        )
+        .unwrap();
+    load::parse(&document.to_string(), &shared).unwrap()
+}
+
+fn plans(catalog: &Catalog, text: &str) -> Vec<Plan> {
+    let search_path = SEARCH_PATH.map(str::to_owned);
+    let context = Context {
+        catalog,
+        search_path: &search_path,
+    };
+    let script = facts::read(text, true);
+    script
+        .statements
+        .iter()
+        .map(|statement| plan(text, statement, context))
+        .collect()
+}
+
+fn one(catalog: &Catalog, text: &str) -> Plan {
+    let mut plans = plans(catalog, text);
+    assert_eq!(plans.len(), 1, "{text}");
+    plans.remove(0)
+}
+
+/// The plan on fresh, also where production would do.
+fn fresh(catalog: &Catalog, text: &str) -> Fresh {
+    match one(catalog, text) {
+        Plan::Fresh(fresh) => *fresh,
+        Plan::Production(production) => *production.fresh,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+fn merged_of(catalog: &Catalog, name: &str) -> String {
+    let relation = catalog.relation("public", name).unwrap();
+    merged(relation, relation.lower.as_ref().unwrap())
+}
+
+#[test]
+fn a_statement_without_production_tables_passes() {
+    let catalog = shop(true);
+    for text in [
+        "SELECT 1",
+        "SELECT * FROM mine",
+        "INSERT INTO mine VALUES (1)",
+        "SELECT * FROM nothing_known",
+        "BEGIN",
+        "SELECT 'users'",
+        "WITH users AS (SELECT 1 AS id) SELECT * FROM users",
+        "SELECT users FROM mine AS users",
+        "SHOW work_mem",
+        "FETCH 1 FROM c",
+    ] {
+        assert!(
+            matches!(one(&catalog, text), Plan::Pass(_)),
+            "{text}: {:?}",
+            one(&catalog, text)
+        );
+    }
+}
+
+#[test]
+fn a_read_is_merged_wherever_a_table_can_stand() {
+    let catalog = shop(true);
+    let users = merged_of(&catalog, "users");
+    let orders = merged_of(&catalog, "orders");
+    for (text, expected) in [
+        (
+            "SELECT * FROM users",
+            format!("SELECT * FROM ({users}) AS \"users\""),
+        ),
+        (
+            "SELECT u.* FROM public.users u",
+            format!("SELECT u.* FROM ({users}) u"),
+        ),
+        (
+            "SELECT * FROM ONLY users AS u (a, b)",
+            format!("SELECT * FROM ({users}) AS u (a, b)"),
+        ),
+        (
+            "TABLE users",
+            format!("(SELECT * FROM ({users}) AS \"users\")"),
+        ),
+        (
+            "SELECT public.users.id FROM public.users",
+            format!("SELECT users.id FROM ({users}) AS \"users\""),
+        ),
+        (
+            "SELECT 1 FROM mine JOIN users USING (id) WHERE EXISTS (SELECT FROM orders o WHERE o.user_id = users.id)",
+            format!(
+                "SELECT 1 FROM mine JOIN ({users}) AS \"users\" USING (id) WHERE EXISTS (SELECT FROM ({orders}) o WHERE o.user_id = users.id)"
+            ),
+        ),
+        (
+            "CREATE TABLE t AS SELECT * FROM users",
+            format!("CREATE TABLE t AS SELECT * FROM ({users}) AS \"users\""),
+        ),
+        (
+            "COPY (SELECT id FROM users) TO STDOUT",
+            format!("COPY (SELECT id FROM ({users}) AS \"users\") TO STDOUT"),
+        ),
+        (
+            "COPY users (id) TO STDOUT WITH (FORMAT csv)",
+            format!("COPY (SELECT \"id\" FROM ({users}) AS \"users\") TO STDOUT WITH (FORMAT csv)"),
+        ),
+        (
+            "DECLARE c CURSOR FOR SELECT * FROM users",
+            format!("DECLARE c CURSOR FOR SELECT * FROM ({users}) AS \"users\""),
+        ),
+        (
+            "INSERT INTO mine SELECT id FROM users",
+            format!("INSERT INTO mine SELECT id FROM ({users}) AS \"users\""),
+        ),
+        (
+            "SELECT id FROM users UNION SELECT user_id FROM orders",
+            format!(
+                "SELECT id FROM ({users}) AS \"users\" UNION SELECT user_id FROM ({orders}) AS \"orders\""
+            ),
+        ),
+        (
+            "SELECT u.id, u.name, count(*) FROM users u JOIN orders o ON o.user_id = u.id GROUP BY u.id",
+            format!(
+                "SELECT u.id, u.name, count(*) FROM ({users}) u JOIN ({orders}) o ON o.user_id = u.id GROUP BY u.id, \"u\".\"name\""
+            ),
+        ),
+    ] {
+        assert_eq!(
+            fresh(&catalog, text).text.as_deref(),
+            Some(expected.as_str()),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_view_is_expanded() {
+    let catalog = shop(true);
+    let text = fresh(&catalog, "SELECT * FROM big_spenders b")
+        .text
+        .unwrap();
+    let orders = merged_of(&catalog, "orders");
+    assert_eq!(
+        &*text,
+        format!(
+            "SELECT * FROM (SELECT o.user_id AS id,\n    sum(o.total) AS total\n   FROM ({orders}) o\n  GROUP BY o.user_id) b"
+        )
+    );
+}
+
+#[test]
+fn clean_tables_are_read_on_production() {
+    let clean = shop(false);
+    for (text, expected) in [
+        (
+            "SELECT * FROM users WHERE id = $1",
+            Some("SELECT * FROM \"public\".\"users\" AS \"users\" WHERE id = $1"),
+        ),
+        (
+            "SELECT count(*) FROM users u",
+            Some("SELECT count(*) FROM \"public\".\"users\" u"),
+        ),
+        (
+            "SELECT now(), id FROM users",
+            Some("SELECT now(), id FROM \"public\".\"users\" AS \"users\""),
+        ),
+        ("SELECT random() FROM users", None),
+        ("SELECT twice(id) FROM users", None),
+        ("SELECT * FROM users, mine", None),
+        ("SELECT * FROM users FOR UPDATE", None),
+        ("SELECT 'happy'::mood FROM users", None),
+        ("SELECT current_user FROM users", None),
+        ("SELECT id::regclass FROM users", None),
+    ] {
+        let found = match one(&clean, text) {
+            Plan::Production(production) => {
+                assert_eq!(
+                    production.transaction_time,
+                    text.contains("now()"),
+                    "{text}"
+                );
+                Some(production.text.to_string())
+            }
+            _ => None,
+        };
+        assert_eq!(found.as_deref(), expected, "{text}");
+    }
+    let dirty = shop(true);
+    assert!(matches!(one(&dirty, "SELECT * FROM users"), Plan::Fresh(_)));
+}
+
+#[test]
+fn a_write_copies_up_first() {
+    let catalog = shop(true);
+    let start = "SELECT previewpg_copy.r1(ARRAY(SELECT ROW(\"users\".*)::previewpg_lower.r1 FROM previewpg_lower.r1 AS \"users\" WHERE \"users\".\"id\" <> ALL (ARRAY(SELECT \"id\" FROM previewpg_claims.r1))";
+    for (text, expected) in [
+        (
+            "UPDATE users SET name = 'x' WHERE id = 5",
+            vec![format!("{start} AND (id = 5) LIMIT 1001))")],
+        ),
+        (
+            "DELETE FROM public.users WHERE public.users.id = $1",
+            vec![format!("{start} AND (users.id = $1) LIMIT 1001))")],
+        ),
+        (
+            "UPDATE users SET name = 'x' WHERE id = 5 AND random() < 0.5",
+            vec![format!("{start} AND (id = 5) LIMIT 1001))")],
+        ),
+        (
+            "UPDATE users SET name = 'x'",
+            vec!["SELECT previewpg.copy_up_all(1, false)".to_owned()],
+        ),
+        (
+            "DELETE FROM users WHERE random() < 0.5",
+            vec!["SELECT previewpg.copy_up_all(1, false)".to_owned()],
+        ),
+    ] {
+        let fresh = fresh(&catalog, text);
+        let mut before: Vec<String> = fresh
+            .before
+            .iter()
+            .map(|before| before.text.clone())
+            .collect();
+        assert_eq!(
+            before.pop().as_deref(),
+            Some("SELECT previewpg.permit(1)"),
+            "{text}"
+        );
+        assert_eq!(before, expected, "{text}");
+        assert_eq!(fresh.text, None, "{text}");
+        assert_eq!(fresh.dirties, [1], "{text}");
+        let parameters = u16::from(text.contains("$1"));
+        assert_eq!(fresh.before[0].parameters, parameters, "{text}");
+    }
+}
+
+#[test]
+fn an_insert_copies_up_only_what_it_may_conflict_with() {
+    let catalog = shop(true);
+    assert!(
+        fresh(&catalog, "INSERT INTO users VALUES (1, 'a', 'b')")
+            .before
+            .is_empty()
+    );
+    let upsert = fresh(
+        &catalog,
+        "INSERT INTO users (name, id) VALUES ('a', $1), ('b', 7) ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+    );
+    let before: Vec<&str> = upsert
+        .before
+        .iter()
+        .map(|before| before.text.as_str())
+        .collect();
+    assert_eq!(
+        before,
+        [
+            "SELECT previewpg_copy.r1(ARRAY(WITH previewpg_new (\"id\") AS MATERIALIZED (VALUES (CAST($1 AS integer)), (CAST(7 AS integer))) \
+             SELECT ROW(\"users\".*)::previewpg_lower.r1 FROM previewpg_lower.r1 AS \"users\" \
+             WHERE \"users\".\"id\" <> ALL (ARRAY(SELECT \"id\" FROM previewpg_claims.r1)) \
+             AND (\"users\".\"id\" = ANY (ARRAY(SELECT \"id\" FROM previewpg_new))) LIMIT 1001))",
+            "SELECT previewpg.permit(1)",
+        ]
+    );
+    let composite = fresh(
+        &catalog,
+        "INSERT INTO items SELECT 1, 2, 'x' ON CONFLICT DO NOTHING",
+    );
+    let [before] = composite.before.as_slice() else {
+        panic!("{composite:?}")
+    };
+    assert!(before.text.contains("(\"items\".\"order_id\", \"items\".\"n\") IN (SELECT \"order_id\", \"n\" FROM previewpg_new)"));
+}
+
+#[test]
+fn a_lock_copies_up_what_it_locks_and_leaves_the_table_itself() {
+    let catalog = shop(true);
+    let queue = fresh(
+        &catalog,
+        "SELECT id FROM orders WHERE total > 0 ORDER BY id LIMIT 3 FOR UPDATE SKIP LOCKED",
+    );
+    assert_eq!(queue.text, None);
+    assert_eq!(
+        queue.before[0].text,
+        "SELECT previewpg.copy_up_available(2, ARRAY(SELECT ROW(\"orders\".*)::previewpg_lower.r2 FROM previewpg_lower.r2 AS \"orders\" \
+         WHERE \"orders\".\"id\" <> ALL (ARRAY(SELECT \"id\" FROM previewpg_claims.r2)) AND (total > 0) ORDER BY id LIMIT (3)::bigint + 256), (3)::bigint, 'skip')"
+    );
+    let share = fresh(&catalog, "SELECT * FROM users WHERE id = 1 FOR SHARE");
+    assert!(share.before[0].apart);
+    let joined = fresh(
+        &catalog,
+        "SELECT * FROM users u JOIN orders o ON o.user_id = u.id WHERE o.id = 1 FOR UPDATE OF u",
+    );
+    let orders = merged_of(&catalog, "orders");
+    assert_eq!(
+        joined.text.as_deref(),
+        Some(format!("SELECT * FROM users u JOIN ({orders}) o ON o.user_id = u.id WHERE o.id = 1 FOR UPDATE OF u").as_str())
+    );
+    assert!(joined.before[0].text.contains(&format!(
+        "FROM previewpg_lower.r1 u JOIN ({orders}) o ON o.user_id = u.id WHERE"
+    )));
+}
+
+#[test]
+fn what_would_be_wrong_is_refused() {
+    let catalog = shop(true);
+    for (text, construct) in [
+        ("SELECT ctid FROM users", "system_column"),
+        ("SELECT u.xmin FROM users u", "system_column"),
+        ("SELECT * FROM users TABLESAMPLE SYSTEM (1)", "tablesample"),
+        ("SELECT count_users()", "function_body"),
+        (
+            "SELECT query_to_xml('SELECT * FROM users', true, true, '')",
+            "text_query",
+        ),
+        (
+            "DO $$ BEGIN PERFORM count(*) FROM users; END $$",
+            "function_body",
+        ),
+        (
+            "UPDATE users SET name = 'x' WHERE CURRENT OF c",
+            "where_current_of",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW m AS SELECT * FROM users",
+            "materialized_view",
+        ),
+        (
+            "PREPARE p AS DELETE FROM users WHERE id = $1",
+            "prepare_write",
+        ),
+        ("DELETE FROM big_spenders", "write_view"),
+        ("SELECT * FROM previewpg_lower.r1", "own_name"),
+        (
+            "INSERT INTO users VALUES (1) ON CONFLICT (lower(email)) DO NOTHING",
+            "on_conflict_expression",
+        ),
+    ] {
+        match one(&catalog, text) {
+            Plan::Refuse(refusal) => assert_eq!(refusal.construct, construct, "{text}"),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn catalogs_do_not_show_ours() {
+    let catalog = shop(true);
+    let text = fresh(
+        &catalog,
+        "SELECT nspname FROM pg_namespace WHERE pg_catalog.pg_namespace.oid > 1",
+    )
+    .text
+    .unwrap();
+    assert_eq!(
+        &*text,
+        "SELECT nspname FROM (SELECT * FROM pg_catalog.\"pg_namespace\" WHERE nspname !~ '^previewpg') AS \"pg_namespace\" WHERE pg_namespace.oid > 1"
+    );
+}

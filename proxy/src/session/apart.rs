@@ -1,0 +1,102 @@
+//! A copy-up in a short transaction of its own, on a connection of its own, so that nobody waits for the client's transaction.
+//!
+//! What it does is invisible (unchanged rows move up), so what fails here fails silently: the same copy-up runs again in the client's
+//! transaction, where it waits as long as it has to, or finds nothing left to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Mutex;
+
+use super::conversation::Apart;
+use crate::auth::backend::{self, Backend, ConnectError};
+use crate::net::target::Target;
+use crate::net::tls::ClientTls;
+use crate::wire::frame::{Direction, FrameError, Limits, Next, Scanner};
+use crate::wire::{MessageError, frontend};
+
+/// A session's connection for copy-ups apart: made when it is first needed, kept as long as the session.
+#[derive(Debug, Clone)]
+pub(crate) struct Helper {
+    target: Target,
+    tls: ClientTls,
+    lock_timeout: Duration,
+    connection: Arc<Mutex<Option<Backend>>>,
+}
+
+/// Why a copy-up apart didn't run.
+#[derive(Debug, thiserror::Error)]
+enum HelperError {
+    #[error("no connection to fresh for it")]
+    Connect(#[from] ConnectError),
+    #[error("the connection broke")]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Message(#[from] MessageError),
+}
+
+impl Helper {
+    /// `target`: fresh, as the app role. `lock_timeout`: how long it may wait for others.
+    pub(crate) fn new(target: Target, tls: ClientTls, lock_timeout: Duration) -> Self {
+        Self {
+            target,
+            tls,
+            lock_timeout,
+            connection: Arc::default(),
+        }
+    }
+
+    /// Runs the messages, whatever comes of it.
+    pub(crate) async fn run(self, apart: Apart) {
+        let mut slot = self.connection.lock().await;
+        // A connection is put back only when every answer was read.
+        match self.exchange(slot.take(), &apart).await {
+            Ok(backend) => *slot = Some(backend),
+            Err(error) => tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "a copy-up did not run apart"
+            ),
+        }
+    }
+
+    async fn exchange(&self, kept: Option<Backend>, apart: &Apart) -> Result<Backend, HelperError> {
+        let mut out = BytesMut::new();
+        let mut answers = apart.answers;
+        let mut backend = match kept {
+            Some(backend) => backend,
+            None => {
+                let timeout = format!("SET lock_timeout = {}", self.lock_timeout.as_millis());
+                frontend::query(timeout.as_bytes(), &mut out)?;
+                answers += 1;
+                backend::connect(&self.target, &[], &self.tls).await?
+            }
+        };
+        out.extend_from_slice(&apart.messages);
+        backend.stream.write_all(&out).await?;
+        backend.stream.flush().await?;
+        let mut scanner = Scanner::new(Direction::Backend, Limits::default());
+        while answers > 0 {
+            let scan = scanner.scan(&backend.leftover, |header| header.tag != b'Z');
+            let _ = backend.leftover.split_to(scan.pass);
+            match scan.next {
+                Next::Frame { header, present } if present == header.total() => {
+                    let _ = backend.leftover.split_to(present);
+                    scanner.take();
+                    answers -= 1;
+                }
+                Next::Malformed(error) => return Err(error.into()),
+                _ if scan.pass > 0 => {}
+                _ => {
+                    if backend.stream.read_buf(&mut backend.leftover).await? == 0 {
+                        return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+                    }
+                }
+            }
+        }
+        Ok(backend)
+    }
+}

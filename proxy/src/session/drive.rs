@@ -1,0 +1,344 @@
+//! Moving bytes between two sockets and a conversation.
+//!
+//! One task for one client, and one poll for both directions: neither waits for the other, so no pipeline, however long, can deadlock. What may be
+//! held is bounded: a side that doesn't take its bytes stops the other side's being read.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, mpsc};
+
+use super::conversation::{Asked, Broken, Conversation, HIGH};
+use super::production::{self, ReadEvent};
+use crate::net::drain::{Drain, admin_shutdown};
+use crate::net::pool::Pool;
+use crate::wire::frontend;
+use crate::wire::report::Report;
+
+/// An idle side's buffer, in bytes: a thousand idle clients should cost little.
+const IDLE: usize = 2 << 10;
+
+/// How long the last words may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A future of the process's, for a conversation that waits.
+pub(crate) type Performing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a conversation asks of the process.
+pub(crate) trait Process: Send + Sync {
+    /// Does what was asked (not a read).
+    fn perform(&self, asked: Asked) -> Performing;
+    /// Production's sessions.
+    fn pool(&self) -> Option<&Pool>;
+    /// Fires when this client asked for a cancel.
+    fn cancelled(&self) -> Arc<Notify>;
+}
+
+/// How a conversation ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client left.
+    Client,
+    /// fresh ended the session.
+    Fresh,
+    /// The process ends.
+    Drained,
+    /// A stream can't be followed.
+    Broken(Broken),
+    /// A socket failed.
+    Io(io::Error),
+}
+
+/// One socket and what was read from it.
+#[derive(Debug)]
+struct Side<S> {
+    stream: S,
+    read: BytesMut,
+    /// The next read's size: grows with what comes.
+    size: usize,
+    ended: bool,
+    flushed: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
+    fn new(stream: S, read: BytesMut) -> Self {
+        Self {
+            stream,
+            read,
+            size: IDLE,
+            ended: false,
+            flushed: true,
+        }
+    }
+
+    /// Reads once, behind what is there already. At the stream's end `ended` is set.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.read.is_empty() && self.read.capacity() > self.size {
+            self.read = BytesMut::new();
+        }
+        if self.read.capacity() == self.read.len() {
+            self.read.reserve(self.size);
+        }
+        let room = self.read.capacity() - self.read.len();
+        let reading = pin!(self.stream.read_buf(&mut self.read));
+        let count = ready!(reading.poll(cx))?;
+        self.ended = count == 0;
+        self.size = if count == room {
+            (self.size * 4).min(HIGH)
+        } else {
+            (self.size / 2).max(IDLE)
+        };
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what it can. Ready when something moved or nothing is left to do.
+    fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<io::Result<bool>> {
+        if out.is_empty() {
+            if !self.flushed {
+                ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+                self.flushed = true;
+            }
+            return Poll::Ready(Ok(false));
+        }
+        let count = ready!(Pin::new(&mut self.stream).poll_write(cx, out))?;
+        if count == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        out.advance(count);
+        self.flushed = false;
+        if out.is_empty() && out.capacity() > IDLE {
+            *out = BytesMut::new();
+        }
+        Poll::Ready(Ok(true))
+    }
+}
+
+/// Both sockets, the conversation, and what the process does for it.
+pub(crate) struct Drive<'a, C, F, P> {
+    conversation: Conversation,
+    client: Side<C>,
+    fresh: Side<F>,
+    process: &'a P,
+    performing: Option<Performing>,
+    production: Option<mpsc::Receiver<ReadEvent>>,
+}
+
+impl<'a, C, F, P> Drive<'a, C, F, P>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    F: AsyncRead + AsyncWrite + Unpin,
+    P: Process,
+{
+    /// `leftover`: what was read of fresh's stream already.
+    pub(crate) fn new(
+        conversation: Conversation,
+        client: C,
+        fresh: F,
+        leftover: BytesMut,
+        process: &'a P,
+    ) -> Self {
+        Self {
+            conversation,
+            client: Side::new(client, BytesMut::new()),
+            fresh: Side::new(fresh, leftover),
+            process,
+            performing: None,
+            production: None,
+        }
+    }
+
+    /// Converses until one side leaves, or the process ends; tells the client why, where it isn't its own doing, and closes both connections.
+    pub(crate) async fn run(mut self, drain: &Drain) -> End {
+        let end = {
+            let mut draining = pin!(drain.draining());
+            let mut ending = pin!(drain.ending());
+            let mut drained = false;
+            poll_fn(|cx| {
+                drained = drained || draining.as_mut().poll(cx).is_ready();
+                if ending.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(End::Drained);
+                }
+                match self.poll(cx) {
+                    Poll::Pending
+                        if drained
+                            && self.conversation.is_idle()
+                            && self.client.read.is_empty() =>
+                    {
+                        Poll::Ready(End::Drained)
+                    }
+                    polled => polled,
+                }
+            })
+            .await
+        };
+        let report: Option<Report> = match &end {
+            End::Drained => Some(admin_shutdown()),
+            End::Broken(broken) => Some(broken.report()),
+            End::Client | End::Fresh | End::Io(_) => None,
+        };
+        if let Some(report) = report
+            && !self.conversation.mid_frame()
+        {
+            report.write_error(&mut self.conversation.to_client);
+        }
+        if self.conversation.may_say_goodbye() {
+            frontend::terminate(&mut self.conversation.flight.out);
+        }
+        // Whoever is gone needs no last words, and nobody waits long for those who don't listen.
+        let goodbye = async {
+            let (client, fresh) = (&mut self.client.stream, &mut self.fresh.stream);
+            let to_client = async {
+                let _ = client.write_all(&self.conversation.to_client).await;
+                let _ = client.shutdown().await;
+            };
+            let to_fresh = async {
+                let _ = fresh.write_all(&self.conversation.flight.out).await;
+                let _ = fresh.shutdown().await;
+            };
+            tokio::join!(to_client, to_fresh);
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        end
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            match self.step(cx) {
+                Err(error) => return Poll::Ready(End::Io(error)),
+                Ok(Step::End(end)) => return Poll::Ready(end),
+                Ok(Step::Moved) => {}
+                Ok(Step::Still) => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Moves what can be moved, once in each direction.
+    fn step(&mut self, cx: &mut Context<'_>) -> io::Result<Step> {
+        let mut moved = self.answers(cx);
+        let (had_fresh, had_client) = (self.fresh.read.len(), self.client.read.len());
+        self.conversation.fresh(&mut self.fresh.read);
+        self.conversation.client(&mut self.client.read);
+        moved |= self.fresh.read.len() != had_fresh || self.client.read.len() != had_client;
+        moved |= self.questions();
+        if let Some(broken) = self.conversation.take_broken() {
+            return Ok(Step::End(End::Broken(broken)));
+        }
+        if let Poll::Ready(wrote) = self.fresh.poll_write(cx, &mut self.conversation.flight.out) {
+            // fresh may have said why it closed the connection: what it said is read first.
+            match wrote {
+                Ok(wrote) => moved |= wrote,
+                Err(_) => self.conversation.flight.out.clear(),
+            }
+        }
+        if let Poll::Ready(wrote) = self.client.poll_write(cx, &mut self.conversation.to_client) {
+            moved |= wrote?;
+        }
+        if self.conversation.is_closed() && self.conversation.flight.out.is_empty() {
+            return Ok(Step::End(End::Client));
+        }
+        if self.fresh.ended {
+            if self.conversation.to_client.is_empty() && !moved {
+                return Ok(Step::End(End::Fresh));
+            }
+        } else if self.conversation.wants_fresh()
+            && (self.fresh.read.len() < HIGH
+                || self.conversation.fresh_incomplete(&self.fresh.read))
+        {
+            match self.fresh.poll_read(cx) {
+                Poll::Ready(Ok(())) => moved = true,
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    self.fresh.ended = true;
+                    moved = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {}
+            }
+        }
+        // A client that waits may still leave: its bytes are read on, up to a limit.
+        if self.client.ended {
+            if !moved && self.conversation.flight.out.is_empty() {
+                return Ok(Step::End(End::Client));
+            }
+        } else if self.client.read.len() < HIGH
+            || self.conversation.client_incomplete(&self.client.read)
+        {
+            if let Poll::Ready(read) = self.client.poll_read(cx) {
+                read?;
+                moved = true;
+            }
+        }
+        Ok(if moved { Step::Moved } else { Step::Still })
+    }
+
+    /// What the process has done since.
+    fn answers(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        if let Some(performing) = self.performing.as_mut()
+            && performing.as_mut().poll(cx).is_ready()
+        {
+            self.performing = None;
+            self.conversation.told();
+            moved = true;
+        }
+        while self.conversation.wants_production()
+            && let Some(events) = self.production.as_mut()
+        {
+            match events.poll_recv(cx) {
+                Poll::Pending => break,
+                Poll::Ready(event) => {
+                    let event = event.unwrap_or_else(|| {
+                        ReadEvent::Failed(Report::error(
+                            "08006",
+                            "the read on production ended without a result",
+                        ))
+                    });
+                    if !matches!(event, ReadEvent::Rows(_)) {
+                        self.production = None;
+                    }
+                    self.conversation.read_event(event);
+                    moved = true;
+                }
+            }
+        }
+        moved
+    }
+
+    /// What the process is asked to do.
+    fn questions(&mut self) -> bool {
+        let Some(asked) = self.conversation.next_asked() else {
+            return false;
+        };
+        match asked {
+            Asked::Read(read) => match self.process.pool() {
+                None => self.conversation.read_event(ReadEvent::Fallback),
+                Some(pool) => {
+                    let (sender, receiver) = mpsc::channel(production::CHUNKS);
+                    let metrics = Arc::clone(&self.conversation.common.metrics);
+                    tokio::spawn(production::run(
+                        pool.clone(),
+                        *read,
+                        sender,
+                        self.process.cancelled(),
+                        metrics,
+                    ));
+                    self.production = Some(receiver);
+                }
+            },
+            asked => self.performing = Some(self.process.perform(asked)),
+        }
+        true
+    }
+}
+
+/// What a step came to.
+enum Step {
+    Moved,
+    Still,
+    End(End),
+}

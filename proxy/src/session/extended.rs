@@ -1,0 +1,545 @@
+//! The extended protocol. The client's own statement is always prepared as it came; where it has to run as something else, that is prepared
+//! beside it under a name of ours, with the parameter types that fresh found for the original, and bound in its place.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::conversation::{Apart, Asked, Conversation, Work, pass};
+use super::expect::{Answer, Describe, Expect, OnError, Rows};
+use super::planner::{Reading, needs_names};
+use super::production::{Read, ReadEvent};
+use super::script::unencodable;
+use super::statement::{Bound, Capture, Description, Portal, Prepared};
+use crate::admin::metrics::Placement;
+use crate::rewrite::plan::{Before, Effects, Fresh, Plan};
+use crate::sql::facts::Statement;
+use crate::wire::frame::body;
+use crate::wire::frontend::{self, Bind, Subject};
+use crate::wire::{MessageError, backend};
+
+/// The portal of what runs before a named portal of the client's is bound.
+const OUR_PORTAL: &[u8] = b"previewpg_before";
+
+impl Conversation {
+    /// Parse.
+    pub(crate) fn parse(&mut self, frame: Bytes) -> Option<Work> {
+        let message = match frontend::Parse::read(body(&frame)) {
+            Ok(message) if !self.sight.is_plain() => message,
+            _ => {
+                self.forward_parse(&frame, super::statement::Undo::Nothing);
+                return None;
+            }
+        };
+        let reading = self.common.readings.read(
+            message.text,
+            self.sight.encoding(),
+            self.sight.standard_strings(),
+        );
+        let planned = match reading.script.statements.first() {
+            Some(statement) if !self.in_failed_block() => {
+                if needs_names(statement) && !self.names_known() {
+                    return Some(Work::Parse(frame));
+                }
+                Some(self.plan(&reading, statement))
+            }
+            _ => None,
+        };
+        if let Some(Plan::Refuse(refusal)) = planned {
+            self.refuse_parse(&refusal);
+            return None;
+        }
+        let name = frame.slice_ref(message.name);
+        let (id, undo) = self.statements.enter(name.clone(), Some(reading));
+        self.forward_parse(&frame, undo);
+        if planned
+            .as_ref()
+            .is_some_and(|plan| !matches!(plan, Plan::Pass(_)))
+        {
+            self.capture(&name, id);
+        }
+        let generation = self.sight.generation();
+        if let Some(entry) = self.statements.get_mut(&name) {
+            entry.planned = planned.map(|plan| (generation, Arc::new(plan)));
+        }
+        None
+    }
+
+    fn forward_parse(&mut self, frame: &[u8], undo: super::statement::Undo) {
+        self.flight.send(
+            Expect::Parse {
+                answer: Answer::Forward,
+                error: OnError::AsIs,
+                undo,
+            },
+            pass(frame),
+        );
+    }
+
+    fn capture(&mut self, name: &Bytes, id: u64) {
+        let expect = Expect::Describe {
+            what: Describe::Capture(id),
+            error: OnError::AsIs,
+        };
+        self.flight.send(expect, |out| {
+            frontend::describe(Subject::Statement, name, out)
+        });
+        if let Some(entry) = self.statements.get_mut(name) {
+            entry.capture = Capture::Pending;
+        }
+    }
+
+    /// Bind. Waits for names, for the original's description, for what was asked of the process.
+    pub(crate) fn bind(&mut self, frame: Bytes, apart_done: bool) -> Option<Work> {
+        let bytes = frame.slice(crate::wire::frame::HEADER.min(frame.len())..);
+        let Ok(message) = Bind::read(&bytes) else {
+            self.forward_bind(&frame);
+            return None;
+        };
+        let name = bytes.slice_ref(message.statement);
+        let portal = bytes.slice_ref(message.portal);
+        self.statements.close_portal(&portal);
+        let entry = match self.statements.get(&name) {
+            Some(entry) if !self.sight.is_plain() => entry.clone(),
+            _ => {
+                self.forward_bind(&frame);
+                return None;
+            }
+        };
+        let statement = entry
+            .reading
+            .as_ref()
+            .and_then(|reading| Some((reading, reading.script.statements.first()?)));
+        let Some((reading, statement)) = statement else {
+            self.forward_bind(&frame);
+            return None;
+        };
+        let plan = if self.in_failed_block() {
+            Arc::new(Plan::Pass(Effects::default()))
+        } else {
+            if needs_names(statement) && !self.names_known() {
+                return Some(Work::Bind { frame, apart_done });
+            }
+            self.plan_prepared(&name, &entry, reading, statement)
+        };
+        let kept = Portal {
+            reading: Some(Arc::clone(reading)),
+            plan: Arc::clone(&plan),
+            described: None,
+            read: None,
+        };
+        let fresh = match plan.as_ref() {
+            Plan::Pass(_) => {
+                self.statements.bind(portal, kept);
+                self.forward_bind(&frame);
+                return None;
+            }
+            Plan::Refuse(refusal) => {
+                self.refuse_parse(refusal);
+                return None;
+            }
+            Plan::Fresh(fresh) => fresh,
+            Plan::Production(production) => &production.fresh,
+        };
+        let description = match &entry.capture {
+            Capture::Done(description) => Arc::clone(description),
+            asked => {
+                if matches!(asked, Capture::None) {
+                    self.capture(&name, entry.id);
+                }
+                self.flight.flush();
+                return Some(Work::Bind { frame, apart_done });
+            }
+        };
+        if usize::from(message.parameters) != description.parameters.len() {
+            // fresh says what is wrong with it.
+            self.forward_bind(&frame);
+            return None;
+        }
+        if let Plan::Production(production) = plan.as_ref() {
+            let formats: Vec<i16> = message.result_formats().collect();
+            if self.sight.may_leave(true)
+                && self.may_read_formats(production, &description, &formats)
+            {
+                let described = row_description(&description, &message);
+                let bound = Bound {
+                    bind: bytes.clone(),
+                    description,
+                };
+                self.statements.bind(
+                    portal,
+                    Portal {
+                        described: Some(described),
+                        read: Some(Arc::new(bound)),
+                        ..kept
+                    },
+                );
+                let mut complete = BytesMut::new();
+                backend::bind_complete(&mut complete);
+                self.say(complete.freeze());
+                return None;
+            }
+        }
+        if self.mark(&fresh.dirties) {
+            return Some(Work::Bind { frame, apart_done });
+        }
+        if !apart_done && self.go_apart(fresh, reading, Some(&message), &description.parameters) {
+            return Some(Work::Bind {
+                frame,
+                apart_done: true,
+            });
+        }
+        let described = self.bind_on_fresh(fresh, reading, &message, &description, Answer::Forward);
+        self.statements.bind(portal, Portal { described, ..kept });
+        None
+    }
+
+    fn forward_bind(&mut self, frame: &[u8]) {
+        self.flight.send(
+            Expect::Bind {
+                answer: Answer::Forward,
+                error: OnError::AsIs,
+            },
+            pass(frame),
+        );
+    }
+
+    /// The plan of a prepared statement, made again where names may mean something else now.
+    fn plan_prepared(
+        &mut self,
+        name: &Bytes,
+        entry: &Prepared,
+        reading: &Reading,
+        statement: &Statement,
+    ) -> Arc<Plan> {
+        let generation = self.sight.generation();
+        if let Some((planned, plan)) = &entry.planned {
+            if *planned == generation {
+                return Arc::clone(plan);
+            }
+        }
+        // What we prepared may stand for other tables now.
+        for ours in self.statements.take_ours() {
+            self.flight.send(Expect::our_close(), |out| {
+                frontend::close(Subject::Statement, &ours, out)
+            });
+        }
+        let plan = Arc::new(self.plan(reading, statement));
+        if let Some(entry) = self.statements.get_mut(name) {
+            entry.planned = Some((generation, Arc::clone(&plan)));
+        }
+        plan
+    }
+
+    /// Sends what runs before, and the Bind of what runs in the original's place. Gives the answer to the portal's Describe, where it isn't fresh's own.
+    fn bind_on_fresh(
+        &mut self,
+        fresh: &Fresh,
+        reading: &Reading,
+        message: &Bind<'_>,
+        description: &Description,
+        answer: Answer,
+    ) -> Option<Bytes> {
+        let encoding = self.sight.encoding();
+        let text = fresh
+            .text
+            .as_ref()
+            .map(|text| reading.encode(text, encoding).ok_or(()))
+            .transpose();
+        let befores = fresh
+            .before
+            .iter()
+            .map(|before| reading.encode(&before.text, encoding))
+            .collect::<Option<Vec<_>>>();
+        let (Ok(text), Some(befores)) = (text, befores) else {
+            self.fail(unencodable());
+            return None;
+        };
+        for (before, text) in fresh.before.iter().zip(befores) {
+            self.run_before(before, &text, message, description);
+        }
+        let error = if fresh.describe_original {
+            OnError::Unserved
+        } else {
+            OnError::DropPosition
+        };
+        let name = match &text {
+            Some(text) => self.prepare_ours(text, &description.parameters, error.clone()),
+            None => Bytes::copy_from_slice(message.statement),
+        };
+        let error = if text.is_some() { error } else { OnError::AsIs };
+        self.flight.send(Expect::Bind { answer, error }, |out| {
+            message.write(message.portal, &name, out)
+        });
+        (text.is_some() && fresh.describe_original).then(|| row_description(description, message))
+    }
+
+    fn run_before(
+        &mut self,
+        before: &Before,
+        text: &Bytes,
+        message: &Bind<'_>,
+        description: &Description,
+    ) {
+        let types = first_types(description, before.parameters);
+        let name = self.prepare_ours(text, types, OnError::Unserved);
+        // The client's Bind replaces the unnamed portal anyway, but only if that is its own.
+        let portal = if message.portal.is_empty() {
+            b"".as_slice()
+        } else {
+            OUR_PORTAL
+        };
+        let error = OnError::DropPosition;
+        self.flight.send(Expect::our_bind(error.clone()), |out| {
+            message.write_first(before.parameters, portal, &name, out)
+        });
+        self.flight.send(
+            Expect::Execute {
+                rows: Rows::CopiedUp,
+                error,
+            },
+            |out| frontend::execute(portal, 0, out),
+        );
+        if !portal.is_empty() {
+            self.flight.send(Expect::our_close(), |out| {
+                frontend::close(Subject::Portal, portal, out)
+            });
+        }
+    }
+
+    /// Has the copy-ups that may run apart run so, where the transaction's isolation lets it see the result. Gives whether that has to be waited for.
+    pub(crate) fn go_apart(
+        &mut self,
+        fresh: &Fresh,
+        reading: &Reading,
+        message: Option<&Bind<'_>>,
+        types: &[u32],
+    ) -> bool {
+        if !fresh.before.iter().any(|before| before.apart)
+            || !self
+                .sight
+                .may_go_apart(self.status == b'T' || self.flight.executed)
+        {
+            return false;
+        }
+        let mut out = BytesMut::new();
+        let mut answers = 0;
+        for before in fresh.before.iter().filter(|before| before.apart) {
+            let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {
+                return false;
+            };
+            let types = types.get(..usize::from(before.parameters)).unwrap_or(types);
+            let written = frontend::parse(b"", &text, types.iter().copied(), &mut out)
+                .and_then(|()| match message {
+                    Some(message) => message.write_first(before.parameters, b"", b"", &mut out),
+                    None => frontend::bind(b"", b"", &[], &mut out),
+                })
+                .and_then(|()| frontend::execute(b"", 0, &mut out));
+            if written.is_err() {
+                return false;
+            }
+            frontend::sync(&mut out);
+            answers += 1;
+        }
+        self.ask(Asked::Apart(Apart {
+            messages: out.freeze(),
+            answers,
+        }));
+        true
+    }
+
+    /// Execute.
+    pub(crate) fn execute(&mut self, frame: Bytes) -> Option<Work> {
+        let forward = Expect::Execute {
+            rows: Rows::Forward,
+            error: OnError::AsIs,
+        };
+        let Ok(message) = frontend::Execute::read(body(&frame)) else {
+            self.flight.send(forward, pass(&frame));
+            return None;
+        };
+        let Some(portal) = self.statements.portal(message.portal).cloned() else {
+            self.flight.send(forward, pass(&frame));
+            return None;
+        };
+        if let (Some(bound), Plan::Production(plan)) = (&portal.read, portal.plan.as_ref()) {
+            if message.max_rows == 0 {
+                if !self.answered() {
+                    self.flight.flush();
+                    return Some(Work::Execute(frame));
+                }
+                if let Ok(bind) = Bind::read(&bound.bind) {
+                    let formats: Vec<i16> = bind.result_formats().collect();
+                    let in_block = self.status == b'T';
+                    if !self.flight.executed
+                        && self.sight.may_leave(in_block)
+                        && !(in_block && plan.transaction_time)
+                        && self.may_read_formats(plan, &bound.description, &formats)
+                    {
+                        self.ask(Asked::Read(Box::new(Read::bound(plan, bound, &self.sight))));
+                        return Some(Work::Execute(frame));
+                    }
+                }
+            }
+            self.materialize(message.portal, &portal);
+        }
+        self.run_portal(&frame, message.portal);
+        None
+    }
+
+    /// Sends the Bind that was kept for production to fresh after all.
+    fn materialize(&mut self, name: &[u8], portal: &Portal) {
+        let (Some(bound), Plan::Production(plan), Some(reading)) =
+            (&portal.read, portal.plan.as_ref(), &portal.reading)
+        else {
+            return;
+        };
+        let Ok(message) = Bind::read(&bound.bind) else {
+            return;
+        };
+        self.bind_on_fresh(
+            &plan.fresh,
+            reading,
+            &message,
+            &bound.description,
+            Answer::Swallow,
+        );
+        self.statements.bind(
+            Bytes::copy_from_slice(name),
+            Portal {
+                read: None,
+                ..portal.clone()
+            },
+        );
+    }
+
+    fn run_portal(&mut self, frame: &[u8], name: &[u8]) {
+        let Some(portal) = self.statements.portal(name).cloned() else {
+            return;
+        };
+        let (effects, placement, ours) = match portal.plan.as_ref() {
+            Plan::Pass(effects) => (*effects, Placement::Fresh, false),
+            Plan::Fresh(fresh) => (fresh.effects, Placement::Merged, fresh.text.is_some()),
+            Plan::Production(plan) => (plan.fresh.effects, Placement::Merged, true),
+            Plan::Refuse(_) => (Effects::default(), Placement::Fresh, false),
+        };
+        let error = if ours {
+            OnError::DropPosition
+        } else {
+            OnError::AsIs
+        };
+        self.flight.send(
+            Expect::Execute {
+                rows: Rows::Forward,
+                error,
+            },
+            pass(frame),
+        );
+        self.placed(placement);
+        if let Some(statement) = portal
+            .reading
+            .as_ref()
+            .and_then(|reading| reading.script.statements.first())
+        {
+            self.sent(statement, effects);
+        }
+    }
+
+    /// The read of an Execute ended.
+    pub(crate) fn execute_ended(&mut self, end: ReadEvent) {
+        let Some(Work::Execute(frame)) = self.work.take() else {
+            return;
+        };
+        let Ok(message) = frontend::Execute::read(body(&frame)) else {
+            return;
+        };
+        match end {
+            ReadEvent::Rows(_) => self.work = Some(Work::Execute(frame)),
+            ReadEvent::Done => self.placed(Placement::Production),
+            ReadEvent::Failed(report) => self.fail(report),
+            ReadEvent::Fallback => {
+                if let Some(portal) = self.statements.portal(message.portal).cloned() {
+                    self.materialize(message.portal, &portal);
+                }
+                self.run_portal(&frame, message.portal);
+            }
+        }
+    }
+
+    /// Describe.
+    pub(crate) fn describe(&mut self, frame: &Bytes) {
+        let mut what = Describe::Forward;
+        if let Ok((Subject::Portal, name)) = frontend::read_subject(body(frame)) {
+            if let Some(portal) = self.statements.portal(name) {
+                match (&portal.read, &portal.described) {
+                    (Some(_), Some(described)) => {
+                        let described = described.clone();
+                        return self.say(described);
+                    }
+                    (None, Some(described)) => what = Describe::Replace(described.clone()),
+                    _ => {}
+                }
+            }
+        }
+        self.flight.send(
+            Expect::Describe {
+                what,
+                error: OnError::AsIs,
+            },
+            pass(frame),
+        );
+    }
+
+    /// Close.
+    pub(crate) fn close(&mut self, frame: &Bytes) {
+        let undo = match frontend::read_subject(body(frame)) {
+            Ok((Subject::Statement, name)) => self.statements.remove(name),
+            Ok((Subject::Portal, name)) => {
+                if self
+                    .statements
+                    .close_portal(name)
+                    .is_some_and(|portal| portal.read.is_some())
+                {
+                    let mut complete = BytesMut::new();
+                    backend::close_complete(&mut complete);
+                    return self.say(complete.freeze());
+                }
+                super::statement::Undo::Nothing
+            }
+            Err(_) => super::statement::Undo::Nothing,
+        };
+        self.flight.send(
+            Expect::Close {
+                answer: Answer::Forward,
+                undo,
+            },
+            pass(frame),
+        );
+    }
+}
+
+fn first_types(description: &Description, count: u16) -> &[u32] {
+    description
+        .parameters
+        .get(..usize::from(count))
+        .unwrap_or(&description.parameters)
+}
+
+/// The frame that describes a portal: the original's columns in the Bind's formats, or NoData.
+fn row_description(description: &Description, message: &Bind<'_>) -> Bytes {
+    let mut out = BytesMut::new();
+    let formats: Vec<i16> = message.result_formats().collect();
+    let written = description.row.as_ref().map(|row| {
+        let mut row = BytesMut::from(row.as_ref());
+        backend::set_formats(&mut row, &formats)?;
+        out.put_u8(b'T');
+        out.put_u32(u32::try_from(row.len() + 4).map_err(|_| MessageError::TooLong)?);
+        out.put_slice(&row);
+        Ok::<(), MessageError>(())
+    });
+    if !matches!(written, Some(Ok(()))) {
+        out.clear();
+        backend::no_data(&mut out);
+    }
+    out.freeze()
+}

@@ -1,0 +1,522 @@
+//! A read on production: what may go there, and how it is run on a pooled session.
+//!
+//! Nothing is forwarded before production's columns were compared with fresh's: on any difference the read runs on fresh instead.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Notify, mpsc};
+
+use super::conversation::Conversation;
+use super::sight::Sight;
+use super::statement::{Bound, Description};
+use crate::admin::metrics::Metrics;
+use crate::catalog::model::Catalog;
+use crate::net::pool::{Checkout, Pool, PoolError, Prepared};
+use crate::rewrite::plan::Production;
+use crate::wire::frame::{Direction, Header, Limits, Next, Scanner, body};
+use crate::wire::frontend::{self, Bind, Subject};
+use crate::wire::report::{Report, code};
+use crate::wire::{MessageError, backend};
+
+/// The first OID that isn't built in (`FirstNormalObjectId`).
+const FIRST_USER_OID: u32 = 16384;
+
+/// Built-in types whose values name objects of one database: oid, the reg* types, record, and arrays of them.
+const LOCAL_TYPES: [u32; 28] = [
+    24, 26, 1008, 1028, 1033, 1034, 2202, 2203, 2204, 2205, 2206, 2207, 2208, 2209, 2210, 2211,
+    2249, 2276, 2277, 2287, 3734, 3735, 3769, 3770, 4089, 4090, 4096, 4097,
+];
+const REGCOLLATION: [u32; 2] = [4191, 4192];
+
+/// How many chunks of rows may wait for a slow client.
+pub(crate) const CHUNKS: usize = 2;
+const CHUNK: usize = 64 << 10;
+
+/// A read for production.
+#[derive(Debug)]
+pub(crate) struct Read {
+    text: Arc<str>,
+    types: Vec<u32>,
+    /// The client's Bind; `None`: no parameters, results as text.
+    bind: Option<Bytes>,
+    description: Arc<Description>,
+    /// The client hears the columns (the simple protocol).
+    announce: bool,
+    settings: Vec<(String, String)>,
+}
+
+impl Read {
+    pub(crate) fn simple(plan: &Production, description: Arc<Description>, sight: &Sight) -> Self {
+        Self {
+            text: Arc::clone(&plan.text),
+            types: Vec::new(),
+            bind: None,
+            description,
+            announce: true,
+            settings: sight.production_settings(),
+        }
+    }
+
+    pub(crate) fn bound(plan: &Production, bound: &Bound, sight: &Sight) -> Self {
+        Self {
+            text: Arc::clone(&plan.text),
+            types: bound.description.parameters.clone(),
+            bind: Some(bound.bind.clone()),
+            description: Arc::clone(&bound.description),
+            announce: false,
+            settings: sight.production_settings(),
+        }
+    }
+
+    /// The statements that give a session these settings; also what they're remembered by.
+    fn settings(&self) -> Arc<str> {
+        let statement = |(name, value): &(String, String)| match name.as_str() {
+            // A list of names, quoted already.
+            "search_path" => format!(
+                "SET search_path = {}",
+                if value.is_empty() { "''" } else { value }
+            ),
+            _ => format!("SET \"{name}\" = '{}'", value.replace('\'', "''")),
+        };
+        self.settings
+            .iter()
+            .map(statement)
+            .collect::<Vec<_>>()
+            .join("; ")
+            .into()
+    }
+}
+
+/// What comes of a read.
+#[derive(Debug)]
+pub(crate) enum ReadEvent {
+    /// Frames for the client.
+    Rows(Bytes),
+    /// All was forwarded, CommandComplete included.
+    Done,
+    /// Run it on fresh; nothing was forwarded.
+    Fallback,
+    /// The statement fails with this.
+    Failed(Report),
+}
+
+impl Conversation {
+    /// Whether a read's relations are still clean and its values mean the same on production, as text.
+    pub(crate) fn may_read(&self, plan: &Production, description: &Description) -> bool {
+        let in_block = self.status == b'T';
+        self.status != b'E'
+            && self.sight.may_leave(in_block)
+            && !(in_block && plan.transaction_time)
+            && self.may_read_formats(plan, description, &[])
+    }
+
+    /// The same, with a Bind's result formats.
+    pub(crate) fn may_read_formats(
+        &self,
+        plan: &Production,
+        description: &Description,
+        formats: &[i16],
+    ) -> bool {
+        let catalog = self.sight.catalog();
+        let clean = plan.relations.iter().all(|oid| {
+            catalog.relations.get(oid).is_some_and(|relation| {
+                relation
+                    .lower
+                    .as_ref()
+                    .is_some_and(|lower| lower.is_clean())
+            })
+        });
+        clean && portable(catalog, description, formats)
+    }
+}
+
+/// Whether parameters and results mean the same on both databases.
+fn portable(catalog: &Catalog, description: &Description, formats: &[i16]) -> bool {
+    let built_in = |oid: u32| {
+        oid < FIRST_USER_OID && !LOCAL_TYPES.contains(&oid) && !REGCOLLATION.contains(&oid)
+    };
+    let shared_enum = |oid: u32| {
+        catalog
+            .types
+            .values()
+            .flatten()
+            .any(|kind| kind.oid == oid && matches!(kind.kind, b'e' | b'd') && !kind.array)
+    };
+    let Some(row) = &description.row else {
+        return false;
+    };
+    let Ok(fields) = backend::read_row_description(row) else {
+        return false;
+    };
+    let text = |index: usize| match formats {
+        [] => true,
+        [all] => *all == 0,
+        each => each.get(index).is_some_and(|format| *format == 0),
+    };
+    description.parameters.iter().all(|oid| built_in(*oid))
+        && fields.iter().enumerate().all(|(index, field)| {
+            built_in(field.type_oid) || (text(index) && shared_enum(field.type_oid))
+        })
+}
+
+/// Why a read ended early.
+enum Stop {
+    Fallback,
+    Failed(Report),
+    /// The client is gone.
+    Gone,
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(unreachable(&error.to_string()))
+    }
+}
+
+impl From<MessageError> for Stop {
+    fn from(_: MessageError) -> Self {
+        Self::Fallback
+    }
+}
+
+fn unreachable(why: &str) -> Report {
+    Report::error("08006", "the connection to production was lost")
+        .detail(format!("This statement was reading production: {why}."))
+        .hint("Run it again; what does not need production goes on.")
+}
+
+/// Runs a read. `cancel`: the client asked for it to be cancelled.
+pub(crate) async fn run(
+    pool: Pool,
+    read: Read,
+    events: mpsc::Sender<ReadEvent>,
+    cancel: Arc<Notify>,
+    metrics: Arc<Metrics>,
+) {
+    let end = match pool.checkout().await {
+        // The foreign tables have connections of their own.
+        Err(PoolError::Exhausted { .. }) => ReadEvent::Fallback,
+        Err(error) => ReadEvent::Failed(error.report()),
+        Ok(mut checkout) => {
+            let _in_use = metrics.production_session();
+            let handle = checkout.session.cancel_handle();
+            let result = {
+                let running = Running {
+                    checkout: &mut checkout,
+                    scanner: Scanner::new(Direction::Backend, Limits::default()),
+                    events: &events,
+                }
+                .run(&read);
+                tokio::pin!(running);
+                loop {
+                    tokio::select! {
+                        result = &mut running => break result,
+                        () = cancel.notified() => {
+                            let handle = handle.clone();
+                            tokio::spawn(async move {
+                                if let Err(error) = handle.cancel().await {
+                                    tracing::debug!(%error, "cannot cancel at production");
+                                }
+                            });
+                        }
+                    }
+                }
+            };
+            match result {
+                Ok(outcome) => {
+                    checkout.give_back();
+                    match outcome {
+                        Ok(()) => ReadEvent::Done,
+                        Err(report) => report,
+                    }
+                }
+                Err(Stop::Fallback) => ReadEvent::Fallback,
+                Err(Stop::Failed(report)) => ReadEvent::Failed(report),
+                Err(Stop::Gone) => return,
+            }
+        }
+    };
+    // A client that is gone needs no answer.
+    let _ = events.send(end).await;
+}
+
+struct Running<'a> {
+    checkout: &'a mut Checkout,
+    scanner: Scanner,
+    events: &'a mpsc::Sender<ReadEvent>,
+}
+
+impl Running<'_> {
+    /// `Ok`: the session is idle again and may be given back.
+    async fn run(mut self, read: &Read) -> Result<Result<(), ReadEvent>, Stop> {
+        self.settings(read).await?;
+        let (name, new) = self.send(read).await?;
+        let (mut parsed, mut described, mut forwarded) = (!new, false, false);
+        let mut outcome = Ok(());
+        loop {
+            let (header, frame) = self
+                .next(described && outcome.is_ok(), &mut forwarded)
+                .await?;
+            match header.tag {
+                b'1' => parsed = true,
+                b'T' | b'n' => {
+                    if !same_columns(&read.description, header.tag, &frame) {
+                        return Err(Stop::Fallback);
+                    }
+                    described = true;
+                    if read.announce {
+                        self.announce(read).await?;
+                        forwarded = true;
+                    }
+                }
+                b'E' => {
+                    if !parsed {
+                        self.checkout
+                            .session
+                            .statements
+                            .forget(&read.text, &read.types);
+                    }
+                    outcome = Err(failed(&frame, forwarded)?);
+                }
+                b'S' => {}
+                b'C' | b'I' if described => self.forward(frame).await?,
+                b'Z' => {
+                    return if body(&frame) == b"I" {
+                        Ok(outcome)
+                    } else {
+                        Err(Stop::Failed(unreachable(&format!(
+                            "session {name} is in a transaction"
+                        ))))
+                    };
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn announce(&mut self, read: &Read) -> Result<(), Stop> {
+        let Some(row) = &read.description.row else {
+            return Ok(());
+        };
+        let fields = backend::read_row_description(row)?;
+        let mut out = BytesMut::new();
+        backend::row_description(&fields, &mut out)?;
+        self.forward(out.freeze()).await
+    }
+
+    async fn forward(&mut self, frames: Bytes) -> Result<(), Stop> {
+        self.events
+            .send(ReadEvent::Rows(frames))
+            .await
+            .map_err(|_| Stop::Gone)
+    }
+
+    /// Gives the session the client's settings, if it doesn't have them.
+    async fn settings(&mut self, read: &Read) -> Result<(), Stop> {
+        let settings = read.settings();
+        if self.checkout.session.settings.as_ref() == Some(&settings) {
+            return Ok(());
+        }
+        self.checkout.session.settings = None;
+        let mut out = BytesMut::new();
+        frontend::query(settings.as_bytes(), &mut out)?;
+        self.checkout.session.stream.write_all(&out).await?;
+        self.checkout.session.stream.flush().await?;
+        let mut accepted = true;
+        loop {
+            let (header, _) = self.next(false, &mut false).await?;
+            match header.tag {
+                b'E' => accepted = false,
+                b'Z' if accepted => {
+                    self.checkout.session.settings = Some(settings);
+                    return Ok(());
+                }
+                b'Z' => return Err(Stop::Fallback),
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends the statement; gives its name and whether it's being prepared.
+    async fn send(&mut self, read: &Read) -> Result<(String, bool), Stop> {
+        let mut out = BytesMut::new();
+        let (name, new) = match self
+            .checkout
+            .session
+            .statements
+            .prepare(&read.text, &read.types)
+        {
+            Prepared::Known(name) => (name, false),
+            Prepared::New { name, evicted } => {
+                if let Some(evicted) = evicted {
+                    frontend::close(Subject::Statement, evicted.as_bytes(), &mut out)?;
+                }
+                frontend::parse(
+                    name.as_bytes(),
+                    read.text.as_bytes(),
+                    read.types.iter().copied(),
+                    &mut out,
+                )?;
+                (name, true)
+            }
+        };
+        match &read.bind {
+            Some(bind) => Bind::read(bind)?.write(b"", name.as_bytes(), &mut out)?,
+            None => frontend::bind(b"", name.as_bytes(), &[], &mut out)?,
+        }
+        frontend::describe(Subject::Portal, b"", &mut out)?;
+        frontend::execute(b"", 0, &mut out)?;
+        frontend::sync(&mut out);
+        self.checkout.session.stream.write_all(&out).await?;
+        self.checkout.session.stream.flush().await?;
+        Ok((name, new))
+    }
+
+    /// The next frame that isn't a row; rows go to the client, or nowhere.
+    async fn next(&mut self, rows: bool, forwarded: &mut bool) -> Result<(Header, Bytes), Stop> {
+        loop {
+            let scan = self.scanner.scan(&self.checkout.session.buffer, |header| {
+                matches!(header.tag, b'D' | b'N')
+            });
+            if scan.pass > 0 {
+                let frames = self.checkout.session.buffer.split_to(scan.pass).freeze();
+                if rows {
+                    *forwarded = true;
+                    self.forward(frames).await?;
+                }
+                continue;
+            }
+            match scan.next {
+                Next::Frame { header, present } if present == header.total() => {
+                    self.scanner.take();
+                    return Ok((
+                        header,
+                        self.checkout.session.buffer.split_to(present).freeze(),
+                    ));
+                }
+                Next::Malformed(error) => {
+                    return Err(Stop::Failed(unreachable(&error.to_string())));
+                }
+                _ => {}
+            }
+            let session = &mut self.checkout.session;
+            session.buffer.reserve(CHUNK);
+            if session.stream.read_buf(&mut session.buffer).await? == 0 {
+                return Err(Stop::Failed(unreachable("it closed the connection")));
+            }
+        }
+    }
+}
+
+/// Whether production gives the columns that fresh would.
+fn same_columns(description: &Description, tag: u8, frame: &[u8]) -> bool {
+    let Some(ours) = &description.row else {
+        return tag == b'n';
+    };
+    let (Ok(ours), Ok(theirs)) = (
+        backend::read_row_description(ours),
+        backend::read_row_description(body(frame)),
+    ) else {
+        return false;
+    };
+    ours.len() == theirs.len()
+        && ours.iter().zip(&theirs).all(|(ours, theirs)| {
+            ours.name == theirs.name
+                && (ours.type_oid == theirs.type_oid
+                    || (ours.type_oid >= FIRST_USER_OID && theirs.type_oid >= FIRST_USER_OID))
+                && (ours.type_oid >= FIRST_USER_OID || ours.type_modifier == theirs.type_modifier)
+        })
+}
+
+/// What production's error means.
+fn failed(frame: &Bytes, forwarded: bool) -> Result<ReadEvent, Stop> {
+    let mut report = Report::read(body(frame))?;
+    if report.is_fatal() {
+        return Err(Stop::Failed(unreachable(&report.message())));
+    }
+    // Its names or its types aren't what they are here: fresh knows better.
+    if !forwarded && (report.sqlstate().starts_with(b"42") || report.sqlstate() == b"0A000") {
+        return Ok(ReadEvent::Fallback);
+    }
+    // It counts in a text that the client didn't write.
+    report.remove(code::POSITION);
+    Ok(ReadEvent::Failed(report))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::model::UserType;
+
+    fn description(parameters: &[u32], types: &[u32]) -> Description {
+        let fields: Vec<_> = types
+            .iter()
+            .map(|oid| backend::Field {
+                name: b"c",
+                table: 0,
+                attribute: 0,
+                type_oid: *oid,
+                type_size: -1,
+                type_modifier: -1,
+                format: 0,
+            })
+            .collect();
+        let mut out = BytesMut::new();
+        backend::row_description(&fields, &mut out).unwrap();
+        Description {
+            parameters: parameters.to_vec(),
+            row: Some(out.freeze().slice(5..)),
+        }
+    }
+
+    #[test]
+    fn values_that_name_objects_stay_on_fresh() {
+        let mut catalog = Catalog::default();
+        let kind = |oid, letter| UserType {
+            schema: "public".to_owned(),
+            oid,
+            kind: letter,
+            array: false,
+        };
+        catalog.types.insert(
+            "status".to_owned(),
+            vec![kind(20000, b'e'), kind(20001, b'c')],
+        );
+        let portable = |parameters: &[u32], types: &[u32], formats: &[i16]| {
+            portable(&catalog, &description(parameters, types), formats)
+        };
+        assert!(portable(&[23], &[25, 1184, 1007], &[1]));
+        assert!(!portable(&[], &[2205], &[]), "regclass");
+        assert!(!portable(&[], &[26], &[]), "oid");
+        assert!(!portable(&[], &[2249], &[]), "record");
+        assert!(
+            !portable(&[20000], &[23], &[]),
+            "a parameter of a user's type"
+        );
+        assert!(portable(&[], &[20000], &[]), "an enum, as text");
+        assert!(!portable(&[], &[20000], &[1]), "in binary");
+        assert!(!portable(&[], &[20001], &[]), "a composite type");
+        assert!(!portable(&[], &[23, 20000], &[0, 1]));
+    }
+
+    #[test]
+    fn settings_are_quoted() {
+        let read = Read {
+            text: "SELECT 1".into(),
+            types: Vec::new(),
+            bind: None,
+            description: Arc::new(description(&[], &[23])),
+            announce: false,
+            settings: vec![
+                ("TimeZone".to_owned(), "o'clock".to_owned()),
+                ("search_path".to_owned(), "\"public\"".to_owned()),
+            ],
+        };
+        assert_eq!(
+            &*read.settings(),
+            "SET \"TimeZone\" = 'o''clock'; SET search_path = \"public\""
+        );
+    }
+}

@@ -1,0 +1,402 @@
+//! The simple protocol: a query string, as it is where nothing in it has to change, else statement by statement.
+//!
+//! A string that has to change is run by the extended protocol without a Sync in between and one at the end, so that the implicit transaction and
+//! "an error skips the rest" are PostgreSQL's own. The original of a rewritten statement is prepared first: its errors and its columns are what the client sees.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::conversation::{Asked, Conversation, pass};
+use super::expect::{Answer, Describe, Expect, OnError, Rows};
+use super::planner::{Reading, needs_names};
+use super::production::{Read, ReadEvent};
+use super::report;
+use crate::admin::metrics::Placement;
+use crate::rewrite::plan::{Effects, Fresh, Plan};
+use crate::sql::facts::{Copy, Kind, Statement, Transaction};
+use crate::wire::frontend::{self, Subject};
+use crate::wire::report::Report;
+
+/// A query string under way.
+#[derive(Debug)]
+pub(crate) struct Script {
+    reading: Arc<Reading>,
+    /// The client's Query.
+    frame: Bytes,
+    step: Step,
+    /// The statement to come.
+    next: usize,
+    /// Its plan, if it was made already.
+    plan: Option<Plan>,
+    /// The copy-up of the statement to come was run apart.
+    apart_done: bool,
+    /// A statement failed: nothing more is sent but the Sync.
+    pub(crate) failed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Nothing was sent.
+    Start,
+    /// Statement by statement.
+    Each,
+    /// One read: its description is asked for.
+    Described,
+    /// One read: it runs on production.
+    Reading,
+}
+
+impl Script {
+    pub(crate) fn new(reading: Arc<Reading>, frame: Bytes) -> Self {
+        Self {
+            reading,
+            frame,
+            step: Step::Start,
+            next: 0,
+            plan: None,
+            apart_done: false,
+            failed: false,
+        }
+    }
+}
+
+/// What to do with a whole string.
+enum Whole {
+    /// Names have to be asked for first.
+    Wait,
+    /// Send it as it came; each statement's effects.
+    Forward(Vec<Effects>),
+    /// Statement by statement; the first one's plan if it's known.
+    Each(Option<Plan>),
+}
+
+impl Conversation {
+    /// Goes on with a query string; gives it back if it has to wait.
+    pub(crate) fn script(&mut self, mut script: Box<Script>) -> Option<Box<Script>> {
+        loop {
+            if script.failed {
+                self.flight.sync(Answer::Forward);
+                return None;
+            }
+            if self.barred() {
+                return Some(script);
+            }
+            let reading = Arc::clone(&script.reading);
+            match script.step {
+                Step::Start => match self.whole(&reading) {
+                    Whole::Wait => return Some(script),
+                    Whole::Forward(effects) => {
+                        self.forward_whole(&script, effects);
+                        return None;
+                    }
+                    Whole::Each(plan) => {
+                        self.statements.drop_unnamed();
+                        script.plan = plan;
+                        script.step = Step::Each;
+                    }
+                },
+                Step::Each => {
+                    let Some(statement) = reading.script.statements.get(script.next) else {
+                        self.flight.sync(Answer::Forward);
+                        return None;
+                    };
+                    if !self.each(&mut script, &reading, statement) {
+                        return Some(script);
+                    }
+                }
+                Step::Described => {
+                    if !self.answered() {
+                        return Some(script);
+                    }
+                    let read = match (&script.plan, self.captured.take()) {
+                        (Some(Plan::Production(plan)), Some(description)) => self
+                            .may_read(plan, &description)
+                            .then(|| Read::simple(plan, description, &self.sight)),
+                        _ => None,
+                    };
+                    match read {
+                        Some(read) => {
+                            script.step = Step::Reading;
+                            self.ask(Asked::Read(Box::new(read)));
+                            return Some(script);
+                        }
+                        None => self.read_falls_back(&mut script),
+                    }
+                }
+                Step::Reading => return Some(script),
+            }
+        }
+    }
+
+    fn read_falls_back(&mut self, script: &mut Script) {
+        script.step = Step::Each;
+        if let Some(Plan::Production(plan)) = script.plan.take() {
+            script.plan = Some(Plan::Fresh(plan.fresh));
+        }
+    }
+
+    /// The read of a query string or of an Execute ended.
+    pub(crate) fn read_ended(&mut self, end: ReadEvent) {
+        let Some(super::conversation::Work::Script(script)) = self.work.as_mut() else {
+            return self.execute_ended(end);
+        };
+        match end {
+            ReadEvent::Rows(_) => {}
+            ReadEvent::Done => {
+                self.work = None;
+                self.placed(Placement::Production);
+                // fresh's own status, unchanged since it was last ready: the read wasn't its.
+                let mut ready = bytes::BytesMut::new();
+                ready.extend_from_slice(&[b'Z', 0, 0, 0, 5, self.status]);
+                self.say(ready.freeze());
+            }
+            ReadEvent::Fallback => {
+                script.step = Step::Each;
+                if let Some(Plan::Production(plan)) = script.plan.take() {
+                    script.plan = Some(Plan::Fresh(plan.fresh));
+                }
+            }
+            ReadEvent::Failed(report) => {
+                self.work = None;
+                self.fail(report);
+                self.flight.sync(Answer::Forward);
+            }
+        }
+    }
+
+    /// Decides about a whole string.
+    fn whole(&mut self, reading: &Reading) -> Whole {
+        let statements = &reading.script.statements;
+        if self.in_failed_block() {
+            // What follows the end of a failed block is to be planned; the rest is rejected by PostgreSQL itself.
+            return if statements.len() > 1 {
+                Whole::Each(None)
+            } else {
+                Whole::Forward(vec![Effects::default(); statements.len()])
+            };
+        }
+        let mut stable = true;
+        let mut all = Vec::with_capacity(statements.len());
+        for statement in statements {
+            let needs = needs_names(statement);
+            if needs && !stable {
+                return Whole::Each(None);
+            }
+            if needs && !self.names_known() {
+                return Whole::Wait;
+            }
+            let plan = self.plan(reading, statement);
+            let Plan::Pass(effects) = plan else {
+                return Whole::Each((statements.len() == 1).then_some(plan));
+            };
+            all.push(effects);
+            stable &= !(effects.schema || effects.search_path)
+                && !matches!(
+                    statement.kind,
+                    Kind::Discard(_)
+                        | Kind::Set(_)
+                        | Kind::Transaction(
+                            Transaction::Commit | Transaction::Rollback | Transaction::RollbackTo
+                        )
+                );
+        }
+        Whole::Forward(all)
+    }
+
+    fn forward_whole(&mut self, script: &Script, effects: Vec<Effects>) {
+        self.statements.drop_unnamed();
+        for (statement, effects) in script.reading.script.statements.iter().zip(effects) {
+            self.sent(statement, effects);
+            self.placed(Placement::Fresh);
+        }
+        self.flight.send(
+            Expect::Query {
+                error: OnError::AsIs,
+            },
+            pass(&script.frame),
+        );
+    }
+
+    /// Sends the next statement; gives whether it could.
+    fn each(&mut self, script: &mut Script, reading: &Reading, statement: &Statement) -> bool {
+        let plan = match script.plan.take() {
+            Some(plan) => plan,
+            None if self.in_failed_block() => Plan::Pass(Effects::default()),
+            None if needs_names(statement) && !self.names_known() => return false,
+            None => self.plan(reading, statement),
+        };
+        match plan {
+            Plan::Refuse(refusal) => {
+                self.common.metrics.refused(refusal.construct);
+                self.fail(report::refusal(&refusal));
+                script.next = reading.script.statements.len();
+            }
+            Plan::Production(plan) => {
+                let alone = reading.script.statements.len() == 1;
+                if alone
+                    && !self.flight.open
+                    && !self.flight.executed
+                    && self.sight.may_leave(self.status == b'T')
+                {
+                    self.captured = None;
+                    let error = OnError::AsIs;
+                    let text = reading
+                        .encode(&reading.text, self.sight.encoding())
+                        .unwrap_or_default();
+                    self.flight.send(Expect::our_parse(error.clone()), |out| {
+                        frontend::parse(b"", &text, [].into_iter(), out)
+                    });
+                    self.flight.send(
+                        Expect::Describe {
+                            what: Describe::Capture(0),
+                            error,
+                        },
+                        |out| frontend::describe(Subject::Statement, b"", out),
+                    );
+                    self.flight.sync(Answer::Swallow);
+                    script.plan = Some(Plan::Production(plan));
+                    script.step = Step::Described;
+                } else {
+                    script.plan = Some(Plan::Fresh(plan.fresh));
+                }
+            }
+            Plan::Pass(effects) => {
+                let error = OnError::Shift(reading.offset(statement));
+                let text = reading
+                    .encode(reading.statement(statement), self.sight.encoding())
+                    .unwrap_or_default();
+                self.run_text(&text, error, &statement.kind);
+                self.placed(Placement::Fresh);
+                self.sent(statement, effects);
+                script.next += 1;
+            }
+            Plan::Fresh(fresh) => {
+                if self.mark(&fresh.dirties) {
+                    script.plan = Some(Plan::Fresh(fresh));
+                    return false;
+                }
+                if !script.apart_done && self.go_apart(&fresh, reading, None, &[]) {
+                    script.apart_done = true;
+                    script.plan = Some(Plan::Fresh(fresh));
+                    return false;
+                }
+                script.apart_done = false;
+                self.run_fresh(&fresh, reading, statement);
+                self.placed(Placement::Merged);
+                self.sent(statement, fresh.effects);
+                script.next += 1;
+            }
+        }
+        true
+    }
+
+    fn run_fresh(&mut self, fresh: &Fresh, reading: &Reading, statement: &Statement) {
+        let encoding = self.sight.encoding();
+        let original = reading
+            .encode(reading.statement(statement), encoding)
+            .unwrap_or_default();
+        let shift = OnError::Shift(reading.offset(statement));
+        let texts = (
+            fresh
+                .before
+                .iter()
+                .map(|before| reading.encode(&before.text, encoding))
+                .collect::<Option<Vec<_>>>(),
+            fresh
+                .text
+                .as_ref()
+                .map(|text| reading.encode(text, encoding).ok_or(()))
+                .transpose(),
+        );
+        let (Some(befores), Ok(rewritten)) = texts else {
+            return self.fail(unencodable());
+        };
+        if fresh.describe_original {
+            self.flight.send(Expect::our_parse(shift.clone()), |out| {
+                frontend::parse(b"", &original, [].into_iter(), out)
+            });
+            self.flight.send(
+                Expect::Describe {
+                    what: Describe::RowOnly,
+                    error: shift.clone(),
+                },
+                |out| frontend::describe(Subject::Statement, b"", out),
+            );
+        }
+        for before in &befores {
+            self.flight.run(b"", before, Rows::CopiedUp);
+        }
+        let (text, parse, run) = match &rewritten {
+            Some(text) if fresh.describe_original => {
+                (text, OnError::Unserved, OnError::DropPosition)
+            }
+            Some(text) => (text, OnError::DropPosition, OnError::DropPosition),
+            None => (&original, shift.clone(), shift),
+        };
+        if !fresh.describe_original {
+            self.run_described(text, parse, run, &statement.kind);
+            return;
+        }
+        if rewritten.is_some() || !befores.is_empty() {
+            self.flight.send(Expect::our_parse(parse), |out| {
+                frontend::parse(b"", text, [].into_iter(), out)
+            });
+        }
+        self.flight.send(Expect::our_bind(run.clone()), |out| {
+            frontend::bind(b"", b"", &[], out)
+        });
+        self.execute_ours(run, &statement.kind);
+    }
+
+    /// Runs one statement of the client's own text as the simple protocol would.
+    fn run_text(&mut self, text: &[u8], error: OnError, kind: &Kind) {
+        self.run_described(text, error.clone(), error, kind);
+    }
+
+    fn run_described(&mut self, text: &[u8], parse: OnError, run: OnError, kind: &Kind) {
+        self.flight.send(Expect::our_parse(parse), |out| {
+            frontend::parse(b"", text, [].into_iter(), out)
+        });
+        self.flight.send(Expect::our_bind(run.clone()), |out| {
+            frontend::bind(b"", b"", &[], out)
+        });
+        self.flight.send(
+            Expect::Describe {
+                what: Describe::RowOnly,
+                error: run.clone(),
+            },
+            |out| frontend::describe(Subject::Portal, b"", out),
+        );
+        self.execute_ours(run, kind);
+    }
+
+    fn execute_ours(&mut self, error: OnError, kind: &Kind) {
+        self.flight.send(
+            Expect::Execute {
+                rows: Rows::Forward,
+                error,
+            },
+            |out| frontend::execute(b"", 0, out),
+        );
+        // Whatever follows would be taken for a part of the data's stream.
+        self.barrier |= matches!(
+            kind,
+            Kind::Copy(Copy {
+                from: true,
+                client: true,
+                ..
+            })
+        );
+    }
+}
+
+/// A rewritten text has characters that the client's encoding lacks.
+pub(crate) fn unencodable() -> Report {
+    Report::error(
+        "0A000",
+        "a statement over merged rows can't be written in this client_encoding",
+    )
+    .detail("The table has names with characters that the encoding lacks.")
+    .hint("SET client_encoding = 'UTF8'.")
+}

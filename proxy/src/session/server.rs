@@ -1,0 +1,367 @@
+//! What the process has for its sessions: logging clients in, giving each its session at fresh, passing cancel requests on.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
+use tracing::Instrument as _;
+
+use super::apart::Helper;
+use super::conversation::{Asked, Common, Conversation};
+use super::drive::{Drive, End, Performing, Process};
+use super::planner::{Planner, Readings};
+use crate::admin::metrics::Metrics;
+use crate::auth::backend::{self, Backend, ConnectError};
+use crate::auth::client;
+use crate::auth::verifier::Verifier;
+use crate::catalog::model::Oid;
+use crate::catalog::store::Store;
+use crate::net::accept::{Greeted, refuse};
+use crate::net::drain::Drain;
+use crate::net::listen::{Client, Handler};
+use crate::net::pool::Pool;
+use crate::net::target::Target;
+use crate::net::tls::ClientTls;
+use crate::wire::frame::Limits;
+use crate::wire::report::Report;
+use crate::wire::startup::CancelRequest;
+use crate::wire::{TransactionStatus, backend as message};
+
+/// A future that can be kept.
+pub type Hooked = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What sessions need of the control plane. A hook's future is waited for: nothing of the client goes on before it has ended.
+pub trait Hooks: Send + Sync {
+    /// Makes it known, to whoever else reads these tables from production, that they are dirty. The process's own marks are set already.
+    fn mark_dirty(&self, relations: Vec<Oid>) -> Hooked;
+    /// Reads the committed catalog and publishes it: a session has committed a change of the schema. Whatever was committed before the call must be in what is published.
+    fn reload(&self) -> Hooked;
+}
+
+/// How clients are served.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The database's name as clients see it: production's.
+    pub database: String,
+    /// The one user that clients log in as: the app role.
+    pub user: String,
+    /// Its password's verifier.
+    pub verifier: Arc<Verifier>,
+    /// Fresh, as the app role: with its password there. `database` is the name that fresh itself uses.
+    pub fresh: Target,
+    /// TLS towards fresh.
+    pub fresh_tls: ClientTls,
+    /// How long messages may be.
+    pub limits: Limits,
+    /// How long a copy-up in a transaction of its own may wait for locks.
+    pub apart_lock_timeout: Duration,
+}
+
+/// Serves clients. One for the whole process.
+pub struct Server {
+    /// Replaced when the configuration is; sessions keep what they began with.
+    options: ArcSwap<Options>,
+    common: Arc<Common>,
+    hooks: Arc<dyn Hooks>,
+    /// Production's sessions; `None`: reads never leave fresh.
+    production: Option<Pool>,
+    /// Who to tell of a cancel request.
+    cancels: Mutex<HashMap<(u32, Vec<u8>), Arc<Notify>>>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// `store` must hold the catalog already.
+    #[must_use]
+    pub fn new(
+        options: Options,
+        planner: Arc<dyn Planner>,
+        store: Arc<Store>,
+        hooks: Arc<dyn Hooks>,
+        production: Option<Pool>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            options: ArcSwap::from_pointee(options),
+            common: Arc::new(Common {
+                readings: Readings::new(planner),
+                store,
+                metrics,
+            }),
+            hooks,
+            production,
+            cancels: Mutex::default(),
+        }
+    }
+
+    /// Takes up other options, for clients that come from now on.
+    pub fn reconfigure(&self, options: Options) {
+        self.options.store(Arc::new(options));
+    }
+
+    /// Logs a client in and converses with it until it leaves.
+    pub async fn serve(
+        &self,
+        mut greeted: Greeted,
+        login_deadline: tokio::time::Instant,
+        drain: &Drain,
+    ) {
+        let options = self.options.load_full();
+        let user = greeted.startup.user();
+        let verifier = (user == options.user).then_some(options.verifier.as_ref());
+        if let Err(error) = client::login(&mut greeted, verifier, login_deadline).await {
+            tracing::info!(
+                error = &error as &dyn std::error::Error,
+                "a client could not log in"
+            );
+            return;
+        }
+        let (target, planned) = match database(&options, greeted.startup.database()) {
+            Ok(found) => found,
+            Err(report) => return refuse(&mut greeted.stream, &report).await,
+        };
+        let parameters: Vec<_> = greeted
+            .startup
+            .parameters
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "user" | "database"))
+            .cloned()
+            .collect();
+        let fresh = tokio::select! {
+            connected = tokio::time::timeout_at(login_deadline, backend::connect(&target, &parameters, &options.fresh_tls)) => connected,
+            () = drain.ending() => return,
+        };
+        let fresh = match fresh {
+            Ok(Ok(fresh)) => fresh,
+            Ok(Err(error)) => {
+                let hidden = (options.fresh.database.as_str(), options.database.as_str());
+                return refuse(&mut greeted.stream, &cannot_connect(&error, hidden)).await;
+            }
+            Err(_) => {
+                return refuse(
+                    &mut greeted.stream,
+                    &Report::fatal("57014", "canceling authentication due to timeout"),
+                )
+                .await;
+            }
+        };
+        let _connected = self.common.metrics.connected();
+        tracing::debug!(planned, "a client logged in");
+        let end = self
+            .converse(greeted, fresh, &options, target, planned, drain)
+            .await;
+        match &end {
+            End::Client | End::Drained => tracing::debug!(?end, "a client left"),
+            End::Fresh => tracing::info!("fresh ended a session"),
+            End::Io(error) => tracing::debug!(%error, "a connection broke"),
+            End::Broken(error) => tracing::warn!(%error, "a session was ended"),
+        }
+    }
+
+    async fn converse(
+        &self,
+        greeted: Greeted,
+        fresh: Backend,
+        options: &Options,
+        target: Target,
+        planned: bool,
+        drain: &Drain,
+    ) -> End {
+        let settings: Vec<_> = fresh
+            .parameters
+            .iter()
+            .map(|(name, value)| (name.clone().into_bytes(), value.clone().into_bytes()))
+            .collect();
+        let conversation = Conversation::new(
+            Arc::clone(&self.common),
+            greeting(&fresh),
+            &settings,
+            options.limits,
+            !planned,
+        );
+        let cancelled = Arc::new(Notify::new());
+        let _registered = fresh
+            .key
+            .as_ref()
+            .map(|key| Registered::new(self, (key.process, key.secret.clone()), &cancelled));
+        let process = ForSession {
+            server: self,
+            helper: Helper::new(
+                target,
+                options.fresh_tls.clone(),
+                options.apart_lock_timeout,
+            ),
+            cancelled: Arc::clone(&cancelled),
+        };
+        Drive::new(
+            conversation,
+            greeted.stream,
+            fresh.stream,
+            fresh.leftover,
+            &process,
+        )
+        .run(drain)
+        .await
+    }
+
+    /// Passes a cancel request on: to fresh, and to the read that runs on production for that session.
+    pub async fn cancel(&self, request: &CancelRequest) {
+        let options = self.options.load_full();
+        let key = (request.process, request.secret.clone());
+        let waiting = lock(&self.cancels).get(&key).cloned();
+        if let Some(waiting) = waiting {
+            // Nobody waits unless a read runs: a cancel for what has ended is nothing to remember.
+            waiting.notify_waiters();
+        }
+        // Also when the key isn't ours: the session may be another replica's, and fresh knows all of them.
+        if let Err(error) = backend::cancel(&options.fresh, &options.fresh_tls, request).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a cancel request did not reach fresh"
+            );
+        }
+    }
+}
+
+impl Handler for Server {
+    async fn client(self: Arc<Self>, client: Client) {
+        let span = tracing::info_span!(
+            "session",
+            user = client.greeted.startup.user(),
+            database = client.greeted.startup.database()
+        );
+        self.serve(client.greeted, client.login_deadline, &client.drain)
+            .instrument(span)
+            .await;
+        drop(client.place);
+    }
+
+    async fn cancel(self: Arc<Self>, request: CancelRequest) {
+        Server::cancel(&self, &request).await;
+    }
+}
+
+/// Where a client of this database is connected to, and whether its statements are planned.
+fn database(options: &Options, asked: &str) -> Result<(Target, bool), Report> {
+    let mut target = options.fresh.clone();
+    if asked == options.database {
+        return Ok((target, true));
+    }
+    if asked == options.fresh.database {
+        return Err(Report::fatal(
+            "3D000",
+            format!("database \"{asked}\" does not exist"),
+        ));
+    }
+    asked.clone_into(&mut target.database);
+    Ok((target, false))
+}
+
+/// fresh's own error, under the name that the client knows; or that there's no fresh.
+fn cannot_connect(error: &ConnectError, (hidden, shown): (&str, &str)) -> Report {
+    match error.server_report() {
+        Some(report) => {
+            let mut report = report.clone();
+            if hidden != shown {
+                report.set(
+                    crate::wire::report::code::MESSAGE,
+                    report
+                        .message()
+                        .replace(&format!("\"{hidden}\""), &format!("\"{shown}\"")),
+                );
+            }
+            report
+        }
+        None => {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "cannot log a client in at fresh"
+            );
+            Report::fatal("08006", "the preview's database cannot be reached")
+                .detail(format!(
+                    "The proxy runs, but the fresh database behind it gives no session: {error}."
+                ))
+                .hint(
+                    "Try again; if it stays so, look at the fresh database and at the proxy's log.",
+                )
+        }
+    }
+}
+
+/// What follows AuthenticationOk: as fresh said it.
+fn greeting(fresh: &Backend) -> Bytes {
+    let mut out = BytesMut::new();
+    for notice in &fresh.notices {
+        notice.write_notice(&mut out);
+    }
+    for (name, value) in &fresh.parameters {
+        // What came from a message can be said in one.
+        let _ = message::parameter_status(name.as_bytes(), value.as_bytes(), &mut out);
+    }
+    if let Some(key) = &fresh.key {
+        key.write(&mut out);
+    }
+    message::ready_for_query(TransactionStatus::Idle, &mut out);
+    out.freeze()
+}
+
+/// A session that can be cancelled, for as long as it lives.
+struct Registered<'a> {
+    server: &'a Server,
+    key: (u32, Vec<u8>),
+}
+
+impl<'a> Registered<'a> {
+    fn new(server: &'a Server, key: (u32, Vec<u8>), cancelled: &Arc<Notify>) -> Self {
+        lock(&server.cancels).insert(key.clone(), Arc::clone(cancelled));
+        Self { server, key }
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        lock(&self.server.cancels).remove(&self.key);
+    }
+}
+
+/// What a session asks of the process.
+struct ForSession<'a> {
+    server: &'a Server,
+    helper: Helper,
+    cancelled: Arc<Notify>,
+}
+
+impl Process for ForSession<'_> {
+    fn perform(&self, asked: Asked) -> Performing {
+        match asked {
+            Asked::Mark(relations) => self.server.hooks.mark_dirty(relations),
+            Asked::Reload => self.server.hooks.reload(),
+            Asked::Apart(apart) => Box::pin(self.helper.clone().run(apart)),
+            Asked::Read(_) => Box::pin(std::future::ready(())),
+        }
+    }
+
+    fn pool(&self) -> Option<&Pool> {
+        self.server.production.as_ref()
+    }
+
+    fn cancelled(&self) -> Arc<Notify> {
+        Arc::clone(&self.cancelled)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A map is whole whatever its holder did.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,368 @@
+//! What names and settings mean in this session now: the catalog, the search path, what is known of the transaction.
+//!
+//! Knowledge goes out of date by events (a schema change's signal, a SET, a ROLLBACK, another session's commit); whoever needs it asks
+//! [`Sight::lacks`] first and has fresh say it again, on the session's own connection, for only that one sees uncommitted schema changes and temporary tables.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::catalog::load;
+use crate::catalog::model::Catalog;
+use crate::catalog::store::Store;
+use crate::rewrite::Context;
+use crate::sql::facts::{Kind, Statement, Transaction};
+
+use super::expect::Rows;
+use super::planner::Encoding;
+
+/// The schemas that unqualified names are looked up in, as a JSON array.
+const SEARCH_PATH: &str =
+    "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text";
+
+/// At login: the same, and what ALTER ROLE, ALTER DATABASE and the client's `options` may have set.
+/// Pins are settings that may change results and that a production session isn't given.
+pub(crate) const LOGIN: &str = "SELECT pg_catalog.json_build_object(
+    'path', pg_catalog.current_schemas(true),
+    'settings', pg_catalog.json_build_object(
+        'extra_float_digits', pg_catalog.current_setting('extra_float_digits'),
+        'bytea_output', pg_catalog.current_setting('bytea_output')),
+    'isolation', pg_catalog.current_setting('default_transaction_isolation'),
+    'pins', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_settings
+             WHERE source IN ('client', 'user', 'database', 'database user', 'session')
+               AND name NOT IN ('search_path', 'TimeZone', 'DateStyle', 'IntervalStyle', 'extra_float_digits', 'bytea_output',
+                   'client_encoding', 'application_name', 'client_min_messages', 'lock_timeout', 'log_statement', 'log_min_messages',
+                   'idle_in_transaction_session_timeout', 'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count',
+                   'tcp_user_timeout', 'jit', 'work_mem', 'maintenance_work_mem', 'synchronous_commit', 'default_transaction_isolation'))
+    )::pg_catalog.text";
+
+/// What LOGIN says.
+#[derive(Debug, serde::Deserialize)]
+struct Login {
+    path: Vec<String>,
+    settings: BTreeMap<String, String>,
+    isolation: String,
+    pins: i64,
+}
+
+/// What an isolation level is known to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// No block, or one that began with a plain BEGIN under READ COMMITTED.
+    ReadCommitted,
+    /// Another, or not known.
+    Other,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Sight {
+    store: Arc<Store>,
+    catalog: Arc<Catalog>,
+    /// The store's version when `catalog` was taken from it, or read.
+    version: u64,
+    /// `catalog` was read on this session.
+    own: bool,
+    stale: bool,
+    path: Vec<String>,
+    path_known: bool,
+    /// The search path changed in a transaction that may still roll back.
+    path_touched: bool,
+    /// The schema changed in a transaction that may still roll back.
+    schema_touched: bool,
+    /// Grows whenever a name may mean something else: what was planned for an older one is planned again.
+    generation: u64,
+    /// Production's answers might differ from fresh's, for good.
+    pinned: bool,
+    default_read_committed: bool,
+    isolation: Isolation,
+    settings: BTreeMap<String, String>,
+    encoding: Encoding,
+    /// Backslashes are ordinary in `'..'`.
+    standard_strings: bool,
+    /// No planning at all: a database of the client's own.
+    plain: bool,
+}
+
+impl Sight {
+    pub(crate) fn new(store: Arc<Store>, plain: bool) -> Self {
+        Self {
+            version: store.version(),
+            catalog: store.current(),
+            store,
+            own: false,
+            stale: false,
+            path: Vec::new(),
+            path_known: false,
+            path_touched: false,
+            schema_touched: false,
+            generation: 1,
+            pinned: false,
+            default_read_committed: false,
+            isolation: Isolation::ReadCommitted,
+            settings: BTreeMap::new(),
+            encoding: Encoding::Utf8,
+            standard_strings: true,
+            plain,
+        }
+    }
+
+    /// Whether statements are looked at.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context {
+            catalog: &self.catalog,
+            search_path: &self.path,
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// `standard_conforming_strings`.
+    pub(crate) fn standard_strings(&self) -> bool {
+        self.standard_strings
+    }
+
+    /// Whether a text's structure can be told from its bytes, so that it may be changed.
+    pub(crate) fn readable(&self) -> bool {
+        self.encoding != Encoding::Unsafe
+    }
+
+    /// Whether a read may leave fresh, as far as the session's state goes. `in_block`: in a transaction block.
+    pub(crate) fn may_leave(&self, in_block: bool) -> bool {
+        !self.pinned
+            && !self.own
+            && !self.schema_touched
+            && self.encoding == Encoding::Utf8
+            && self.standard_strings
+            && self.default_read_committed
+            && (!in_block || self.isolation == Isolation::ReadCommitted)
+    }
+
+    /// A copy-up of its own transaction may go first: the client's would see what it committed.
+    pub(crate) fn may_go_apart(&self, in_block: bool) -> bool {
+        !self.schema_touched
+            && self.default_read_committed
+            && (!in_block || self.isolation == Isolation::ReadCommitted)
+    }
+
+    /// The settings that a production session is given.
+    pub(crate) fn production_settings(&self) -> Vec<(String, String)> {
+        let path = self
+            .path
+            .iter()
+            .filter(|schema| !schema.starts_with("pg_temp"))
+            .map(|schema| format!("\"{}\"", schema.replace('"', "\"\"")))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let mut settings: Vec<_> = self.settings.clone().into_iter().collect();
+        settings.push(("search_path".to_owned(), path));
+        settings
+    }
+
+    /// What has to be asked before names can be resolved: what it is, and the question.
+    pub(crate) fn lacks(&mut self) -> Option<(Rows, String)> {
+        if !self.path_known {
+            return Some((Rows::SearchPath, SEARCH_PATH.to_owned()));
+        }
+        if self.version != self.store.version() {
+            if self.own {
+                self.stale = true;
+            } else {
+                self.adopt();
+            }
+        }
+        if self.stale {
+            self.version = self.store.version();
+            // The answer comes in the client's encoding, of which we may not know the characters.
+            let question = match self.encoding {
+                Encoding::Utf8 => load::QUERY.to_owned(),
+                _ => format!(
+                    "SELECT pg_catalog.encode(pg_catalog.convert_to(({})::pg_catalog.text, 'UTF8'), 'hex')",
+                    load::QUERY
+                ),
+            };
+            return Some((Rows::Catalog, question));
+        }
+        None
+    }
+
+    fn adopt(&mut self) {
+        self.version = self.store.version();
+        self.catalog = self.store.current();
+        self.own = false;
+        self.stale = false;
+        self.generation += 1;
+    }
+
+    /// What fresh answered to [`Sight::lacks`] or [`LOGIN`]. An answer that can't be read leaves the question open.
+    ///
+    /// # Errors
+    /// Why it can't be read.
+    pub(crate) fn told(&mut self, rows: Rows, value: &[u8]) -> Result<(), String> {
+        match rows {
+            Rows::SearchPath => {
+                let text: String = match std::str::from_utf8(value) {
+                    Ok(text) => text.to_owned(),
+                    Err(_) => value.iter().map(|byte| char::from(*byte)).collect(),
+                };
+                let path = if text.trim_start().starts_with('{') {
+                    let login: Login =
+                        serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                    self.pinned |= login.pins > 0;
+                    self.default_read_committed = login.isolation == "read committed";
+                    self.settings.extend(login.settings);
+                    login.path
+                } else {
+                    serde_json::from_str(&text).map_err(|error| error.to_string())?
+                };
+                if path != self.path {
+                    self.path = path;
+                    self.generation += 1;
+                }
+                self.path_known = true;
+            }
+            Rows::Catalog => {
+                let document = match self.encoding {
+                    Encoding::Utf8 => std::str::from_utf8(value)
+                        .map_err(|error| error.to_string())?
+                        .to_owned(),
+                    _ => unhex(value).ok_or("not hexadecimal")?,
+                };
+                let catalog = load::parse(&document, &self.store.shared)
+                    .map_err(|error| error.to_string())?;
+                let temporary = catalog
+                    .relations
+                    .values()
+                    .any(|relation| relation.temporary);
+                self.stale = false;
+                if temporary || self.schema_touched {
+                    self.catalog = Arc::new(catalog);
+                    self.own = true;
+                    self.generation += 1;
+                } else {
+                    self.adopt();
+                }
+            }
+            Rows::Forward | Rows::CopiedUp => {}
+        }
+        Ok(())
+    }
+
+    /// The signal: the schema, or a relation's state, changed in this session's transaction.
+    pub(crate) fn schema_changed(&mut self) {
+        self.schema_touched = true;
+        self.stale = true;
+    }
+
+    /// ParameterStatus.
+    pub(crate) fn setting(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"client_encoding" => {
+                self.encoding = Encoding::named(value);
+                self.remember("client_encoding", value);
+            }
+            b"standard_conforming_strings" => self.standard_strings = value == b"on",
+            b"TimeZone" => self.remember("TimeZone", value),
+            b"DateStyle" => self.remember("DateStyle", value),
+            b"IntervalStyle" => self.remember("IntervalStyle", value),
+            _ => {}
+        }
+    }
+
+    fn remember(&mut self, name: &str, value: &[u8]) {
+        self.settings
+            .insert(name.to_owned(), String::from_utf8_lossy(value).into_owned());
+    }
+
+    /// The search path may be another from here on.
+    pub(crate) fn path_changed(&mut self) {
+        self.path_known = false;
+        self.path_touched = true;
+    }
+
+    /// Production isn't asked any more.
+    pub(crate) fn pin(&mut self) {
+        self.pinned = true;
+    }
+
+    /// A statement that was sent, by its kind.
+    pub(crate) fn sent(&mut self, statement: &Statement) {
+        match &statement.kind {
+            Kind::Transaction(Transaction::Begin { isolation }) => {
+                self.isolation = match isolation.as_deref() {
+                    None if self.default_read_committed => Isolation::ReadCommitted,
+                    Some("READ COMMITTED") => Isolation::ReadCommitted,
+                    _ => Isolation::Other,
+                };
+            }
+            Kind::Transaction(Transaction::Commit) => self.path_known &= !self.path_touched,
+            Kind::Transaction(Transaction::Rollback | Transaction::RollbackTo) => {
+                self.path_known &= !self.path_touched;
+                self.stale |= self.schema_touched;
+            }
+            Kind::Set(set) => match set.name.as_str() {
+                "transaction" => {
+                    self.isolation = Isolation::Other;
+                    self.default_read_committed = false;
+                }
+                "default_transaction_isolation" => self.default_read_committed = false,
+                "search_path" | "role" | "session_authorization" | "all" => self.path_changed(),
+                _ => {}
+            },
+            Kind::Discard(_) => self.path_changed(),
+            _ => {}
+        }
+    }
+
+    /// Whether ReadyForQuery has to wait until every other session knows this one's schema.
+    pub(crate) fn must_publish(&self, status: u8) -> bool {
+        status == b'I' && self.schema_touched
+    }
+
+    /// ReadyForQuery.
+    pub(crate) fn ready(&mut self, status: u8, failed: bool) {
+        if failed || status == b'E' {
+            self.path_known &= !self.path_touched;
+            self.stale |= self.schema_touched;
+        }
+        if status == b'I' {
+            self.path_known &= !self.path_touched;
+            self.path_touched = false;
+            if self.schema_touched {
+                // Temporary tables may have come, or gone with the transaction (ON COMMIT DROP).
+                self.schema_touched = false;
+                self.stale = true;
+            }
+            self.isolation = Isolation::ReadCommitted;
+        }
+    }
+}
+
+fn unhex(value: &[u8]) -> Option<String> {
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let bytes = value
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+            _ => None,
+        })
+        .collect::<Option<Vec<u8>>>()?;
+    String::from_utf8(bytes).ok()
+}

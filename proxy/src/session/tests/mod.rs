@@ -1,0 +1,4 @@
+//! Sessions against a PostgreSQL server: what a client hears through the proxy is, byte for byte, what it hears from a full copy.
+
+mod frames;
+mod support;

@@ -1,0 +1,25 @@
+-- Set operations, grouping sets and window functions.
+UPDATE orders SET total = 10000 WHERE id = 77;
+DELETE FROM users WHERE id = 60;
+SELECT id FROM users WHERE id < 5 UNION SELECT user_id FROM orders WHERE id < 5;
+SELECT name FROM users WHERE id < 4 UNION ALL SELECT name FROM products WHERE id < 4;
+SELECT id FROM users WHERE id < 20 INTERSECT SELECT user_id FROM orders ORDER BY id;
+SELECT id FROM users WHERE id < 100 EXCEPT SELECT user_id FROM orders ORDER BY 1;
+(SELECT id FROM users ORDER BY id LIMIT 2) UNION ALL (SELECT id FROM orders ORDER BY id DESC LIMIT 2);
+SELECT id FROM users WHERE id = 1 UNION (SELECT id FROM orders WHERE id = 2 INTERSECT SELECT id FROM products) ORDER BY 1;
+TABLE counters UNION ALL SELECT 'more', 0 ORDER BY 1;
+SELECT 'u' AS kind, count(*) FROM users UNION ALL SELECT 'o', count(*) FROM orders ORDER BY kind;
+SELECT status, user_id % 3 AS third, count(*) FROM orders GROUP BY GROUPING SETS ((status), (user_id % 3), ()) ORDER BY 1, 2;
+SELECT status, active, count(*), grouping(status, active) FROM orders o JOIN users u ON u.id = o.user_id GROUP BY CUBE (status, active) ORDER BY 1, 2, 4;
+SELECT status, user_id % 2, sum(total) FROM orders GROUP BY ROLLUP (status, user_id % 2) ORDER BY 1, 2;
+SELECT id, total, rank() OVER (ORDER BY total DESC, id) FROM orders WHERE id BETWEEN 70 AND 80 ORDER BY 3;
+SELECT id, sum(total) OVER (PARTITION BY user_id ORDER BY id) FROM orders WHERE user_id IN (8, 15) ORDER BY id;
+SELECT id, lag(total) OVER w, lead(total) OVER w, first_value(id) OVER w FROM orders WHERE id < 8 WINDOW w AS (ORDER BY id) ORDER BY id;
+SELECT id, avg(total) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW) FROM orders WHERE id < 9 ORDER BY id;
+SELECT id, ntile(4) OVER (ORDER BY id), row_number() OVER (ORDER BY id DESC) FROM products WHERE id <= 8 ORDER BY id;
+SELECT * FROM (SELECT id, user_id, row_number() OVER (PARTITION BY user_id ORDER BY total DESC, id) AS r FROM orders WHERE user_id < 30) x WHERE r = 1 ORDER BY user_id;
+SELECT user_id, count(*) AS n, dense_rank() OVER (ORDER BY count(*) DESC) FROM orders WHERE user_id < 20 GROUP BY user_id ORDER BY user_id;
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY total), mode() WITHIN GROUP (ORDER BY status) FROM orders;
+SELECT count(DISTINCT status), count(DISTINCT user_id) FROM orders;
+SELECT bool_and(active), bool_or(active), every(id > 0) FROM users;
+SELECT date_trunc('day', created_at) AS day, count(*) FROM orders GROUP BY 1 ORDER BY 1;

@@ -1,0 +1,232 @@
+//! A preview: a `previewpg up` process over production, with a fresh server of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use crate::client::{Address, Session};
+use crate::servers::{
+    PASSWORD, Server, Servers, forget_pid, keep_logs, note_pid, signal, workplace,
+};
+
+/// How long `up` may take until it prints the client's URL.
+pub const START: Duration = Duration::from_secs(60);
+
+/// A preview that serves; stopped when dropped.
+pub struct Preview {
+    process: Up,
+    /// The fresh server.
+    pub fresh: Server,
+    /// Where clients connect.
+    pub address: Address,
+    /// Base URL of the admin port, if it was printed.
+    pub admin: Option<String>,
+}
+
+impl Preview {
+    /// Starts a preview of a database of the shared production server, read by `reader`.
+    pub fn of(database: &str) -> Preview {
+        let production = Servers::shared().production.tcp("reader", database);
+        Preview::start(&production, Servers::fresh(), &[])
+            .unwrap_or_else(|failure| panic!("previewpg up failed: {failure:?}"))
+    }
+
+    /// Starts a preview of `production` over `fresh`.
+    pub fn start(production: &Address, fresh: Server, extra: &[&str]) -> Result<Preview, Failure> {
+        let fresh_url = fresh.tcp("postgres", "postgres").url();
+        match Up::start(&production.url(), &fresh_url, extra) {
+            Ok((process, address, admin)) => Ok(Preview {
+                process,
+                fresh,
+                address,
+                admin,
+            }),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// A client's session.
+    pub fn connect(&self) -> Session {
+        Session::connect(&self.address)
+            .unwrap_or_else(|e| panic!("log in at the preview: {e:?}\n{}", self.process.stderr()))
+    }
+
+    /// A superuser's session directly at fresh, behind the preview's back: for names of types and for locks.
+    pub fn behind(&self) -> Address {
+        let mut postgres = self.fresh.connect("postgres");
+        let name = self.address.database.clone();
+        let there = postgres.value(&format!(
+            "SELECT count(*) FROM pg_database WHERE datname = '{name}'"
+        ));
+        // The preview's database may have production's name or be the one that --fresh named.
+        self.fresh
+            .admin(if there == "0" { "postgres" } else { &name })
+    }
+
+    /// What the process said on standard error so far.
+    pub fn stderr(&self) -> String {
+        self.process.stderr()
+    }
+
+    /// Kills the proxy (`kill -9`) and leaves fresh running.
+    pub fn kill(self) -> Server {
+        signal(self.process.child.id(), "KILL");
+        let Preview { process, fresh, .. } = self;
+        drop(process);
+        fresh
+    }
+
+    /// Ends the proxy by SIGTERM and says how it ended.
+    pub fn terminate(mut self) -> (Option<ExitStatus>, Server) {
+        let status = self.process.terminate(Duration::from_secs(15));
+        (status, self.fresh)
+    }
+}
+
+/// Why `up` didn't come up.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its exit code, `None` when it neither ended nor got ready in time.
+    pub code: Option<i32>,
+    /// What it said on standard error.
+    pub stderr: String,
+}
+
+/// A process of the binary.
+pub struct Up {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Up {
+    /// Runs `previewpg up` until it prints the client's URL.
+    pub fn start(
+        production: &str,
+        fresh: &str,
+        extra: &[&str],
+    ) -> Result<(Up, Address, Option<String>), Failure> {
+        let log = workplace().join(format!(
+            "previewpg-{}.log",
+            fresh
+                .rsplit('@')
+                .next()
+                .unwrap_or_default()
+                .replace(['/', ':'], "-")
+        ));
+        let out = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("make the log");
+        let mut child = Command::new(binary())
+            .args(["up", "--production", production, "--fresh", fresh])
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["--client-user", "app", "--sequence-gap", "0"])
+            .args(extra)
+            .env("PREVIEWPG_CLIENT_PASSWORD", PASSWORD)
+            .env("RUST_BACKTRACE", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(out)
+            .spawn()
+            .expect("start previewpg");
+        note_pid(child.id());
+        let stdout = child.stdout.take().expect("its standard output");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let mut up = Up { child, log };
+        let deadline = Instant::now() + START;
+        let (mut address, mut admin) = (None, None);
+        let mut wait = START;
+        while let Ok(line) = lines.recv_timeout(wait) {
+            if let Some(at) = line.find("postgres://") {
+                let url = line.get(at..).unwrap_or_default();
+                let url = url.split_whitespace().next().unwrap_or_default();
+                let mut parsed = Address::parse(url);
+                if parsed.password.is_empty() {
+                    PASSWORD.clone_into(&mut parsed.password);
+                }
+                address = Some(parsed);
+            } else if let Some(url) = line.strip_prefix("admin ") {
+                admin = Some(url.trim().to_owned());
+            }
+            wait = match (&address, &admin) {
+                (Some(_), Some(_)) => break,
+                (Some(_), None) => Duration::from_millis(300),
+                _ => deadline.saturating_duration_since(Instant::now()),
+            };
+        }
+        match address {
+            Some(address) => Ok((up, address, admin)),
+            None => {
+                let ended = up.wait(Duration::from_millis(500));
+                Err(Failure {
+                    code: ended.and_then(|s| s.code()),
+                    stderr: up.stderr(),
+                })
+            }
+        }
+    }
+
+    /// What it said on standard error so far.
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Ends it by SIGTERM.
+    pub fn terminate(&mut self, patience: Duration) -> Option<ExitStatus> {
+        signal(self.child.id(), "TERM");
+        self.wait(patience)
+    }
+
+    fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                _ if Instant::now() > deadline => return None,
+                _ => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            keep_logs();
+        }
+        if self.child.try_wait().ok().flatten().is_none()
+            && self.terminate(Duration::from_secs(5)).is_none()
+        {
+            signal(self.child.id(), "KILL");
+        }
+        let _ = self.child.wait();
+        forget_pid(self.child.id());
+    }
+}
+
+/// The binary under test: `PREVIEWPG_BIN`, or the one that was built next to the test.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("PREVIEWPG_BIN") {
+        return path.into();
+    }
+    let exe = std::env::current_exe().expect("the test's own path");
+    let path = exe
+        .ancestors()
+        .nth(2)
+        .expect("target/debug/deps")
+        .join("previewpg");
+    assert!(
+        path.is_file(),
+        "{} isn't there: run `cargo build --bins` first, or set PREVIEWPG_BIN",
+        path.display()
+    );
+    path
+}

@@ -1,0 +1,327 @@
+//! Sessions side by side: every interleaving of every scenario, on a full copy and on a preview.
+//!
+//! `PREVIEWPG_AGAINST=copy` puts a second full copy in the preview's place.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by a panic"
+)]
+
+use std::time::Duration;
+
+use previewpg_tests::digest::{difference, digest};
+use previewpg_tests::interleave::{self, Scenario};
+use previewpg_tests::oracle::Side;
+use previewpg_tests::preview::Preview;
+use previewpg_tests::servers::{Servers, keep_logs};
+
+/// The shop, and a table for each group of the scenarios that change a table's shape.
+fn schema() -> String {
+    format!(
+        "{}\nDO $$ BEGIN FOR g IN 1000..1059 LOOP
+             EXECUTE format('CREATE TABLE shape_%s (id int PRIMARY KEY, v text)', g);
+             EXECUTE format('INSERT INTO shape_%s VALUES (1, ''one''), (2, ''two'')', g);
+         END LOOP; END $$;",
+        include_str!("../schema/shop.sql")
+    )
+}
+
+const GROUP: &str = "SELECT id, email, n FROM parents WHERE grp = {g} ORDER BY id";
+const FAMILY: &str = "SELECT p.id, c.id FROM parents p FULL JOIN children c ON c.parent_id = p.id \
+    WHERE p.grp = {g} OR c.id / 100 = {g} ORDER BY 1, 2";
+const TASKS: &str = "SELECT id, state FROM tasks WHERE grp = {g} ORDER BY id";
+const BUMP: &str = "UPDATE parents SET n = n + 1 WHERE id = {g}1 RETURNING n";
+const REMOVE: &str = "DELETE FROM parents WHERE id = {g}1 RETURNING n";
+const CHILD: &str = "INSERT INTO children VALUES ({g}91, {g}1)";
+const NEW: &str = "INSERT INTO parents VALUES ({g}7, {g}, 'new{g}@example.org') RETURNING id";
+const UPSERT: &str = "INSERT INTO parents VALUES ({g}1, {g}, NULL, 100) ON CONFLICT (id) DO UPDATE SET n = parents.n + 10 RETURNING n";
+const TAKE: &str = "UPDATE tasks SET state = 'taken' WHERE id = (SELECT id FROM tasks WHERE grp = {g} \
+    AND state = 'ready' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id";
+
+const PLAIN: Scenario = Scenario {
+    name: "",
+    sessions: &[],
+    observe: GROUP,
+    may_wait_more: false,
+    settle: Duration::ZERO,
+    most: 24,
+};
+
+macro_rules! scenarios {
+    ($($name:ident: $sessions:expr $(, $field:ident = $value:expr)*;)*) => {
+        $(#[test]
+        fn $name() {
+            const SCENARIO: Scenario = Scenario {
+                name: stringify!($name),
+                sessions: &$sessions,
+                $($field: $value,)*
+                ..PLAIN
+            };
+            both_sides(&SCENARIO);
+        })*
+    };
+}
+
+scenarios! {
+    update_update: [&["BEGIN", BUMP, "COMMIT"], &["BEGIN", BUMP, "COMMIT"]];
+    update_rolled_back_update: [&["BEGIN", BUMP, "ROLLBACK"], &["BEGIN", BUMP, "COMMIT"]];
+    delete_update: [&["BEGIN", REMOVE, "COMMIT"], &["BEGIN", BUMP, "COMMIT"]];
+    delete_rolled_back_update: [&["BEGIN", REMOVE, "ROLLBACK"], &["BEGIN", BUMP, "COMMIT"]];
+    delete_delete: [&["BEGIN", REMOVE, "COMMIT"], &["BEGIN", REMOVE, "COMMIT"]];
+    condition_looked_at_again: [
+        &["BEGIN", "UPDATE parents SET n = 5 WHERE id = {g}1", "COMMIT"],
+        &["BEGIN", "DELETE FROM parents WHERE grp = {g} AND n = 0 AND id < {g}3 AND id <> {g}2 RETURNING id", "COMMIT"]
+    ];
+    three_updates: [&["BEGIN", BUMP, "COMMIT"], &["BEGIN", REMOVE, "ROLLBACK"], &[BUMP]], most = 40;
+    insert_insert_same_key: [&["BEGIN", NEW, "COMMIT"], &["BEGIN", NEW, "COMMIT"]];
+    insert_rolled_back_insert: [&["BEGIN", NEW, "ROLLBACK"], &["BEGIN", NEW, "COMMIT"]];
+    insert_same_unique_value: [
+        &["BEGIN", "INSERT INTO parents VALUES ({g}7, {g}, 'both{g}')", "COMMIT"],
+        &["BEGIN", "INSERT INTO parents VALUES ({g}8, {g}, 'both{g}')", "COMMIT"]
+    ];
+    delete_then_insert_the_key: [
+        &["BEGIN", REMOVE, "COMMIT"],
+        &["BEGIN", "INSERT INTO parents VALUES ({g}1, {g}, 'again{g}')", "COMMIT"]
+    ];
+    delete_rolled_back_insert_the_key: [
+        &["BEGIN", REMOVE, "ROLLBACK"],
+        &["BEGIN", "INSERT INTO parents VALUES ({g}1, {g}, 'again{g}')", "COMMIT"]
+    ];
+    upsert_upsert: [&["BEGIN", UPSERT, "COMMIT"], &["BEGIN", UPSERT, "COMMIT"]];
+    upsert_delete: [&["BEGIN", UPSERT, "COMMIT"], &["BEGIN", REMOVE, "COMMIT"]];
+    upsert_do_nothing: [
+        &["BEGIN", NEW, "COMMIT"],
+        &["BEGIN", "INSERT INTO parents VALUES ({g}7, {g}, 'x{g}') ON CONFLICT DO NOTHING", "COMMIT"]
+    ];
+    email_moves: [
+        &["BEGIN", "UPDATE parents SET email = 'moved{g}' WHERE id = {g}1", "COMMIT"],
+        &["BEGIN", "INSERT INTO parents VALUES ({g}7, {g}, 'p{g}-1@example.org')", "COMMIT"]
+    ];
+    email_stays: [
+        &["BEGIN", "UPDATE parents SET email = 'moved{g}' WHERE id = {g}1", "ROLLBACK"],
+        &["BEGIN", "UPDATE parents SET email = 'p{g}-1@example.org' WHERE id = {g}3", "COMMIT"]
+    ];
+    child_parent_both_commit: [&["BEGIN", CHILD, "COMMIT"], &["BEGIN", REMOVE, "COMMIT"]],
+        observe = FAMILY, may_wait_more = true;
+    child_parent_child_rolls_back: [&["BEGIN", CHILD, "ROLLBACK"], &["BEGIN", REMOVE, "COMMIT"]],
+        observe = FAMILY, may_wait_more = true;
+    child_parent_parent_rolls_back: [&["BEGIN", CHILD, "COMMIT"], &["BEGIN", REMOVE, "ROLLBACK"]],
+        observe = FAMILY, may_wait_more = true;
+    child_parent_both_roll_back: [&["BEGIN", CHILD, "ROLLBACK"], &["BEGIN", REMOVE, "ROLLBACK"]],
+        observe = FAMILY, may_wait_more = true;
+    child_moves_to_deleted_parent: [
+        &["BEGIN", "UPDATE children SET parent_id = {g}1 WHERE id = {g}21", "COMMIT"],
+        &["BEGIN", REMOVE, "COMMIT"]
+    ], observe = FAMILY, may_wait_more = true;
+    child_and_key_of_parent_change: [
+        &["BEGIN", CHILD, "COMMIT"],
+        &["BEGIN", "UPDATE parents SET id = {g}8 WHERE id = {g}1", "COMMIT"]
+    ], observe = FAMILY, may_wait_more = true;
+    child_and_parent_updated: [&["BEGIN", CHILD, "COMMIT"], &["BEGIN", BUMP, "COMMIT"]], observe = FAMILY;
+    two_children: [
+        &["BEGIN", CHILD, "COMMIT"],
+        &["BEGIN", "INSERT INTO children VALUES ({g}92, {g}1)", "COMMIT"]
+    ], observe = FAMILY;
+    last_child_and_parent_deleted: [
+        &["BEGIN", "DELETE FROM children WHERE parent_id = {g}2", "COMMIT"],
+        &["BEGIN", "DELETE FROM parents WHERE id = {g}2", "COMMIT"]
+    ], observe = FAMILY, may_wait_more = true;
+    for_update_update: [
+        &["BEGIN", "SELECT n FROM parents WHERE id = {g}1 FOR UPDATE", BUMP, "COMMIT"],
+        &["BEGIN", BUMP, "COMMIT"]
+    ], most = 40;
+    for_share_for_share: [
+        &["BEGIN", "SELECT n FROM parents WHERE id = {g}1 FOR SHARE", "COMMIT"],
+        &["BEGIN", "SELECT n FROM parents WHERE id = {g}1 FOR SHARE", "COMMIT"]
+    ];
+    for_share_update: [
+        &["BEGIN", "SELECT n FROM parents WHERE id = {g}1 FOR SHARE", "COMMIT"],
+        &["BEGIN", BUMP, "COMMIT"]
+    ];
+    for_key_share_update: [
+        &["BEGIN", "SELECT n FROM parents WHERE id = {g}1 FOR KEY SHARE", "COMMIT"],
+        &["BEGIN", BUMP, "COMMIT"]
+    ];
+    nowait: [
+        &["BEGIN", "SELECT n FROM parents WHERE id = {g}1 FOR UPDATE", "COMMIT"],
+        &["BEGIN", "SELECT n FROM parents WHERE id = {g}1 FOR UPDATE NOWAIT", "COMMIT"]
+    ];
+    nowait_after_update: [
+        &["BEGIN", BUMP, "COMMIT"],
+        &["SELECT n FROM parents WHERE id = {g}1 FOR SHARE NOWAIT"]
+    ];
+    queue_of_three_workers: [&["BEGIN", TAKE, "COMMIT"], &["BEGIN", TAKE, "COMMIT"], &["BEGIN", TAKE, "ROLLBACK"]],
+        observe = TASKS, most = 60;
+    queue_by_select: [
+        &["BEGIN", "SELECT id FROM tasks WHERE grp = {g} AND state = 'ready' ORDER BY id LIMIT 2 FOR UPDATE SKIP LOCKED",
+          "COMMIT"],
+        &["BEGIN", "SELECT id FROM tasks WHERE grp = {g} AND state = 'ready' ORDER BY id LIMIT 2 FOR UPDATE SKIP LOCKED",
+          "DELETE FROM tasks WHERE id = {g}0", "COMMIT"]
+    ], observe = TASKS, most = 35;
+    lock_timeout: [
+        &["BEGIN", BUMP, "COMMIT"],
+        &["SET lock_timeout = '60ms'", BUMP, "RESET lock_timeout"]
+    ], settle = Duration::from_millis(200), most = 10;
+    deadlock: [
+        &["BEGIN", BUMP, "UPDATE parents SET n = 7 WHERE id = {g}3", "COMMIT"],
+        &["BEGIN", "UPDATE parents SET n = 8 WHERE id = {g}3", BUMP, "COMMIT"]
+    ], settle = Duration::from_millis(320), most = 18;
+    savepoint_lets_go: [
+        &["BEGIN", "SAVEPOINT s", BUMP, "ROLLBACK TO s", "COMMIT"],
+        &["BEGIN", BUMP, "COMMIT"]
+    ], most = 28;
+    repeatable_read_conflict: [
+        &["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT n FROM parents WHERE id = {g}1", BUMP, "COMMIT"],
+        &["BEGIN", BUMP, "COMMIT"]
+    ], most = 35;
+    repeatable_read_and_delete: [
+        &["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM parents WHERE grp = {g}", BUMP, "COMMIT"],
+        &[REMOVE]
+    ];
+    repeatable_read_stays: [
+        &["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT id, n FROM parents WHERE grp = {g} ORDER BY id",
+          "SELECT id, n FROM parents WHERE grp = {g} ORDER BY id", "COMMIT"],
+        &[BUMP, NEW, "DELETE FROM parents WHERE id = {g}3"]
+    ], most = 35;
+    read_committed_moves_on: [
+        &["BEGIN", "SELECT id, n FROM parents WHERE grp = {g} ORDER BY id",
+          "SELECT id, n FROM parents WHERE grp = {g} ORDER BY id", "COMMIT"],
+        &["BEGIN", BUMP, "DELETE FROM parents WHERE id = {g}3", "COMMIT"]
+    ], most = 35;
+    serializable_write_skew: [
+        &["BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT sum(n) FROM parents WHERE grp = {g}",
+          "UPDATE parents SET n = 1 WHERE id = {g}1", "COMMIT"],
+        &["BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT sum(n) FROM parents WHERE grp = {g}",
+          "UPDATE parents SET n = 1 WHERE id = {g}3", "COMMIT"]
+    ], most = 24;
+    overlapping_bookings: [
+        &["BEGIN", "INSERT INTO bookings VALUES ({g}1, {g}, '[2025-01-01,2025-01-05)')", "COMMIT"],
+        &["BEGIN", "INSERT INTO bookings VALUES ({g}2, {g}, '[2025-01-04,2025-01-08)')", "COMMIT"]
+    ], observe = "SELECT id FROM bookings WHERE room = {g}";
+    advisory_locks: [
+        &["BEGIN", "SELECT pg_advisory_xact_lock({g})", "COMMIT"],
+        &["BEGIN", "SELECT pg_advisory_xact_lock({g})", "COMMIT"]
+    ];
+    shape_and_read: [
+        &["BEGIN", "ALTER TABLE shape_{g} ADD COLUMN extra int DEFAULT 5", "COMMIT"],
+        &["BEGIN", "SELECT * FROM shape_{g} ORDER BY id", "COMMIT"]
+    ], observe = "SELECT * FROM shape_{g} ORDER BY id";
+    shape_rolled_back_and_write: [
+        &["BEGIN", "ALTER TABLE shape_{g} DROP COLUMN v", "ROLLBACK"],
+        &["BEGIN", "UPDATE shape_{g} SET v = 'changed' WHERE id = 1", "COMMIT"]
+    ], observe = "SELECT * FROM shape_{g} ORDER BY id";
+    drop_and_read: [
+        &["BEGIN", "DROP TABLE shape_{g}", "COMMIT"],
+        &["BEGIN", "SELECT count(*) FROM shape_{g}", "COMMIT"]
+    ], observe = "SELECT count(*) FROM shape_{g}";
+    truncate_and_insert: [
+        &["BEGIN", "TRUNCATE shape_{g}", "COMMIT"],
+        &["BEGIN", "INSERT INTO shape_{g} VALUES (3, 'three')", "COMMIT"]
+    ], observe = "SELECT * FROM shape_{g} ORDER BY id";
+    new_constraint_and_write: [
+        &["BEGIN", "CREATE UNIQUE INDEX ON shape_{g} (v)", "COMMIT"],
+        &["BEGIN", "INSERT INTO shape_{g} VALUES (3, 'one')", "COMMIT"]
+    ], observe = "SELECT * FROM shape_{g} ORDER BY id";
+}
+
+fn both_sides(scenario: &Scenario) {
+    let servers = Servers::shared();
+    let database = servers.database("lanes", &schema());
+    let mut copy = Side::new(
+        "copy",
+        &servers.copy.tcp("app", &database),
+        &servers.copy.admin(&database),
+    );
+    let before = digest(&servers.production.admin(&database));
+    let differences = if std::env::var("PREVIEWPG_AGAINST").as_deref() == Ok("copy") {
+        let second = servers.another_copy("lanes");
+        let mut other = Side::new(
+            "second copy",
+            &servers.copy.tcp("app", &second),
+            &servers.copy.admin(&second),
+        );
+        interleave::run(scenario, &mut copy, &mut other)
+    } else {
+        let preview = Preview::of(&database);
+        let mut side = Side::new("preview", &preview.address, &preview.behind());
+        interleave::run(scenario, &mut copy, &mut side)
+    };
+    let touched = difference(&before, &digest(&servers.production.admin(&database)));
+    assert!(
+        touched.is_empty(),
+        "PRODUCTION WAS TOUCHED:\n{}",
+        touched.join("\n")
+    );
+    if !differences.is_empty() {
+        keep_logs();
+    }
+    assert!(
+        differences.is_empty(),
+        "{} interleavings differ; the first of them:\n{}\n\nreproduce: cargo test -p previewpg_tests --test interleavings {}",
+        differences.len(),
+        differences
+            .get(..differences.len().min(3))
+            .unwrap_or_default()
+            .join("\n"),
+        scenario.name
+    );
+    drop(copy);
+    servers.drop_database(&database);
+}
+
+#[test]
+fn a_difference_between_sides_is_seen() {
+    let servers = Servers::shared();
+    let first = servers.database("lanes", &schema());
+    let side = |name, database: &str| {
+        Side::new(
+            name,
+            &servers.copy.tcp("app", database),
+            &servers.copy.admin(database),
+        )
+    };
+    let scenario = Scenario {
+        name: "self-check",
+        sessions: &[&["BEGIN", BUMP, "COMMIT"], &["BEGIN", BUMP, "COMMIT"]],
+        ..PLAIN
+    };
+    // A lock of the same place that only one side takes: the rows are the same, who waits isn't.
+    let slower = || {
+        let second = servers.another_copy("lanes");
+        servers.copy.connect(&second).must(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END';
+             CREATE TRIGGER wait BEFORE UPDATE ON parents FOR EACH STATEMENT EXECUTE FUNCTION wait()",
+        );
+        side("slower", &second)
+    };
+    let scenario_of_two_rows = Scenario {
+        sessions: &[
+            &["BEGIN", BUMP, "COMMIT"],
+            &[
+                "BEGIN",
+                "UPDATE parents SET n = 1 WHERE id = {g}3",
+                "COMMIT",
+            ],
+        ],
+        ..scenario
+    };
+    let differences = interleave::run(
+        &scenario_of_two_rows,
+        &mut side("first", &first),
+        &mut slower(),
+    );
+    assert!(!differences.is_empty());
+    let allowed = Scenario {
+        may_wait_more: true,
+        ..scenario_of_two_rows
+    };
+    let second_run = interleave::run(
+        &allowed,
+        &mut side("first", &servers.another_copy("lanes")),
+        &mut slower(),
+    );
+    assert_eq!(second_run, Vec::<String>::new());
+}
