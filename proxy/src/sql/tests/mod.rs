@@ -1,5 +1,7 @@
 //! What is true of statements, as tables: each row is a text and what must be found in it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use crate::sql::facts::{
     ConflictTarget, InsertSource, Kind, LockStrength, LockWait, Role, Set, Span, Statement,
     Transaction, WriteKind, read,
