@@ -10,6 +10,7 @@
 //! | [`oracle`] | run on both sides, compare, tell the difference |
 //! | [`digest`] | what a database holds, as one text: proves that production was not touched |
 //! | [`interleave`] | several sessions, every order of their statements |
+//! | [`overlay_servers`] | the overlay alone: two servers, no proxy |
 //! | [`random`] | seeded schemas, data and workloads, and shrinking |
 
 #![allow(
@@ -23,6 +24,7 @@ pub mod client;
 pub mod digest;
 pub mod interleave;
 pub mod oracle;
+pub mod overlay_servers;
 pub mod preview;
 pub mod random;
 pub mod script;

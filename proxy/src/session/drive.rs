@@ -265,13 +265,12 @@ where
             if !moved && self.conversation.flight.out.is_empty() {
                 return Ok(Step::End(End::Client));
             }
-        } else if self.client.read.len() < HIGH
-            || self.conversation.client_incomplete(&self.client.read)
+        } else if (self.client.read.len() < HIGH
+            || self.conversation.client_incomplete(&self.client.read))
+            && let Poll::Ready(read) = self.client.poll_read(cx)
         {
-            if let Poll::Ready(read) = self.client.poll_read(cx) {
-                read?;
-                moved = true;
-            }
+            read?;
+            moved = true;
         }
         Ok(if moved { Step::Moved } else { Step::Still })
     }

@@ -42,6 +42,10 @@ pub(crate) enum Describe {
     Forward,
     /// A RowDescription is forwarded and nothing else, as the simple protocol has it.
     RowOnly,
+    /// Ours alone: the columns of what runs in the place of the client's statement must be that statement's own: the body of its RowDescription.
+    Check(Option<Bytes>),
+    /// The same; the client's statement was described just before.
+    CheckLast,
     /// Ours alone: kept for the prepared statement with this id.
     Capture(u64),
     /// The client asked for a portal's: this frame (RowDescription or NoData) is the answer.
@@ -246,7 +250,13 @@ impl Flight {
 
     /// ReadyForQuery told the outcome of everything before it.
     pub(crate) fn settled(&mut self) {
-        if self.queue.is_empty() && !self.open {
+        let runs = |expect: &Expect| {
+            matches!(
+                expect,
+                Expect::Execute { .. } | Expect::Query { .. } | Expect::Function
+            )
+        };
+        if !self.open && !self.queue.iter().any(runs) {
             self.executed = false;
         }
     }

@@ -213,10 +213,10 @@ impl Conversation {
         statement: &Statement,
     ) -> Arc<Plan> {
         let generation = self.sight.generation();
-        if let Some((planned, plan)) = &entry.planned {
-            if *planned == generation {
-                return Arc::clone(plan);
-            }
+        if let Some((planned, plan)) = &entry.planned
+            && *planned == generation
+        {
+            return Arc::clone(plan);
         }
         // What we prepared may stand for other tables now.
         for ours in self.statements.take_ours() {
@@ -264,7 +264,12 @@ impl Conversation {
             OnError::DropPosition
         };
         let name = match &text {
-            Some(text) => self.prepare_ours(text, &description.parameters, error.clone()),
+            Some(text) => {
+                let check = fresh
+                    .describe_original
+                    .then(|| Describe::Check(description.row.clone()));
+                self.prepare_ours(text, &description.parameters, error.clone(), check)
+            }
             None => Bytes::copy_from_slice(message.statement),
         };
         let error = if text.is_some() { error } else { OnError::AsIs };
@@ -282,7 +287,7 @@ impl Conversation {
         description: &Description,
     ) {
         let types = first_types(description, before.parameters);
-        let name = self.prepare_ours(text, types, OnError::Unserved);
+        let name = self.prepare_ours(text, types, OnError::Unserved, None);
         // The client's Bind replaces the unnamed portal anyway, but only if that is its own.
         let portal = if message.portal.is_empty() {
             b"".as_slice()
@@ -469,16 +474,16 @@ impl Conversation {
     /// Describe.
     pub(crate) fn describe(&mut self, frame: &Bytes) {
         let mut what = Describe::Forward;
-        if let Ok((Subject::Portal, name)) = frontend::read_subject(body(frame)) {
-            if let Some(portal) = self.statements.portal(name) {
-                match (&portal.read, &portal.described) {
-                    (Some(_), Some(described)) => {
-                        let described = described.clone();
-                        return self.say(described);
-                    }
-                    (None, Some(described)) => what = Describe::Replace(described.clone()),
-                    _ => {}
+        if let Ok((Subject::Portal, name)) = frontend::read_subject(body(frame))
+            && let Some(portal) = self.statements.portal(name)
+        {
+            match (&portal.read, &portal.described) {
+                (Some(_), Some(described)) => {
+                    let described = described.clone();
+                    return self.say(described);
                 }
+                (None, Some(described)) => what = Describe::Replace(described.clone()),
+                _ => {}
             }
         }
         self.flight.send(

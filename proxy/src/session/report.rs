@@ -72,6 +72,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> Report {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -31,6 +31,8 @@ pub(crate) struct Script {
     plan: Option<Plan>,
     /// The copy-up of the statement to come was run apart.
     apart_done: bool,
+    /// The statement sent last takes data from the client, and hasn't ended.
+    pub(crate) copying: bool,
     /// A statement failed: nothing more is sent but the Sync.
     pub(crate) failed: bool,
 }
@@ -56,8 +58,14 @@ impl Script {
             next: 0,
             plan: None,
             apart_done: false,
+            copying: false,
             failed: false,
         }
+    }
+
+    fn sent(&mut self, kind: &Kind) {
+        self.copying = takes_data(kind);
+        self.next += 1;
     }
 }
 
@@ -82,6 +90,7 @@ impl Conversation {
             if self.barred() {
                 return Some(script);
             }
+            script.copying = false;
             let reading = Arc::clone(&script.reading);
             match script.step {
                 Step::Start => match self.whole(&reading) {
@@ -98,6 +107,10 @@ impl Conversation {
                 },
                 Step::Each => {
                     let Some(statement) = reading.script.statements.get(script.next) else {
+                        // A Query leaves no unnamed statement behind.
+                        self.flight.send(Expect::our_close(), |out| {
+                            frontend::close(Subject::Statement, b"", out)
+                        });
                         self.flight.sync(Answer::Forward);
                         return None;
                     };
@@ -191,8 +204,9 @@ impl Conversation {
                 return Whole::Each((statements.len() == 1).then_some(plan));
             };
             all.push(effects);
-            stable &= !(effects.schema || effects.search_path)
-                && !matches!(
+            let changes_names = effects.schema
+                || effects.search_path
+                || matches!(
                     statement.kind,
                     Kind::Discard(_)
                         | Kind::Set(_)
@@ -200,6 +214,7 @@ impl Conversation {
                             Transaction::Commit | Transaction::Rollback | Transaction::RollbackTo
                         )
                 );
+            stable &= !changes_names;
         }
         Whole::Forward(all)
     }
@@ -269,7 +284,7 @@ impl Conversation {
                 self.run_text(&text, error, &statement.kind);
                 self.placed(Placement::Fresh);
                 self.sent(statement, effects);
-                script.next += 1;
+                script.sent(&statement.kind);
             }
             Plan::Fresh(fresh) => {
                 if self.mark(&fresh.dirties) {
@@ -285,7 +300,7 @@ impl Conversation {
                 self.run_fresh(&fresh, reading, statement);
                 self.placed(Placement::Merged);
                 self.sent(statement, fresh.effects);
-                script.next += 1;
+                script.sent(&statement.kind);
             }
         }
         true
@@ -339,8 +354,17 @@ impl Conversation {
             return;
         }
         if rewritten.is_some() || !befores.is_empty() {
-            self.flight.send(Expect::our_parse(parse), |out| {
+            self.flight.send(Expect::our_parse(parse.clone()), |out| {
                 frontend::parse(b"", text, [].into_iter(), out)
+            });
+        }
+        if rewritten.is_some() {
+            let check = Expect::Describe {
+                what: Describe::CheckLast,
+                error: parse,
+            };
+            self.flight.send(check, |out| {
+                frontend::describe(Subject::Statement, b"", out)
             });
         }
         self.flight.send(Expect::our_bind(run.clone()), |out| {
@@ -379,16 +403,20 @@ impl Conversation {
             },
             |out| frontend::execute(b"", 0, out),
         );
-        // Whatever follows would be taken for a part of the data's stream.
-        self.barrier |= matches!(
-            kind,
-            Kind::Copy(Copy {
-                from: true,
-                client: true,
-                ..
-            })
-        );
+        self.barrier |= takes_data(kind);
     }
+}
+
+/// Whether what follows the statement would be taken for a part of its data.
+fn takes_data(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Copy(Copy {
+            from: true,
+            client: true,
+            ..
+        })
+    )
 }
 
 /// A rewritten text has characters that the client's encoding lacks.

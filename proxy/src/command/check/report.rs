@@ -321,6 +321,13 @@ impl Report {
         self.tables.iter().all(|each| each.served)
     }
 
+    /// For programs.
+    #[must_use]
+    pub fn json(&self) -> String {
+        // Its types have nothing that JSON can't say.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
     /// For people.
     #[must_use]
     pub fn text(&self) -> String {

@@ -67,8 +67,15 @@ async fn run(
             Action::SecretSql(text) => batch(fresh, step, &reveal(options, text)).await?,
             Action::Restore(wanted) => {
                 let app = quote_literal(&options.app.name);
-                batch(fresh, step, "SELECT previewpg.begin_restore()").await?;
-                let restored = restore(options, wanted).await;
+                let answer = fresh
+                    .query_one("SELECT previewpg.begin_restore()", &[])
+                    .await
+                    .map_err(|source| Error::Step {
+                        step: step.name.clone(),
+                        source,
+                    })?;
+                let role: String = answer.try_get(0).map_err(Error::Fresh)?;
+                let restored = restore(options, wanted, &role).await;
                 batch(fresh, step, &format!("SELECT previewpg.end_restore({app})")).await?;
                 outcome.not_restored.extend(restored?);
             }

@@ -92,7 +92,7 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
     let mut steps = vec![
         sql(
             "silence event triggers and fix names",
-            "SET session_replication_role = replica; SET search_path = pg_catalog; SET quote_all_identifiers = off; SET client_min_messages = warning",
+            "SET session_replication_role = replica; SET search_path = pg_catalog; SET quote_all_identifiers = off; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan; SET log_statement = none; SET log_min_error_statement = panic; SET log_min_duration_statement = -1",
         ),
         sql(
             "create our schemas and the foreign data wrapper",
@@ -196,7 +196,7 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
         format!(
             "INSERT INTO previewpg.meta VALUES ('provisioned', pg_catalog.now()::text), ('fingerprint', {}) \
              ON CONFLICT (name) DO UPDATE SET value = excluded.value; \
-             RESET session_replication_role; RESET search_path; RESET quote_all_identifiers; RESET client_min_messages",
+             RESET ALL",
             quote_literal(&production.fingerprint())
         ),
     ));
@@ -208,6 +208,12 @@ fn reason(relation: &Relation) -> Option<String> {
     if relation.inherits {
         return Some(
             "It is part of an inheritance tree, whose rows can't be told apart from here"
+                .to_owned(),
+        );
+    }
+    if relation.partitioned {
+        return Some(
+            "It is a partitioned table or a partition, which a preview doesn't serve yet"
                 .to_owned(),
         );
     }

@@ -83,10 +83,11 @@ enum Pass {
 
 const PASSES: [Pass; 4] = [Pass::Schemas, Pass::Owner, Pass::App, Pass::EventTriggers];
 
-/// Restores the schema.
+/// Restores the schema; what the app role gets belongs to `role` afterwards.
 pub(super) async fn restore(
     options: &Options,
     wanted: &Restore,
+    role: &str,
 ) -> Result<Vec<NotRestored>, RestoreError> {
     let folder = tempfile::tempdir().map_err(RestoreError::File)?;
     let dump = folder.path().join("schema.dump");
@@ -160,7 +161,7 @@ pub(super) async fn restore(
         arguments.push(format!("--dbname={}", connection_string(&options.fresh)).into());
         arguments.push(pair("--use-list=", list.as_os_str()));
         if matches!(pass, Pass::Schemas | Pass::App) {
-            arguments.push("--role=previewpg_restorer".into());
+            arguments.push(format!("--role={role}").into());
         }
         arguments.push(dump.clone().into_os_string());
         let output = run(

@@ -7,7 +7,10 @@
 -- The columns of an index: expression, type, equality operator, and whether keys of it can be shipped as an array.
 CREATE OR REPLACE FUNCTION previewpg.index_columns(index oid)
 RETURNS TABLE (place int, expression text, type text, equality text, shippable boolean, not_null boolean)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT n, pg_get_indexdef(i.indexrelid, n, false), format_type(coalesce(nullif(t.typbasetype, 0), t.oid), -1),
            previewpg.index_equality(i.indexrelid, n), t.typcategory <> 'A',
            i.indkey[n - 1] > 0 AND (SELECT c.attnotnull FROM pg_attribute c WHERE c.attrelid = i.indrelid AND c.attnum = i.indkey[n - 1])
@@ -16,7 +19,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     JOIN pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum = n
     JOIN pg_type t ON t.oid = CASE WHEN i.indkey[n - 1] > 0
         THEN (SELECT c.atttypid FROM pg_attribute c WHERE c.attrelid = i.indrelid AND c.attnum = i.indkey[n - 1]) ELSE a.atttypid END
-    WHERE i.indexrelid = $1 ORDER BY n
+    WHERE i.indexrelid = $1 ORDER BY n;
+END
 $$;
 
 -- Raises PostgreSQL's own unique_violation for the values given (already text; NULL elements are NULLs).
@@ -60,6 +64,9 @@ DECLARE
     arguments text;
     arrays text;
     names text;
+    texts text;
+    unnested text;
+    unnested_due text;
 BEGIN
     SELECT * INTO i FROM pg_index x WHERE x.indexrelid = index;
     relation := i.indrelid;
@@ -72,8 +79,11 @@ BEGIN
            string_agg(format('previewpg_k%s %s[]', c.place, CASE WHEN c.shippable THEN c.type ELSE 'text' END), ', ' ORDER BY c.place),
            string_agg(format('pg_catalog.array_agg(previewpg_v%s)', c.place), ', ' ORDER BY c.place),
            string_agg(format('previewpg_v%s', c.place), ', ' ORDER BY c.place),
-           string_agg(CASE WHEN distinct_nulls AND NOT c.not_null THEN format(' AND (%s) IS NOT NULL', c.expression) ELSE '' END, '' ORDER BY c.place)
-    INTO keys, found_keys, shipped, matched, arguments, arrays, names, condition
+           string_agg(CASE WHEN distinct_nulls AND NOT c.not_null THEN format(' AND (%s) IS NOT NULL', c.expression) ELSE '' END, '' ORDER BY c.place),
+           string_agg(format('n.previewpg_v%s::pg_catalog.text', c.place), ', ' ORDER BY c.place),
+           string_agg(format('pg_catalog.unnest(previewpg_k%s)', c.place), ', ' ORDER BY c.place),
+           string_agg(format('pg_catalog.unnest(NEW.previewpg_k%s)', c.place), ', ' ORDER BY c.place)
+    INTO keys, found_keys, shipped, matched, arguments, arrays, names, condition, texts, unnested, unnested_due
     FROM previewpg.index_columns(index) AS c;
     condition := coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true') || condition;
     -- A generic plan: a custom one would ask production for estimates again and again.
@@ -91,12 +101,108 @@ BEGIN
     END IF;
 END
 $f$, found_keys, relation, coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true'), shipped,
-        (SELECT string_agg(format('n.previewpg_v%s::pg_catalog.text', c.place), ', ' ORDER BY c.place) FROM previewpg.index_columns(index) c),
-        (SELECT string_agg(format('pg_catalog.unnest(previewpg_k%s)', c.place), ', ' ORDER BY c.place) FROM previewpg.index_columns(index) c),
+        texts, unnested,
         names, matched, previewpg.unclaimed(relation, 'f'), index,
         coalesce(', ' || previewpg.column_list(relation, (SELECT r.key_numbers FROM previewpg.relation r WHERE r.upper = relation), 'previewpg_l.'), '')));
-    call := format('PERFORM previewpg_copy.x%s(%s) FROM (previewpg_source) AS n HAVING pg_catalog.count(*) > 0', index, arrays);
+    call := previewpg.build_call(index, 'x' || index, arguments, arrays, format($f$
+    -- Keys that upper holds twice: copying a row up while the constraint was deferred checked nothing.
+    SELECT ARRAY[%1$s] INTO previewpg_twice
+    FROM ROWS FROM (%2$s) WITH ORDINALITY AS n(%3$s, place)
+    WHERE (SELECT pg_catalog.count(*) FROM (SELECT %4$s FROM ONLY %5$s WHERE %6$s) AS f WHERE %7$s) > 1 ORDER BY n.place LIMIT 1;
+    IF previewpg_twice IS NOT NULL THEN
+        PERFORM previewpg.raise_duplicate(%8$s::pg_catalog.oid, previewpg_twice);
+    END IF;
+    PERFORM previewpg_copy.x%8$s(%9$s) FROM ROWS FROM (%2$s) WITH ORDINALITY AS n(%3$s, place)
+    WHERE EXISTS (SELECT 1 FROM (SELECT %4$s FROM ONLY %5$s WHERE %6$s) AS f WHERE %7$s) HAVING pg_catalog.count(*) > 0;$f$,
+        texts, unnested_due,
+        names, found_keys, previewpg.name_of(relation), condition, matched, index, arrays));
     RETURN NEXT;
+END
+$$;
+
+-- The text that has keys checked, by the function and over the rows of previewpg_source. For a deferrable constraint the keys of a statement
+-- become one row of previewpg_copy.kC, whose constraint trigger checks them when the constraint is due: one event for each statement. The
+-- trigger is made a part of the constraint itself, so that SET CONSTRAINTS finds it. due: what the trigger does.
+CREATE OR REPLACE FUNCTION previewpg.build_call(object oid, check_function text, arguments text, arrays text, due text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    k pg_constraint;
+    names text := regexp_replace(arguments, '(previewpg_k\d+) [^,]*', '\1', 'g');
+    columns text;
+BEGIN
+    SELECT * INTO k FROM pg_constraint c WHERE c.oid = object AND c.contype = 'f' OR c.conindid = object AND c.contype IN ('p', 'u');
+    IF k.condeferrable IS NOT TRUE THEN
+        RETURN format('PERFORM previewpg_copy.%s(%s) FROM (previewpg_source) AS n HAVING pg_catalog.count(*) > 0', check_function, arrays);
+    END IF;
+    columns := (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum) FROM pg_attribute a
+                WHERE a.attrelid = to_regclass('previewpg_copy.k' || k.oid) AND a.attnum > 1);
+    IF columns IS DISTINCT FROM arguments OR NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass('previewpg_copy.k' || k.oid) AND t.tginitdeferred = k.condeferred) THEN
+        EXECUTE format('DROP TABLE IF EXISTS previewpg_copy.k%s', k.oid);
+        EXECUTE format('CREATE TABLE previewpg_copy.k%s (previewpg_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, %s)', k.oid, arguments);
+        EXECUTE format('GRANT SELECT, INSERT, DELETE ON previewpg_copy.k%s TO %I', k.oid, previewpg.setting('app_role'));
+    END IF;
+    PERFORM previewpg.put_function('g' || k.oid, '', 'trigger', '', format($f$
+#variable_conflict use_column
+DECLARE
+    previewpg_twice text[];
+BEGIN%s
+    DELETE FROM previewpg_copy.k%s AS d WHERE d.previewpg_id = NEW.previewpg_id;
+    RETURN NULL;
+END
+$f$, due, k.oid));
+    IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = to_regclass('previewpg_copy.k' || k.oid)) THEN
+        EXECUTE format('CREATE CONSTRAINT TRIGGER due AFTER INSERT ON previewpg_copy.k%s DEFERRABLE INITIALLY %s FOR EACH ROW EXECUTE FUNCTION previewpg_copy.g%1$s()',
+            k.oid, CASE WHEN k.condeferred THEN 'DEFERRED' ELSE 'IMMEDIATE' END);
+        SET LOCAL allow_system_table_mods = on;
+        UPDATE pg_trigger AS t SET tgconstraint = k.oid WHERE t.tgrelid = to_regclass('previewpg_copy.k' || k.oid);
+        SET LOCAL allow_system_table_mods = off;
+    END IF;
+    RETURN format('INSERT INTO previewpg_copy.k%s (%s) SELECT %s FROM (previewpg_source) AS n HAVING pg_catalog.count(*) > 0', k.oid, names, arrays);
+END
+$$;
+
+-- Raises PostgreSQL's own exclusion_violation.
+CREATE OR REPLACE FUNCTION previewpg.raise_conflict(index oid, new_values text[], old_values text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    i record;
+BEGIN
+    SELECT c.relname, t.relname AS table_name, n.nspname INTO i
+    FROM pg_catalog.pg_index AS x
+    JOIN pg_catalog.pg_class AS c ON c.oid = x.indexrelid
+    JOIN pg_catalog.pg_class AS t ON t.oid = x.indrelid
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
+    WHERE x.indexrelid = index;
+    RAISE exclusion_violation USING
+        MESSAGE = pg_catalog.format('conflicting key value violates exclusion constraint "%s"', i.relname),
+        DETAIL = pg_catalog.format('Key (%s)=(%s) conflicts with existing key (%1$s)=(%3$s).', previewpg.index_text(index),
+            pg_catalog.array_to_string(new_values, ', ', 'null'), pg_catalog.array_to_string(old_values, ', ', 'null')),
+        SCHEMA = i.nspname, TABLE = i.table_name, CONSTRAINT = i.relname;
+END
+$$;
+
+-- The text that checks new rows against lower for an exclusion constraint. What can be equal only is shipped as an array.
+CREATE OR REPLACE FUNCTION previewpg.build_exclusion(index oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+    SELECT format($f$PERFORM previewpg.raise_conflict(%1$s::pg_catalog.oid, ARRAY[%2$s], ARRAY[%3$s])
+        FROM (SELECT %4$s FROM previewpg_new WHERE %5$s) AS n
+        JOIN (SELECT %4$s%6$s FROM previewpg_lower.r%7$s AS previewpg_l WHERE %5$s) AS l ON %8$s
+        WHERE %9$s LIMIT 1$f$,
+        i.indexrelid,
+        string_agg(format('n.previewpg_v%s::pg_catalog.text', c.place), ', ' ORDER BY c.place),
+        string_agg(format('l.previewpg_v%s::pg_catalog.text', c.place), ', ' ORDER BY c.place),
+        string_agg(format('(%s) AS previewpg_v%s', c.expression, c.place), ', ' ORDER BY c.place),
+        coalesce('(' || pg_get_expr(i.indpred, i.indrelid) || ')', 'true'),
+        coalesce(', ' || previewpg.column_list(i.indrelid, (SELECT r.key_numbers FROM previewpg.relation r WHERE r.upper = i.indrelid), 'previewpg_l.'), ''),
+        i.indrelid,
+        string_agg(format('n.previewpg_v%s %s l.previewpg_v%1$s', c.place, previewpg.operator_text(k.conexclop[c.place])), ' AND ' ORDER BY c.place),
+        previewpg.unclaimed(i.indrelid, 'l'))
+    FROM pg_index i JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype = 'x'
+    CROSS JOIN LATERAL previewpg.index_columns(i.indexrelid) AS c
+    WHERE i.indexrelid = $1 GROUP BY i.indexrelid, i.indrelid, i.indpred);
 END
 $$;
 
@@ -137,6 +243,10 @@ BEGIN
                 format('SELECT %s FROM previewpg_new WHERE %s', part.keys, part.condition)));
             updated := updated || format(E'    %s;\n', replace(part.call, 'previewpg_source',
                 format('SELECT %1$s FROM previewpg_new WHERE %2$s EXCEPT SELECT %1$s FROM previewpg_old WHERE %2$s', part.keys, part.condition)));
+        END LOOP;
+        FOR item IN SELECT x.indexrelid FROM pg_index x WHERE x.indrelid = relation AND x.indisexclusion AND x.indislive ORDER BY x.indexrelid LOOP
+            inserted := inserted || format(E'    %s;\n', previewpg.build_exclusion(item.indexrelid));
+            updated := updated || format(E'    %s;\n', previewpg.build_exclusion(item.indexrelid));
         END LOOP;
         IF r.key_numbers <> '{}' THEN
             inserted := inserted || format(E'    INSERT INTO previewpg_claims.r%s SELECT %s FROM previewpg_new ON CONFLICT DO NOTHING;\n',
@@ -204,5 +314,12 @@ BEGIN
             UPDATE previewpg.relation AS r SET state = 'unsupported', reason = SQLERRM WHERE r.upper = target AND r.state = 'merged';
         END;
     END LOOP;
+    -- What production's own schema promises needs no check.
+    INSERT INTO previewpg.verified
+    SELECT x.object, x.upper FROM (
+        SELECT k.oid, k.conrelid FROM pg_constraint k WHERE k.convalidated AND k.contype IN ('c', 'f', 'x')
+        UNION ALL SELECT i.indexrelid, i.indrelid FROM pg_index i WHERE i.indisunique) AS x(object, upper)
+    JOIN previewpg.relation r ON r.upper = x.upper
+    ON CONFLICT DO NOTHING;
 END
 $$;

@@ -82,9 +82,13 @@ $$;
 
 -- The columns that copy-up stores: all but generated ones.
 CREATE OR REPLACE FUNCTION previewpg.stored_columns(relation oid, prefix text DEFAULT '') RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT string_agg(prefix || quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
-    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+    WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '');
+END
 $$;
 
 -- Copy-up of rows: previewpg_copy.rN switches triggers off (which takes the owner's rights) and calls previewpg_copy.iN, which the

@@ -1,1 +1,392 @@
--- Follows schema changes.
+-- Schema changes: clients' DDL acts on upper, natively; what follows it stands here.
+--
+-- previewpg.follow brings everything around one table in step with upper's columns, keys and constraints, checks what is new against the
+-- rows of lower with PostgreSQL's own errors, and copies the table up and detaches it where a change can't be expressed over lower.
+-- Event triggers call it, so that DDL from functions and DO blocks counts too. They run with triggers off, so that our own DDL calls nothing.
+
+-- Whether any row of lower is still seen.
+CREATE OR REPLACE FUNCTION previewpg.has_lower_rows(relation oid) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS l WHERE %s LIMIT 1', relation, previewpg.unclaimed_before(relation, 'l'))) > 0;
+END
+$$;
+
+-- As previewpg.unclaimed, by the names that the claims and the projection had before the current command renamed columns.
+CREATE OR REPLACE FUNCTION previewpg.unclaimed_before(relation oid, alias text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+    SELECT CASE WHEN r.key_numbers = '{}' THEN format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s)', r.upper)
+        ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.upper,
+            (SELECT string_agg(format('previewpg_c.%1$I %3$s %2$s.%1$I', c.attname, alias,
+                        previewpg.index_equality(to_regclass('previewpg_claims.r' || r.upper || '_pkey'), c.attnum)), ' AND ' ORDER BY c.attnum)
+             FROM pg_attribute c WHERE c.attrelid = to_regclass('previewpg_claims.r' || r.upper) AND c.attnum > 0 AND NOT c.attisdropped)) END
+    FROM previewpg.relation r WHERE r.upper = $1);
+END
+$$;
+
+-- A change of type that a built-in cast expresses over lower: implicit, and without a length to exceed. A cast of the app role's own would run
+-- with the owner's rights when the claims are converted.
+CREATE OR REPLACE FUNCTION previewpg.widens(before text, after oid, after_modifier int) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+    SELECT $3 = -1 AND (b.oid = $2 OR EXISTS (SELECT FROM pg_cast c WHERE c.castsource = b.oid AND c.casttarget = $2 AND c.castcontext = 'i'
+                                              AND c.castmethod IN ('b', 'f') AND b.typcollation = t.typcollation
+                                              AND c.oid < 16384))
+    FROM pg_type b, pg_type t WHERE b.oid = to_regtype($1) AND t.oid = $2);
+END
+$$;
+
+-- Copies the rest of lower up while upper's shape has just changed, and detaches: columns that lower can't express are left to their defaults.
+CREATE OR REPLACE FUNCTION previewpg.absorb(relation oid, reason text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    r previewpg.relation;
+    rows_limit bigint := previewpg.setting('copy_up_rows');
+    bytes_limit bigint := previewpg.setting('copy_up_bytes');
+    before bigint := pg_table_size(relation);
+    selected text;
+    inserted text;
+    claimed text;
+    copied bigint;
+BEGIN
+    SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
+    IF r.production_bytes > bytes_limit THEN
+        PERFORM previewpg.raise_limit(relation, r.production_rows, r.production_bytes);
+    END IF;
+    SELECT string_agg(format('%s AS c%s', p.expression, p.number), ', ' ORDER BY p.number) INTO selected
+    FROM previewpg.attribute p WHERE p.upper = relation;
+    SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO inserted
+    FROM pg_attribute a JOIN previewpg.attribute p ON p.upper = a.attrelid AND p.number = a.attnum
+    WHERE a.attrelid = relation AND NOT a.attisdropped AND a.attgenerated = '';
+    SELECT string_agg(format('previewpg_c.%I %s l.c%s', c.attname,
+               previewpg.index_equality(to_regclass('previewpg_claims.r' || r.upper || '_pkey'), k.place::int), k.number), ' AND ')
+    INTO claimed
+    FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place)
+    JOIN pg_attribute c ON c.attrelid = to_regclass('previewpg_claims.r' || relation) AND c.attnum = k.place;
+    EXECUTE format('CREATE VIEW previewpg_lower.a%s AS SELECT %s FROM previewpg_fdw.r%1$s', relation, selected);
+    EXECUTE format('GRANT SELECT ON previewpg_lower.a%s TO %I', relation, previewpg.setting('app_role'));
+    copied := previewpg.as_app(format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM previewpg_lower.a%s AS l WHERE NOT EXISTS (SELECT 1 FROM previewpg_claims.r%4$s AS previewpg_c WHERE %5$s) LIMIT %6$s',
+        previewpg.name_of(relation), inserted,
+        (SELECT string_agg('l.c' || a.attnum, ', ' ORDER BY a.attnum) FROM pg_attribute a JOIN previewpg.attribute p ON p.upper = a.attrelid AND p.number = a.attnum
+         WHERE a.attrelid = relation AND NOT a.attisdropped AND a.attgenerated = ''), relation, coalesce(claimed, 'true'), rows_limit + 1));
+    EXECUTE format('DROP VIEW previewpg_lower.a%s', relation);
+    IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
+        PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, pg_table_size(relation) - before));
+    END IF;
+    UPDATE previewpg.relation AS x SET state = 'detached', reason = $2, same_shape = false WHERE x.upper = relation;
+END
+$$;
+
+-- Removes what stands around a table that is gone, or that looks at production no more.
+CREATE OR REPLACE FUNCTION previewpg.forget(relation oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    f record;
+BEGIN
+    FOR f IN SELECT p.oid::regprocedure AS name FROM pg_proc p
+             WHERE p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname ~ ('^[rinudc]' || relation || '$') LOOP
+        EXECUTE format('DROP FUNCTION %s', f.name);
+    END LOOP;
+    EXECUTE format('DROP VIEW IF EXISTS previewpg_lower.r%s', relation);
+    EXECUTE format('DROP FOREIGN TABLE IF EXISTS previewpg_fdw.r%s', relation);
+    EXECUTE format('DROP TABLE IF EXISTS previewpg_claims.r%s', relation);
+    DELETE FROM previewpg.relation r WHERE r.upper = relation;
+    DELETE FROM previewpg.verified v WHERE v.upper = relation;
+END
+$$;
+
+-- PostgreSQL's own complaint of ALTER TABLE about NULLs.
+CREATE OR REPLACE FUNCTION previewpg.raise_nulls(relation oid, column_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    t record;
+BEGIN
+    SELECT c.relname, n.nspname INTO t FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
+    RAISE not_null_violation USING MESSAGE = format('column "%s" of relation "%s" contains null values', column_name, t.relname),
+        SCHEMA = t.nspname, TABLE = t.relname, COLUMN = column_name;
+END
+$$;
+
+-- Brings everything around a table in step with upper after a schema change.
+CREATE OR REPLACE FUNCTION previewpg.follow(relation oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    r previewpg.relation;
+    item record;
+    absorbed text;
+BEGIN
+    SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
+    IF r.state IN ('merged', 'read_only') THEN
+        IF EXISTS (SELECT FROM pg_inherits h WHERE relation IN (h.inhrelid, h.inhparent)) THEN
+            RAISE feature_not_supported USING
+                MESSAGE = format('table "%s" can''t join an inheritance or partition tree in a preview', (SELECT c.relname FROM pg_class c WHERE c.oid = relation)),
+                DETAIL = 'Its rows come from production, and a query of the tree would miss them.',
+                HINT = format('Copy it up first: SELECT previewpg.copy_up_all(%L::regclass, true).', previewpg.name_of(relation));
+        END IF;
+        -- New columns.
+        FOR item IN
+            SELECT a.attnum, a.attname, a.attnotnull, a.attgenerated, a.attidentity, a.atthasdef, a.atthasmissing, a.attmissingval::text::text[] AS missing,
+                   format_type(a.atttypid, a.atttypmod) AS type, t.typtype
+            FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+            WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+              AND NOT EXISTS (SELECT FROM previewpg.attribute p WHERE p.upper = relation AND p.number = a.attnum)
+            ORDER BY a.attnum
+        LOOP
+            IF NOT item.atthasmissing AND (item.atthasdef OR item.attidentity <> '' OR item.typtype = 'd') THEN
+                absorbed := coalesce(absorbed, format('Column "%s" has a value of its own in each row', item.attname));
+                CONTINUE;
+            END IF;
+            IF item.attnotnull AND NOT item.atthasmissing AND r.state = 'merged' AND previewpg.has_lower_rows(relation) THEN
+                PERFORM previewpg.raise_nulls(relation, item.attname);
+            END IF;
+            INSERT INTO previewpg.attribute (upper, number, expression, source, type, not_null)
+            VALUES (relation, item.attnum, format('%s::%s', coalesce(quote_literal(item.missing[1]), 'NULL'), item.type), NULL, item.type, item.attnotnull);
+        END LOOP;
+        -- Changed types.
+        FOR item IN
+            SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated, format_type(a.atttypid, a.atttypmod) AS type, p.expression, p.type AS before
+            FROM pg_attribute a JOIN previewpg.attribute p ON p.upper = relation AND p.number = a.attnum
+            WHERE a.attrelid = relation AND NOT a.attisdropped AND p.type <> format_type(a.atttypid, a.atttypmod)
+        LOOP
+            IF to_regtype(item.before) = item.atttypid AND item.before = item.type THEN
+                CONTINUE;
+            END IF;
+            IF to_regtype(item.before) IS NULL THEN
+                -- The type itself was renamed.
+                UPDATE previewpg.attribute AS p SET type = item.type WHERE p.upper = relation AND p.number = item.attnum;
+            ELSIF previewpg.widens(item.before, item.atttypid, item.atttypmod) AND item.attgenerated = '' THEN
+                UPDATE previewpg.attribute AS p SET expression = format('(%s)::%s', item.expression, item.type), source = NULL, type = item.type
+                WHERE p.upper = relation AND p.number = item.attnum;
+                IF item.attnum = ANY (r.key_numbers) THEN
+                    EXECUTE format('ALTER TABLE previewpg_claims.r%s ALTER COLUMN %I TYPE %s', relation,
+                        (SELECT c.attname FROM pg_attribute c WHERE c.attrelid = to_regclass('previewpg_claims.r' || relation) AND c.attnum = array_position(r.key_numbers, item.attnum)), item.type);
+                END IF;
+            ELSE
+                absorbed := coalesce(absorbed, format('The type of column "%s" was changed', item.attname));
+            END IF;
+        END LOOP;
+        -- New NOT NULLs, over the old projection: it still has the columns' old names.
+        FOR item IN
+            SELECT a.attname, v.attname AS old_name, a.attnum
+            FROM pg_attribute a JOIN previewpg.attribute p ON p.upper = relation AND p.number = a.attnum
+            JOIN LATERAL (SELECT x.attname FROM (SELECT y.attname, row_number() OVER (ORDER BY y.attnum) AS place FROM pg_attribute y
+                          WHERE y.attrelid = to_regclass('previewpg_lower.r' || relation) AND y.attnum > 0) AS x
+                          WHERE x.place = (SELECT count(*) FROM previewpg.attribute q WHERE q.upper = relation AND q.number <= a.attnum)) AS v ON true
+            WHERE a.attrelid = relation AND a.attnotnull AND NOT a.attisdropped AND NOT p.not_null AND r.state = 'merged'
+        LOOP
+            IF previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS l WHERE l.%I IS NULL AND %s LIMIT 1', relation, item.old_name, previewpg.unclaimed_before(relation, 'l'))) > 0 THEN
+                PERFORM previewpg.raise_nulls(relation, item.attname);
+            END IF;
+        END LOOP;
+        UPDATE previewpg.attribute AS p SET not_null = a.attnotnull FROM pg_attribute a
+        WHERE p.upper = relation AND a.attrelid = relation AND a.attnum = p.number AND p.not_null <> a.attnotnull;
+        -- The key that claims are kept by is no key any more; an exclusion constraint is new.
+        IF r.state = 'merged' AND r.key_numbers <> '{}' AND NOT EXISTS (
+            SELECT FROM pg_index i
+            WHERE i.indrelid = relation AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+              AND (SELECT array_agg(n ORDER BY n) FROM unnest((i.indkey::smallint[])[0:i.indnkeyatts - 1]) AS n) = (SELECT array_agg(n ORDER BY n) FROM unnest(r.key_numbers) AS n)
+              AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum = ANY (r.key_numbers) AND (NOT a.attnotnull OR a.attisdropped)))
+        THEN
+            absorbed := coalesce(absorbed, 'Its key was dropped');
+        END IF;
+        IF r.state = 'merged' AND EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = relation AND k.contype = 'x'
+                                          AND NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = k.oid)) THEN
+            absorbed := coalesce(absorbed, 'It got an exclusion constraint');
+        END IF;
+        IF absorbed IS NOT NULL AND r.state = 'merged' THEN
+            PERFORM previewpg.absorb(relation, absorbed);
+        END IF;
+        -- Dropped columns, and production's columns that nothing reads any more (their types may be dropped next).
+        DELETE FROM previewpg.attribute AS p USING pg_attribute a
+        WHERE p.upper = relation AND a.attrelid = relation AND a.attnum = p.number AND a.attisdropped;
+        -- Columns that only defaults could fill, now that lower is empty.
+        INSERT INTO previewpg.attribute (upper, number, expression, source, type, not_null)
+        SELECT relation, a.attnum, format('NULL::%s', format_type(a.atttypid, a.atttypmod)), NULL, format_type(a.atttypid, a.atttypmod), a.attnotnull
+        FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+        ON CONFLICT DO NOTHING;
+        IF absorbed IS NOT NULL THEN
+            UPDATE previewpg.attribute AS p SET expression = format('NULL::%s', format_type(a.atttypid, a.atttypmod)), source = NULL, type = format_type(a.atttypid, a.atttypmod)
+            FROM pg_attribute a WHERE p.upper = relation AND a.attrelid = relation AND a.attnum = p.number;
+        END IF;
+        UPDATE previewpg.relation AS x SET same_shape = x.state = 'merged' AND previewpg.has_same_shape(relation) WHERE x.upper = relation;
+    ELSIF r.state = 'detached' THEN
+        DELETE FROM previewpg.attribute AS p WHERE p.upper = relation;
+        INSERT INTO previewpg.attribute (upper, number, expression, source, type, not_null)
+        SELECT relation, a.attnum, format('NULL::%s', format_type(a.atttypid, a.atttypmod)), NULL, format_type(a.atttypid, a.atttypmod), a.attnotnull
+        FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped;
+    END IF;
+    PERFORM previewpg.build(relation);
+    -- Tables that this one's foreign keys connect it with: their functions name its columns.
+    FOR item IN
+        SELECT k.conrelid AS other FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = relation AND k.conrelid <> relation
+    LOOP
+        PERFORM previewpg.build_checks(item.other);
+    END LOOP;
+    FOR item IN
+        SELECT k.confrelid AS other FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = relation AND k.confrelid <> relation
+    LOOP
+        PERFORM previewpg.build_children(item.other);
+    END LOOP;
+    PERFORM previewpg.verify(relation);
+END
+$$;
+
+-- Checks new constraints and unique indexes against lower's rows, with the errors of ALTER TABLE and CREATE INDEX.
+CREATE OR REPLACE FUNCTION previewpg.verify(relation oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    r previewpg.relation;
+    t record;
+    item record;
+    part record;
+    duplicate text;
+BEGIN
+    SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
+    IF r.state IS DISTINCT FROM 'merged' THEN
+        RETURN;
+    END IF;
+    SELECT c.relname, n.nspname INTO t FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
+    FOR item IN
+        SELECT k.oid, k.conname, pg_get_expr(k.conbin, k.conrelid) AS expression FROM pg_constraint k
+        WHERE k.conrelid = relation AND k.contype = 'c' AND k.convalidated AND NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = k.oid) ORDER BY k.oid
+    LOOP
+        IF previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS %I WHERE (%s) IS FALSE AND %s LIMIT 1', relation, t.relname, item.expression, previewpg.unclaimed(relation, quote_ident(t.relname)))) > 0 THEN
+            RAISE check_violation USING MESSAGE = format('check constraint "%s" of relation "%s" is violated by some row', item.conname, t.relname),
+                SCHEMA = t.nspname, TABLE = t.relname, CONSTRAINT = item.conname;
+        END IF;
+        INSERT INTO previewpg.verified VALUES (item.oid, relation);
+    END LOOP;
+    FOR item IN
+        SELECT i.indexrelid, c.relname, pg_get_expr(i.indpred, i.indrelid) AS predicate,
+               NOT coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) AS distinct_nulls
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = relation AND i.indisunique AND i.indisvalid AND NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = i.indexrelid) ORDER BY i.indexrelid
+    LOOP
+        SELECT string_agg('(' || c.expression || ')', ', ' ORDER BY c.place) AS keys,
+               string_agg(format('(%s)::text', c.expression), ', ' ORDER BY c.place) AS texts,
+               string_agg(format('(%s) IS NOT NULL', c.expression), ' AND ' ORDER BY c.place) AS present
+        INTO part FROM previewpg.index_columns(item.indexrelid) AS c;
+        duplicate := previewpg.value_as_app(format($f$SELECT pg_catalog.array_to_string(ARRAY[%2$s], ', ', 'null')
+            FROM (SELECT %5$s FROM ONLY %1$s UNION ALL SELECT %5$s FROM previewpg_lower.r%6$s AS l WHERE %7$s) AS %8$I
+            WHERE %3$s GROUP BY %4$s HAVING count(*) > 1 ORDER BY %4$s LIMIT 1$f$,
+            previewpg.name_of(relation), part.texts, coalesce('(' || item.predicate || ')', 'true') || CASE WHEN item.distinct_nulls THEN ' AND ' || part.present ELSE '' END,
+            part.keys, (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped),
+            relation, previewpg.unclaimed(relation, 'l'), t.relname));
+        IF duplicate IS NOT NULL THEN
+            RAISE unique_violation USING MESSAGE = format('could not create unique index "%s"', item.relname),
+                DETAIL = format('Key (%s)=(%s) is duplicated.', previewpg.index_text(item.indexrelid), duplicate),
+                SCHEMA = t.nspname, TABLE = t.relname, CONSTRAINT = item.relname;
+        END IF;
+        INSERT INTO previewpg.verified VALUES (item.indexrelid, relation);
+    END LOOP;
+    -- Foreign keys: lower's children against the merged parent (upper's children were checked by PostgreSQL itself).
+    FOR item IN
+        SELECT k.oid, k.confrelid FROM pg_constraint k
+        WHERE k.conrelid = relation AND k.contype = 'f' AND k.convalidated AND NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = k.oid) ORDER BY k.oid
+    LOOP
+        PERFORM previewpg.verify_foreign_key(item.oid);
+        INSERT INTO previewpg.verified VALUES (item.oid, relation);
+    END LOOP;
+END
+$$;
+
+-- The children in lower of a new foreign key, against the merged parent.
+CREATE OR REPLACE FUNCTION previewpg.verify_foreign_key(fk oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    k pg_constraint;
+    parent text;
+    part record;
+    missing text[];
+BEGIN
+    SELECT * INTO k FROM pg_constraint x WHERE x.oid = fk;
+    SELECT string_agg('l.' || c.child, ', ' ORDER BY c.place) AS children, string_agg(format('l.%s::text', c.child), ', ' ORDER BY c.place) AS texts,
+           string_agg(format('l.%s IS NOT NULL', c.child), ' AND ' ORDER BY c.place) AS present,
+           string_agg(format('p.%s %s l.%s', c.parent, c.equality, c.child), ' AND ' ORDER BY c.place) AS matched
+    INTO part FROM previewpg.foreign_key_columns(fk) AS c;
+    parent := CASE WHEN EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = k.confrelid AND r.state = 'merged')
+        THEN format('NOT EXISTS (SELECT 1 FROM previewpg_lower.r%s AS p WHERE %s AND %s)', k.confrelid, part.matched, previewpg.unclaimed(k.confrelid, 'p')) ELSE 'true' END;
+    missing := previewpg.value_as_app(format('SELECT ARRAY[%s]::text FROM previewpg_lower.r%s AS l WHERE %s AND %s AND NOT EXISTS (SELECT 1 FROM %s AS p WHERE %s) AND %s LIMIT 1',
+        part.texts, k.conrelid, part.present, previewpg.unclaimed(k.conrelid, 'l'), previewpg.name_of(k.confrelid), part.matched, parent))::text[];
+    IF missing IS NOT NULL THEN
+        PERFORM previewpg.raise_missing_parent(fk, missing);
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION previewpg.ddl_command_end() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    target oid;
+    wide boolean;
+BEGIN
+    SELECT coalesce(bool_or(c.classid IN ('pg_type'::regclass, 'pg_namespace'::regclass, 'pg_extension'::regclass) AND c.command_tag LIKE 'ALTER %'), false)
+    INTO wide FROM pg_event_trigger_ddl_commands() AS c;
+    FOR target IN
+        SELECT x.relation FROM (
+            SELECT CASE WHEN i.indrelid IS NOT NULL THEN i.indrelid ELSE c.objid END
+            FROM pg_event_trigger_ddl_commands() AS c LEFT JOIN pg_index i ON i.indexrelid = c.objid
+            WHERE c.classid = 'pg_class'::regclass
+            UNION SELECT r.upper FROM previewpg.relation r WHERE wide AND r.state <> 'unsupported') AS x(relation)
+        JOIN pg_class t ON t.oid = x.relation AND t.relkind IN ('r', 'p', 'm', 'f') AND t.relpersistence <> 't'
+        ORDER BY x.relation
+    LOOP
+        PERFORM previewpg.follow(target);
+    END LOOP;
+    PERFORM previewpg.signal();
+END
+$$;
+
+CREATE OR REPLACE FUNCTION previewpg.sql_drop() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    target oid;
+    dropped oid;
+BEGIN
+    FOR target IN SELECT d.objid FROM pg_event_trigger_dropped_objects() AS d JOIN previewpg.relation r ON r.upper = d.objid
+                  WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 LOOP
+        PERFORM previewpg.forget(target);
+    END LOOP;
+    FOR dropped IN SELECT d.objid FROM pg_event_trigger_dropped_objects() AS d WHERE d.object_type = 'table constraint' AND to_regclass('previewpg_copy.k' || d.objid) IS NOT NULL LOOP
+        EXECUTE format('DROP TABLE IF EXISTS previewpg_copy.k%s', dropped);
+    END LOOP;
+    -- Tables whose checks call a dropped index's or constraint's function, and parents of dropped foreign keys.
+    FOR target IN
+        SELECT DISTINCT substr(p.proname, 2)::oid FROM pg_event_trigger_dropped_objects() AS d
+        JOIN pg_proc p ON p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname ~ '^n[0-9]+$'
+         AND (strpos(p.prosrc, format('previewpg_copy.x%s(', d.objid)) > 0 OR strpos(p.prosrc, format('previewpg_copy.f%s(', d.objid)) > 0 OR strpos(p.prosrc, format('previewpg_copy.k%s ', d.objid)) > 0)
+        JOIN pg_class c ON c.oid = substr(p.proname, 2)::oid
+        UNION
+        SELECT r.upper FROM previewpg.relation r WHERE EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS d WHERE d.object_type = 'table constraint')
+          AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.upper AND t.tgname LIKE '0previewpg\_children%')
+    LOOP
+        PERFORM previewpg.follow(target);
+    END LOOP;
+    PERFORM previewpg.signal();
+END
+$$;
+
+-- ALTER TABLE rewrites upper only. A change of type without USING is followed; of another one the new values can't be known here.
+CREATE OR REPLACE FUNCTION previewpg.table_rewrite() RETURNS event_trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    relation oid := pg_catalog.pg_event_trigger_table_rewrite_oid();
+    stack text;
+BEGIN
+    GET DIAGNOSTICS stack = PG_CONTEXT;
+    IF NOT EXISTS (SELECT FROM previewpg.relation AS r WHERE r.upper = relation AND r.state = 'merged')
+        OR pg_catalog.pg_event_trigger_table_rewrite_reason() & 4 = 0
+        OR pg_catalog.strpos(stack, E'\n') = 0 AND pg_catalog.current_query() !~* '\musing\M' THEN
+        RETURN;
+    END IF;
+    RAISE feature_not_supported USING
+        MESSAGE = pg_catalog.format('the type of a column of table "%s" can''t be changed with USING from here in a preview', (SELECT c.relname FROM pg_catalog.pg_class AS c WHERE c.oid = relation)),
+        DETAIL = 'The rows of production were not copied up first, and the new values can''t be computed for them.',
+        HINT = pg_catalog.format('Copy the table up first: SELECT previewpg.copy_up_all(%s::pg_catalog.regclass, true).', pg_catalog.quote_literal(previewpg.name_of(relation)));
+END
+$$;

@@ -9,7 +9,10 @@
 -- The columns of a foreign key: child's and parent's names, types, and the operator parent = child.
 CREATE OR REPLACE FUNCTION previewpg.foreign_key_columns(fk oid)
 RETURNS TABLE (place int, child text, parent text, child_type text, parent_type text, equality text, commuted text, shippable boolean)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT n::int, quote_ident(c.attname), quote_ident(p.attname),
            format_type(coalesce(nullif(ct.typbasetype, 0), ct.oid), -1), format_type(coalesce(nullif(pt.typbasetype, 0), pt.oid), -1),
            previewpg.operator_text(k.conpfeqop[n]), previewpg.operator_text((SELECT o.oprcom FROM pg_operator o WHERE o.oid = k.conpfeqop[n])),
@@ -20,7 +23,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     JOIN pg_attribute p ON p.attrelid = k.confrelid AND p.attnum = k.confkey[n]
     JOIN pg_type ct ON ct.oid = c.atttypid
     JOIN pg_type pt ON pt.oid = p.atttypid
-    WHERE k.oid = $1 ORDER BY n
+    WHERE k.oid = $1 ORDER BY n;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.raise_missing_parent(fk oid, key_values text[]) RETURNS void
@@ -121,7 +125,13 @@ $f$, locked, parent, shipped, arrays, chosen, unnested, names, matched,
         names, columns, present);
     keys_updated := format('SELECT %1$s, 0 AS place FROM (SELECT %2$s FROM previewpg_new WHERE %3$s EXCEPT SELECT %2$s FROM previewpg_old WHERE %3$s) AS k',
         names, columns, present);
-    call := format('PERFORM previewpg_copy.f%s(%s) FROM (previewpg_source) AS n HAVING pg_catalog.count(*) > 0', fk, arrays);
+    call := previewpg.build_call(fk, 'f' || fk, arguments, arrays, format($f$
+    PERFORM previewpg_copy.f%1$s(%2$s) FROM ROWS FROM (%3$s) WITH ORDINALITY AS n(%4$s, place)
+    WHERE EXISTS (SELECT 1 FROM ONLY %5$s AS c WHERE %6$s) HAVING pg_catalog.count(*) > 0;$f$, fk, arrays,
+        (SELECT string_agg(format('pg_catalog.unnest(NEW.previewpg_k%s)', c.place), ', ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c),
+        names, previewpg.name_of(k.conrelid),
+        (SELECT string_agg(format('c.%s %s n.k%s%s', c.child, previewpg.operator_text(k.conffeqop[c.place]), c.place,
+            CASE WHEN c.shippable THEN '' ELSE '::' || c.child_type END), ' AND ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c)));
     mixed := CASE WHEN k.confmatchtype = 'f' AND cardinality(k.conkey) > 1 THEN
         (SELECT format('IF EXISTS (SELECT 1 FROM previewpg_new WHERE pg_catalog.num_nulls(%s) BETWEEN 1 AND %s) THEN PERFORM previewpg.raise_missing_parent(%s::pg_catalog.oid, NULL); END IF; ',
             string_agg(c.child, ', ' ORDER BY c.place), count(*) - 1, fk) FROM previewpg.foreign_key_columns(fk) c) ELSE '' END;

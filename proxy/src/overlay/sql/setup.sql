@@ -32,13 +32,15 @@ BEGIN
 END
 $$;
 
--- The one user mapping: the owner's.
+-- The one user mapping: the owner's. An error must not show the statement, for it contains the password.
 CREATE OR REPLACE FUNCTION previewpg.put_mapping(username text, secret text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE 'DROP USER MAPPING IF EXISTS FOR CURRENT_USER SERVER previewpg_production';
-    EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER previewpg_production OPTIONS (user %L%s, password_required ''false'')',
-        username, coalesce(format(', password %L', nullif(secret, '')), ''));
+    EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER previewpg_production OPTIONS (user %L, password_required ''false''%s)',
+        username, CASE WHEN secret = '' THEN '' ELSE format(', password %L', secret) END);
+EXCEPTION WHEN OTHERS THEN
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'can''t create the user mapping for production';
 END
 $$;
 
@@ -64,28 +66,31 @@ BEGIN
 END
 $$;
 
--- Everything that pg_restore made belongs to this role at first, so that it can be handed over as a whole.
-CREATE OR REPLACE FUNCTION previewpg.begin_restore() RETURNS void
+-- Everything that pg_restore made belongs to a role of its own at first, so that it can be handed over as a whole. Gives its name.
+CREATE OR REPLACE FUNCTION previewpg.restorer() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+    SELECT 'previewpg_restorer_' || d.oid FROM pg_database d WHERE d.datname = current_database());
+END
+$$;
+
+CREATE OR REPLACE FUNCTION previewpg.begin_restore() RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = 'previewpg_restorer') THEN
-        CREATE ROLE previewpg_restorer SUPERUSER NOLOGIN;
-    ELSE
-        ALTER ROLE previewpg_restorer SUPERUSER NOLOGIN;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = previewpg.restorer()) THEN
+        EXECUTE format('CREATE ROLE %I SUPERUSER NOLOGIN', previewpg.restorer());
     END IF;
+    RETURN previewpg.restorer();
 END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.end_restore(role_name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('REASSIGN OWNED BY previewpg_restorer TO %I', role_name);
-    DROP OWNED BY previewpg_restorer;
-    BEGIN
-        DROP ROLE previewpg_restorer;
-    EXCEPTION WHEN dependent_objects_still_exist THEN
-        -- Another database of this server is being provisioned: it drops the role.
-        ALTER ROLE previewpg_restorer NOSUPERUSER;
-    END;
+    EXECUTE format('REASSIGN OWNED BY %I TO %I', previewpg.restorer(), role_name);
+    EXECUTE format('DROP OWNED BY %I', previewpg.restorer());
+    EXECUTE format('DROP ROLE %I', previewpg.restorer());
 END
 $$;

@@ -545,6 +545,8 @@ async fn through_the_proxy_as_from_a_full_copy() {
     let preview = Preview::start(Arc::new(TestPlanner::default())).await;
     let mut failures = String::new();
     for (name, messages, readies) in CONVERSATIONS {
+        // Shown when something hangs.
+        println!("{name}");
         let bytes = write(messages);
         let mut direct = preview.connect(false).await;
         direct.write(&bytes, 0).await;

@@ -1,0 +1,67 @@
+# Two commands do everything on a fresh Debian or Ubuntu machine with Rust: `make demo` and `make test`.
+# On other systems .ci/packages names what to install by hand.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+STAGE := .ci/stage
+CARGO ?= cargo
+LISTEN ?= 127.0.0.1:6432
+
+.PHONY: help demo test bench fmt lint doc fuzz build unit suites drivers tour check-fmt packages packages-drivers packages-bench rust
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: rust packages ## Install what is missing, build, and walk through a preview of a sample shop
+	$(CARGO) build --release --bin previewpg
+	target/release/previewpg demo --listen $(LISTEN)
+
+test: rust packages packages-drivers check-fmt lint doc build unit drivers tour ## Everything that CI runs
+
+bench: rust packages packages-bench ## Compare production, a full copy, pgbouncer and a preview, side by side
+	$(CARGO) build --release --bins
+	target/release/bench
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+lint: ## Clippy, warnings are errors
+	$(STAGE) clippy $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## Documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(STAGE) doc $(CARGO) doc --workspace --no-deps --locked --quiet
+
+fuzz: ## Fuzz each target for a minute (needs nightly Rust and cargo-fuzz); SECONDS_EACH=n
+	for target in $$(cd proxy/fuzz && $(CARGO) +nightly fuzz list); do \
+		(cd proxy/fuzz && $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$${SECONDS_EACH:-60}); \
+	done
+
+check-fmt:
+	$(STAGE) format $(CARGO) fmt --all --check
+
+build:
+	$(STAGE) build $(CARGO) build --workspace --all-targets --locked --quiet
+
+unit: ## Unit tests and the suites against real servers
+	$(STAGE) tests $(CARGO) test --workspace --locked --quiet
+
+drivers: ## Other people's clients through a preview
+	if [ -x tests/drivers/run ]; then $(STAGE) drivers tests/drivers/run; fi
+
+tour: ## The tour, with a non-zero status if it shows anything wrong
+	$(STAGE) tour target/debug/previewpg demo --exit --listen 127.0.0.1:0
+
+rust:
+	@.ci/rust
+
+packages:
+	@.ci/packages build postgres
+
+packages-drivers:
+	@if [ -x tests/drivers/run ]; then .ci/packages drivers; fi
+
+packages-bench:
+	@.ci/packages bench

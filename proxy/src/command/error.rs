@@ -1,0 +1,167 @@
+//! Why a command failed, and with what status it ends.
+
+use std::path::PathBuf;
+
+use super::connect::ConnectError;
+use super::tour::TourError;
+use crate::catalog::load::LoadError;
+use crate::config::ConfigError;
+use crate::embedded::EmbeddedError;
+use crate::embedded::binaries::NotFound;
+use crate::net::tls::TlsError;
+use crate::overlay::provision;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// What it was told is wrong or incomplete.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A database can't be connected to.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// There's no server of our own.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// PostgreSQL's programs weren't found.
+    #[error(transparent)]
+    Programs(#[from] NotFound),
+    /// A catalog query failed.
+    #[error("{side} didn't answer a question about its catalogs")]
+    Ask {
+        /// `production` or `fresh`.
+        side: &'static str,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// production's role can write.
+    #[error("{0}")]
+    Writable(String),
+    /// No database can be made for the preview.
+    #[error(
+        "can't make the database {name:?} on fresh's server, with production's encoding and collation"
+    )]
+    MakeDatabase {
+        /// Its name.
+        name: String,
+        /// Why not.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// Provisioning failed.
+    #[error("can't prepare fresh")]
+    Provision(#[from] provision::Error),
+    /// fresh isn't provisioned, or by another version.
+    #[error(
+        "fresh ({place}) isn't provisioned; run previewpg provision first, or up, which does both"
+    )]
+    NotProvisioned {
+        /// Where it is.
+        place: String,
+    },
+    /// What fresh says of itself can't be read.
+    #[error(
+        "the catalog read from fresh can't be used; was it provisioned by another version of previewpg?"
+    )]
+    Catalog(#[from] LoadError),
+    /// Another process serves this fresh.
+    #[error(
+        "another previewpg serves this fresh database ({place}); two would not know of each other's changes. End that one first"
+    )]
+    Served {
+        /// Where it is.
+        place: String,
+    },
+    /// The certificate can't be used.
+    #[error("can't use the certificate for clients")]
+    Tls(#[from] TlsError),
+    /// TLS towards fresh can't be prepared.
+    #[error("can't listen on {address}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The embedded server ended by itself.
+    #[error("the embedded PostgreSQL server {how}; its log: {}", .log.display())]
+    ServerEnded {
+        /// How.
+        how: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// The sample shop can't be made.
+    #[error("can't make the sample shop")]
+    Shop(#[source] tokio_postgres::Error),
+    /// The tour broke off.
+    #[error("the tour broke off")]
+    Tour(#[from] TourError),
+    /// The tour showed something wrong.
+    #[error("{} expectations of the tour were not met:\n  {}", .0.len(), .0.join("\n  "))]
+    Unmet(Vec<String>),
+    /// Signals can't be received.
+    #[error("can't receive signals")]
+    Signals(#[source] std::io::Error),
+    /// A signal came before there was anything to end in good order.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl CommandError {
+    pub(crate) fn ask(side: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
+        move |source| Self::Ask { side, source }
+    }
+
+    /// The status that the program ends with.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Connect(_) | Self::Ask { .. } => 2,
+            Self::Writable(_) => 3,
+            Self::Interrupted => 130,
+            _ => 1,
+        }
+    }
+}
+
+/// An error and its causes, one on each line.
+#[must_use]
+pub fn explain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut said = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let line = cause.to_string();
+        // tokio-postgres says "db error" and keeps the server's words (DETAIL and HINT included) for its source.
+        if line != "db error" && !text.ends_with(&line) && !said.contains(&line) {
+            text.push_str("\n  because: ");
+            text.push_str(&line);
+            said.push(line);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_shown_once() {
+        let error = CommandError::Listen {
+            address: std::net::SocketAddr::from(([127, 0, 0, 1], 1)),
+            source: std::io::Error::other("taken"),
+        };
+        assert_eq!(
+            explain(&error),
+            "can't listen on 127.0.0.1:1\n  because: taken"
+        );
+        let transparent = CommandError::from(ConfigError::value("listen", "is wrong"));
+        assert_eq!(explain(&transparent), "listen: is wrong");
+        assert_eq!(CommandError::Writable(String::new()).status(), 3);
+    }
+}
