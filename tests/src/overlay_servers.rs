@@ -70,7 +70,10 @@ impl Servers {
 }
 
 fn start() -> Result<Servers, Failure> {
-    let folder = tempfile::Builder::new().prefix("previewpg-overlay-").tempdir()?.keep();
+    let folder = tempfile::Builder::new()
+        .prefix("previewpg-overlay-")
+        .tempdir()?
+        .keep();
     let binaries = binaries()?;
     let root = std::fs::metadata("/proc/self")?.uid() == 0;
     if root {
@@ -80,7 +83,16 @@ fn start() -> Result<Servers, Failure> {
         let data = folder.join(name);
         succeed(
             as_server(root, &binaries.join("initdb"))
-                .args(["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D"])
+                .args([
+                    "-A",
+                    "trust",
+                    "-E",
+                    "UTF8",
+                    "--locale=C.UTF-8",
+                    "-U",
+                    "postgres",
+                    "-D",
+                ])
                 .arg(&data),
         )?;
         let mut server = as_server(root, &binaries.join("postgres"));
@@ -89,10 +101,22 @@ fn start() -> Result<Servers, Failure> {
             .arg(&data)
             .arg("-k")
             .arg(&folder)
-            .args(["-p", &port.to_string(), "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"])
+            .args([
+                "-p",
+                &port.to_string(),
+                "-c",
+                "listen_addresses=",
+                "-c",
+                "fsync=off",
+                "-c",
+                "max_connections=200",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(std::fs::File::create(std::env::temp_dir().join(format!("previewpg-overlay-{name}-{}.log", std::process::id())))?);
+            .stderr(std::fs::File::create(std::env::temp_dir().join(format!(
+                "previewpg-overlay-{name}-{}.log",
+                std::process::id()
+            )))?);
         // The thread never ends by itself: the servers get their signal when the process does.
         std::thread::spawn(move || {
             if let Ok(mut child) = server.spawn() {
@@ -120,7 +144,10 @@ fn start() -> Result<Servers, Failure> {
             return Err(format!("the server of {name} didn't start").into());
         }
     }
-    Ok(Servers { folder, next: AtomicU32::new(1) })
+    Ok(Servers {
+        folder,
+        next: AtomicU32::new(1),
+    })
 }
 
 fn succeed(command: &mut Command) -> Result<(), Failure> {

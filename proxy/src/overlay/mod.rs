@@ -7,17 +7,27 @@
 //! | object | what | app role |
 //! |---|---|---|
 //! | schema `previewpg` | tables of lineage and state, functions | USAGE; SELECT on the tables |
-//! | `previewpg.relation` | one row for each lower-backed relation: upper's OID, production's schema and name, key columns, state (`merged`, `detached`, `read_only`), same_shape, dirty | SELECT |
-//! | `previewpg.attribute` | (upper OID, attnum) → SQL expression over the foreign table's columns | SELECT |
+//! | `previewpg.relation` | one row for each relation that has, had or should have a lower: `upper` (OID), production's schema and name, `key_columns`, `state` (`merged`, `detached`, `read_only`, `unsupported`), `reason`, `same_shape`, `row_security`, `claims` and `copy_up` (whose claims table and copy function serve it) | SELECT |
+//! | `previewpg.attribute` | (upper's OID, attnum) → SQL expression over the foreign table's columns | SELECT |
+//! | `previewpg.is_written(oid) returns boolean` | whether anybody wrote to it, or tried to | EXECUTE |
 //! | foreign server `previewpg_production` and the owner's user mapping | | none |
 //! | `previewpg_fdw.rN` | the foreign table: production's shape | none |
-//! | `previewpg_lower.rN` | the projection view: upper's shape and column order, one column for each live upper column | SELECT |
-//! | `previewpg_claims.rN` | the claimed keys: the key's columns with upper's names, primary key; keyless: `(all_rows bool primary key)` | SELECT |
+//! | `previewpg_lower.rN` | the projection view: upper's shape and column order, one column for each live upper column; empty once detached | SELECT |
+//! | `previewpg_claims.rN` | the claimed keys: the key's columns with upper's names, primary key; keyless: `(all_rows bool primary key)` | SELECT, INSERT |
 //! | `previewpg_copy.rN(previewpg_lower.rN[]) returns bigint` | copies up: claims the rows' keys (waiting for other claimers), inserts the rows newly claimed into upper with `session_replication_role = replica` | EXECUTE |
-//! | `previewpg.copy_up_all(oid, detach bool) returns bigint` | copies the whole table up, within the limit; with `detach` lower is not looked at any more | EXECUTE |
-//! | `previewpg.permit(oid) returns void` | lets the *next* UPDATE/DELETE/MERGE/ON CONFLICT DO UPDATE statement on that table through (see below) | EXECUTE |
-//! | triggers `previewpg_*` on upper tables | guard, uniqueness, claims, foreign keys, exclusion, truncation | |
+//! | `previewpg.copy_up_all(oid, detach bool) returns bigint` | copies the whole table up, within the limit; with `detach` lower is not looked at any more (always, for a keyless table, call it with `detach`) | EXECUTE |
+//! | `previewpg.copy_up_available(oid, previewpg_lower.rN[], wanted bigint, otherwise text) returns bigint` | copies up the first `wanted` rows (NULL: all) that nobody else holds a claim of, without waiting; held ones are left out (`'skip'`) or an error 55P03 (`'error'`) | EXECUTE |
+//! | `previewpg.permit(oid) returns void` | lets the *next* UPDATE/DELETE/MERGE/ON CONFLICT DO UPDATE statement of the client itself on that table through (see below) | EXECUTE |
+//! | triggers `0previewpg_*` on upper tables | guard, uniqueness, claims, foreign keys, exclusion, truncation, children. The name sorts before PostgreSQL's own | |
 //! | event triggers `previewpg_*` | DDL follow-up | |
+//!
+//! Other names in `previewpg_copy`: `iN` (the inner half of copy-up), `nN`/`uN` (checks after INSERT / UPDATE), `dN`/`cN` (children, after DELETE / UPDATE of a parent),
+//! `xI` (unique index I), `fC` (foreign key C), and for a deferrable constraint C the table `kC` and its trigger function `gC`.
+//!
+//! # Whose rights
+//! The owner's rights handle catalogs only. Whatever evaluates code of the app role (checks, defaults, generated columns, index expressions, casts) runs with
+//! the app role's rights: the check triggers run as whoever writes, copy-up inserts through functions that the app role owns. That is why the app role may INSERT into the claims:
+//! it hides a row of production from its own preview, which DELETE lets it do anyhow.
 //!
 //! # In-band signal
 //! When the schema or a relation's state changed, a trigger says `RAISE INFO 'previewpg' USING ERRCODE = 'PPG01'`.
@@ -26,7 +36,12 @@
 //! # The guard
 //! A BEFORE UPDATE / DELETE statement trigger on each lower-backed upper refuses (0A000) a write that nobody copied up for,
 //! for example from a function's body: a write that would silently miss production's rows. The proxy calls `previewpg.permit` (in the same transaction, in front of the
-//! statement, after the copy-up); the guard takes the permit back. PostgreSQL's own referential actions pass (recognised by `PG_CONTEXT`), because a trigger on the parent has copied the children up.
+//! statement, after the copy-up); the guard takes the permit back. A permit counts for a statement of the client itself only (`PG_CONTEXT` shows nothing below the
+//! guard), so what a statement leaves of it can't serve a function. PostgreSQL's own referential actions pass (recognised by `PG_CONTEXT`), because a trigger on the parent has copied the children up.
+//!
+//! # What DDL can't follow
+//! `ALTER COLUMN .. TYPE .. USING` needs `previewpg.copy_up_all(oid, true)` first (refused otherwise). `ADD FOREIGN KEY` over existing rows of upper is checked by PostgreSQL itself, which sees
+//! upper parents only: copy the parents up first. `ALTER TYPE .. RENAME VALUE` of an enum that production's rows use changes what they read as on one side only: refuse it.
 
 pub mod merged;
 pub mod names;

@@ -9,9 +9,13 @@ use std::collections::HashMap;
 use previewpg_proxy::catalog::load::{self, Shared};
 use previewpg_proxy::catalog::model::Catalog;
 use previewpg_proxy::overlay::merged::merged;
-use previewpg_proxy::overlay::provision::{self, AppRole, Options, Outcome, Quiet, Server};
+use previewpg_proxy::overlay::provision::{self, AppRole, Options, Outcome, Server};
 use previewpg_tests::overlay_servers::{FRESH, Failure, PRODUCTION, Servers};
 use tokio_postgres::{Client, SimpleQueryMessage};
+
+pub(crate) use previewpg_tests::overlay_servers::{
+    FRESH as FRESH_PORT, PRODUCTION as PRODUCTION_PORT,
+};
 
 /// A production, its preview and its full copy.
 pub(crate) struct World {
@@ -22,6 +26,15 @@ pub(crate) struct World {
     pub(crate) preview: Client,
     pub(crate) copy: Client,
     pub(crate) production: Client,
+}
+
+/// Prints when steps begin.
+struct Timed(std::time::Instant);
+
+impl provision::Progress for Timed {
+    fn step(&mut self, done: usize, total: usize, name: &str) {
+        println!("{:?} {done}/{total} {name}", self.0.elapsed());
+    }
 }
 
 /// What a statement gave.
@@ -51,7 +64,10 @@ pub(crate) fn options(servers: &Servers, database: &str) -> Options {
         ..Options::new(
             server(servers, PRODUCTION, "reader", database),
             server(servers, FRESH, "postgres", database),
-            AppRole { name: "app".to_owned(), password: Some("not shown".to_owned()) },
+            AppRole {
+                name: "app".to_owned(),
+                password: Some("not shown".to_owned()),
+            },
         )
     }
 }
@@ -63,38 +79,67 @@ impl World {
         let database = format!("w{}", servers.number());
         let copy_database = format!("{database}_copy");
         let root = servers.connect(PRODUCTION, "postgres", "postgres").await?;
-        root.batch_execute(&format!(
+        root.batch_execute(
             "DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$; GRANT pg_read_all_data TO reader; \
              DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$"
-        ))
+        )
         .await
         .or_else(|error| match error.code() {
             // Two tests at the same time.
             Some(code) if code.code() == "XX000" => Ok(()),
             _ => Err(error),
         })?;
-        root.batch_execute(&format!("CREATE DATABASE {database}")).await?;
+        root.batch_execute(&format!("CREATE DATABASE {database}"))
+            .await?;
         let production = servers.connect(PRODUCTION, "postgres", &database).await?;
         production.batch_execute(script).await?;
         let root = servers.connect(FRESH, "postgres", "postgres").await?;
-        root.batch_execute(&format!("CREATE DATABASE {database}")).await?;
+        root.batch_execute(&format!("CREATE DATABASE {database}"))
+            .await?;
         let owner = servers.connect(FRESH, "postgres", &database).await?;
         let reader = servers.connect(PRODUCTION, "reader", &database).await?;
-        let outcome = provision::provision(&options(servers, &database), &reader, &owner, &mut Quiet).await?;
-        root.batch_execute(&format!("CREATE DATABASE {copy_database} OWNER app")).await?;
+        let start = std::time::Instant::now();
+        let outcome = provision::provision(
+            &options(servers, &database),
+            &reader,
+            &owner,
+            &mut Timed(start),
+        )
+        .await?;
+        println!("provisioned in {:?}", start.elapsed());
+        root.batch_execute(&format!("CREATE DATABASE {copy_database} OWNER app"))
+            .await?;
         // A dump of production, restored: that is what a preview must be like, down to the order in which indexes were made.
         let dump = servers.socket_folder().join(format!("{database}.dump"));
         let program = |name: &str, port: u16| {
             let mut command = std::process::Command::new(name);
-            command.arg("-h").arg(servers.socket_folder()).args(["-U", "postgres", "-p", &port.to_string()]);
+            command.arg("-h").arg(servers.socket_folder()).args([
+                "-U",
+                "postgres",
+                "-p",
+                &port.to_string(),
+            ]);
             command
         };
-        let dumped = program("pg_dump", PRODUCTION).args(["-Fc", "-f"]).arg(&dump).arg(&database).status()?;
+        let dumped = program("pg_dump", PRODUCTION)
+            .args(["-Fc", "-f"])
+            .arg(&dump)
+            .arg(&database)
+            .status()?;
         let restored = program("pg_restore", FRESH)
-            .args(["--no-owner", "--no-privileges", "--role=app", "-d", &copy_database])
+            .args([
+                "--no-owner",
+                "--no-privileges",
+                "--role=app",
+                "-d",
+                &copy_database,
+            ])
             .arg(&dump)
             .status()?;
-        assert!(dumped.success() && restored.success(), "the full copy can't be made");
+        assert!(
+            dumped.success() && restored.success(),
+            "the full copy can't be made"
+        );
         Ok(Self {
             preview: servers.connect(FRESH, "app", &database).await?,
             copy: servers.connect(FRESH, "app", &copy_database).await?,
@@ -110,7 +155,9 @@ impl World {
     pub(crate) async fn sessions(&self) -> Result<(Client, Client), Failure> {
         Ok((
             self.servers.connect(FRESH, "app", &self.database).await?,
-            self.servers.connect(FRESH, "app", &format!("{}_copy", self.database)).await?,
+            self.servers
+                .connect(FRESH, "app", &format!("{}_copy", self.database))
+                .await?,
         ))
     }
 
@@ -125,7 +172,10 @@ impl World {
                 answer(&self.copy, &step.plain()).await
             };
             if preview != copy {
-                differences.push_str(&format!("{}preview:   {preview:?}\nfull copy: {copy:?}\n\n", step.text));
+                differences.push_str(&format!(
+                    "{}preview:   {preview:?}\nfull copy: {copy:?}\n\n",
+                    step.text
+                ));
             }
         }
         assert!(differences.is_empty(), "\n{differences}");
@@ -138,14 +188,22 @@ impl World {
         let mut before = String::new();
         if let Some(catalog) = &catalog {
             for (name, oid) in tables(catalog) {
-                let Some(relation) = catalog.relations.get(&oid) else { continue };
+                let Some(relation) = catalog.relations.get(&oid) else {
+                    continue;
+                };
                 let rows = relation.lower.as_ref().map_or_else(
                     || format!("\"{}\".\"{}\"", relation.schema, relation.name),
                     |lower| format!("({})", merged(relation, lower)),
                 );
-                let alias = if relation.lower.is_some() { format!(" AS \"{name}\"") } else { String::new() };
+                let alias = if relation.lower.is_some() {
+                    format!(" AS \"{name}\"")
+                } else {
+                    String::new()
+                };
                 text = text.replace(&format!("{{{name}}}"), &format!("{rows}{alias}"));
-                let Some(lower) = &relation.lower else { continue };
+                let Some(lower) = &relation.lower else {
+                    continue;
+                };
                 for (table, condition) in &step.ups {
                     if *table != name {
                         continue;
@@ -184,7 +242,9 @@ impl World {
         let result = answer(session, &text).await;
         if own {
             let failed = matches!(result, Answer::Error(_));
-            if let Answer::Error(fields) = answer(session, if failed { "ROLLBACK" } else { "COMMIT" }).await {
+            if let Answer::Error(fields) =
+                answer(session, if failed { "ROLLBACK" } else { "COMMIT" }).await
+            {
                 return Answer::Error(fields);
             }
         }
@@ -202,7 +262,12 @@ async fn catalog(session: &Client) -> Option<Catalog> {
 }
 
 fn tables(catalog: &Catalog) -> HashMap<String, u32> {
-    catalog.by_name.values().flatten().map(|(name, oid)| (name.clone(), *oid)).collect()
+    catalog
+        .by_name
+        .values()
+        .flatten()
+        .map(|(name, oid)| (name.clone(), *oid))
+        .collect()
 }
 
 /// Runs a text by the simple protocol.
@@ -214,7 +279,11 @@ pub(crate) async fn answer(session: &Client, text: &str) -> Answer {
             for message in messages {
                 match message {
                     SimpleQueryMessage::Row(row) => {
-                        rows.push((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect());
+                        rows.push(
+                            (0..row.len())
+                                .map(|at| row.get(at).map(str::to_owned))
+                                .collect(),
+                        );
                     }
                     SimpleQueryMessage::CommandComplete(rows) => count = rows,
                     _ => {}
@@ -260,7 +329,10 @@ impl Step {
         while let Some((before, after)) = rest.split_once('{') {
             text.push_str(before);
             match after.split_once('}') {
-                Some((name, after)) if !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_') => {
+                Some((name, after))
+                    if !name.is_empty()
+                        && name.chars().all(|c| c.is_ascii_lowercase() || c == '_') =>
+                {
                     text.push_str(name);
                     rest = after;
                 }
@@ -277,7 +349,10 @@ impl Step {
 
 pub(crate) fn steps(script: &str) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut step = Step { session: 1, ..Step::default() };
+    let mut step = Step {
+        session: 1,
+        ..Step::default()
+    };
     for line in script.lines() {
         if let Some(up) = line.strip_prefix("-- up ") {
             let (table, condition) = up.split_once(": ").expect("-- up table: condition");
@@ -286,7 +361,7 @@ pub(crate) fn steps(script: &str) -> Vec<Step> {
             step.session = session.trim().parse().expect("-- as N");
         } else if line.starts_with("-- preview:") {
             step.preview_only = true;
-        } else if !line.starts_with("--") && !(line.trim().is_empty() && step.text.is_empty()) {
+        } else if !(line.starts_with("--") || line.trim().is_empty() && step.text.is_empty()) {
             step.text.push_str(line);
             step.text.push('\n');
             if line.trim_end().ends_with(';') {
@@ -296,7 +371,10 @@ pub(crate) fn steps(script: &str) -> Vec<Step> {
             }
         }
     }
-    assert!(step.text.is_empty(), "a statement without its semicolon: {}", step.text);
+    assert!(
+        step.text.is_empty(),
+        "a statement without its semicolon: {}",
+        step.text
+    );
     steps
 }
-

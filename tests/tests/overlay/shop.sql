@@ -29,3 +29,5 @@ CREATE TABLE slots(id int PRIMARY KEY, place int, during int4range, CONSTRAINT s
 INSERT INTO slots SELECT i, i, int4range(i * 10, i * 10 + 5) FROM generate_series(1, 20) i;
 CREATE TABLE now_or_later(id int PRIMARY KEY, user_id bigint CONSTRAINT nol_user REFERENCES users ON DELETE NO ACTION DEFERRABLE INITIALLY IMMEDIATE);
 INSERT INTO now_or_later SELECT i, i + 990 FROM generate_series(1, 5) i;
+CREATE TABLE jobs(id int PRIMARY KEY, name text);
+INSERT INTO jobs SELECT i, 'j' || i FROM generate_series(901, 960) i;

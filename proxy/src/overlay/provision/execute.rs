@@ -76,12 +76,7 @@ async fn run(
                     })?;
                 let role: String = answer.try_get(0).map_err(Error::Fresh)?;
                 let restored = restore(options, wanted, &role).await;
-                batch(
-                    fresh,
-                    step,
-                    &format!("SELECT previewpg.end_restore({app})"),
-                )
-                .await?;
+                batch(fresh, step, &format!("SELECT previewpg.end_restore({app})")).await?;
                 outcome.not_restored.extend(restored?);
             }
             Action::Attach(_) => {

@@ -92,7 +92,7 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
     let mut steps = vec![
         sql(
             "silence event triggers and fix names",
-            "SET session_replication_role = replica; SET search_path = pg_catalog; SET quote_all_identifiers = off; SET client_min_messages = warning; SET log_statement = none; SET log_min_error_statement = panic; SET log_min_duration_statement = -1",
+            "SET session_replication_role = replica; SET search_path = pg_catalog; SET quote_all_identifiers = off; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan; SET log_statement = none; SET log_min_error_statement = panic; SET log_min_duration_statement = -1",
         ),
         sql(
             "create our schemas and the foreign data wrapper",
@@ -208,6 +208,12 @@ fn reason(relation: &Relation) -> Option<String> {
     if relation.inherits {
         return Some(
             "It is part of an inheritance tree, whose rows can't be told apart from here"
+                .to_owned(),
+        );
+    }
+    if relation.partitioned {
+        return Some(
+            "It is a partitioned table or a partition, which a preview doesn't serve yet"
                 .to_owned(),
         );
     }

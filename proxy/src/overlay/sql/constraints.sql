@@ -7,7 +7,10 @@
 -- The columns of an index: expression, type, equality operator, and whether keys of it can be shipped as an array.
 CREATE OR REPLACE FUNCTION previewpg.index_columns(index oid)
 RETURNS TABLE (place int, expression text, type text, equality text, shippable boolean, not_null boolean)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT n, pg_get_indexdef(i.indexrelid, n, false), format_type(coalesce(nullif(t.typbasetype, 0), t.oid), -1),
            previewpg.index_equality(i.indexrelid, n), t.typcategory <> 'A',
            i.indkey[n - 1] > 0 AND (SELECT c.attnotnull FROM pg_attribute c WHERE c.attrelid = i.indrelid AND c.attnum = i.indkey[n - 1])
@@ -16,7 +19,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     JOIN pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum = n
     JOIN pg_type t ON t.oid = CASE WHEN i.indkey[n - 1] > 0
         THEN (SELECT c.atttypid FROM pg_attribute c WHERE c.attrelid = i.indrelid AND c.attnum = i.indkey[n - 1]) ELSE a.atttypid END
-    WHERE i.indexrelid = $1 ORDER BY n
+    WHERE i.indexrelid = $1 ORDER BY n;
+END
 $$;
 
 -- Raises PostgreSQL's own unique_violation for the values given (already text; NULL elements are NULLs).
@@ -60,6 +64,9 @@ DECLARE
     arguments text;
     arrays text;
     names text;
+    texts text;
+    unnested text;
+    unnested_due text;
 BEGIN
     SELECT * INTO i FROM pg_index x WHERE x.indexrelid = index;
     relation := i.indrelid;
@@ -72,8 +79,11 @@ BEGIN
            string_agg(format('previewpg_k%s %s[]', c.place, CASE WHEN c.shippable THEN c.type ELSE 'text' END), ', ' ORDER BY c.place),
            string_agg(format('pg_catalog.array_agg(previewpg_v%s)', c.place), ', ' ORDER BY c.place),
            string_agg(format('previewpg_v%s', c.place), ', ' ORDER BY c.place),
-           string_agg(CASE WHEN distinct_nulls AND NOT c.not_null THEN format(' AND (%s) IS NOT NULL', c.expression) ELSE '' END, '' ORDER BY c.place)
-    INTO keys, found_keys, shipped, matched, arguments, arrays, names, condition
+           string_agg(CASE WHEN distinct_nulls AND NOT c.not_null THEN format(' AND (%s) IS NOT NULL', c.expression) ELSE '' END, '' ORDER BY c.place),
+           string_agg(format('n.previewpg_v%s::pg_catalog.text', c.place), ', ' ORDER BY c.place),
+           string_agg(format('pg_catalog.unnest(previewpg_k%s)', c.place), ', ' ORDER BY c.place),
+           string_agg(format('pg_catalog.unnest(NEW.previewpg_k%s)', c.place), ', ' ORDER BY c.place)
+    INTO keys, found_keys, shipped, matched, arguments, arrays, names, condition, texts, unnested, unnested_due
     FROM previewpg.index_columns(index) AS c;
     condition := coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true') || condition;
     -- A generic plan: a custom one would ask production for estimates again and again.
@@ -91,8 +101,7 @@ BEGIN
     END IF;
 END
 $f$, found_keys, relation, coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true'), shipped,
-        (SELECT string_agg(format('n.previewpg_v%s::pg_catalog.text', c.place), ', ' ORDER BY c.place) FROM previewpg.index_columns(index) c),
-        (SELECT string_agg(format('pg_catalog.unnest(previewpg_k%s)', c.place), ', ' ORDER BY c.place) FROM previewpg.index_columns(index) c),
+        texts, unnested,
         names, matched, previewpg.unclaimed(relation, 'f'), index,
         coalesce(', ' || previewpg.column_list(relation, (SELECT r.key_numbers FROM previewpg.relation r WHERE r.upper = relation), 'previewpg_l.'), '')));
     call := previewpg.build_call(index, 'x' || index, arguments, arrays, format($f$
@@ -105,8 +114,7 @@ $f$, found_keys, relation, coalesce('(' || pg_get_expr(i.indpred, relation) || '
     END IF;
     PERFORM previewpg_copy.x%8$s(%9$s) FROM ROWS FROM (%2$s) WITH ORDINALITY AS n(%3$s, place)
     WHERE EXISTS (SELECT 1 FROM (SELECT %4$s FROM ONLY %5$s WHERE %6$s) AS f WHERE %7$s) HAVING pg_catalog.count(*) > 0;$f$,
-        (SELECT string_agg(format('n.previewpg_v%s::pg_catalog.text', c.place), ', ' ORDER BY c.place) FROM previewpg.index_columns(index) c),
-        (SELECT string_agg(format('pg_catalog.unnest(NEW.previewpg_k%s)', c.place), ', ' ORDER BY c.place) FROM previewpg.index_columns(index) c),
+        texts, unnested_due,
         names, found_keys, previewpg.name_of(relation), condition, matched, index, arrays));
     RETURN NEXT;
 END
@@ -175,7 +183,10 @@ $$;
 
 -- The text that checks new rows against lower for an exclusion constraint. What can be equal only is shipped as an array.
 CREATE OR REPLACE FUNCTION previewpg.build_exclusion(index oid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT format($f$PERFORM previewpg.raise_conflict(%1$s::pg_catalog.oid, ARRAY[%2$s], ARRAY[%3$s])
         FROM (SELECT %4$s FROM previewpg_new WHERE %5$s) AS n
         JOIN (SELECT %4$s%6$s FROM previewpg_lower.r%7$s AS previewpg_l WHERE %5$s) AS l ON %8$s
@@ -191,7 +202,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         previewpg.unclaimed(i.indrelid, 'l'))
     FROM pg_index i JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype = 'x'
     CROSS JOIN LATERAL previewpg.index_columns(i.indexrelid) AS c
-    WHERE i.indexrelid = $1 GROUP BY i.indexrelid, i.indrelid, i.indpred
+    WHERE i.indexrelid = $1 GROUP BY i.indexrelid, i.indrelid, i.indpred);
+END
 $$;
 
 -- Creates or drops one of our triggers, so that it is there or isn't.

@@ -7,31 +7,38 @@
 -- Whether any row of lower is still seen.
 CREATE OR REPLACE FUNCTION previewpg.has_lower_rows(relation oid) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    found_row boolean;
 BEGIN
-    EXECUTE format('SELECT EXISTS (SELECT 1 FROM previewpg_lower.r%s AS l WHERE %s)', relation, previewpg.unclaimed_before(relation, 'l')) INTO found_row;
-    RETURN found_row;
+    RETURN previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS l WHERE %s LIMIT 1', relation, previewpg.unclaimed_before(relation, 'l'))) > 0;
 END
 $$;
 
 -- As previewpg.unclaimed, by the names that the claims and the projection had before the current command renamed columns.
 CREATE OR REPLACE FUNCTION previewpg.unclaimed_before(relation oid, alias text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT CASE WHEN r.key_numbers = '{}' THEN format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s)', r.upper)
         ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.upper,
             (SELECT string_agg(format('previewpg_c.%1$I %3$s %2$s.%1$I', c.attname, alias,
                         previewpg.index_equality(to_regclass('previewpg_claims.r' || r.upper || '_pkey'), c.attnum)), ' AND ' ORDER BY c.attnum)
              FROM pg_attribute c WHERE c.attrelid = to_regclass('previewpg_claims.r' || r.upper) AND c.attnum > 0 AND NOT c.attisdropped)) END
-    FROM previewpg.relation r WHERE r.upper = $1
+    FROM previewpg.relation r WHERE r.upper = $1);
+END
 $$;
 
--- A change of type that a cast expresses over lower: implicit, and without a length to exceed.
+-- A change of type that a built-in cast expresses over lower: implicit, and without a length to exceed. A cast of the app role's own would run
+-- with the owner's rights when the claims are converted.
 CREATE OR REPLACE FUNCTION previewpg.widens(before text, after oid, after_modifier int) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT $3 = -1 AND (b.oid = $2 OR EXISTS (SELECT FROM pg_cast c WHERE c.castsource = b.oid AND c.casttarget = $2 AND c.castcontext = 'i'
-                                              AND c.castmethod IN ('b', 'f') AND b.typcollation = t.typcollation))
-    FROM pg_type b, pg_type t WHERE b.oid = to_regtype($1) AND t.oid = $2
+                                              AND c.castmethod IN ('b', 'f') AND b.typcollation = t.typcollation
+                                              AND c.oid < 16384))
+    FROM pg_type b, pg_type t WHERE b.oid = to_regtype($1) AND t.oid = $2);
+END
 $$;
 
 -- Copies the rest of lower up while upper's shape has just changed, and detaches: columns that lower can't express are left to their defaults.
@@ -313,7 +320,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.ddl_command_end() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     target oid;
     wide boolean;
@@ -336,7 +343,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.sql_drop() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     target oid;
     dropped oid;

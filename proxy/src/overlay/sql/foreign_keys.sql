@@ -9,7 +9,10 @@
 -- The columns of a foreign key: child's and parent's names, types, and the operator parent = child.
 CREATE OR REPLACE FUNCTION previewpg.foreign_key_columns(fk oid)
 RETURNS TABLE (place int, child text, parent text, child_type text, parent_type text, equality text, commuted text, shippable boolean)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT n::int, quote_ident(c.attname), quote_ident(p.attname),
            format_type(coalesce(nullif(ct.typbasetype, 0), ct.oid), -1), format_type(coalesce(nullif(pt.typbasetype, 0), pt.oid), -1),
            previewpg.operator_text(k.conpfeqop[n]), previewpg.operator_text((SELECT o.oprcom FROM pg_operator o WHERE o.oid = k.conpfeqop[n])),
@@ -20,7 +23,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     JOIN pg_attribute p ON p.attrelid = k.confrelid AND p.attnum = k.confkey[n]
     JOIN pg_type ct ON ct.oid = c.atttypid
     JOIN pg_type pt ON pt.oid = p.atttypid
-    WHERE k.oid = $1 ORDER BY n
+    WHERE k.oid = $1 ORDER BY n;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.raise_missing_parent(fk oid, key_values text[]) RETURNS void

@@ -55,9 +55,13 @@ CREATE TABLE IF NOT EXISTS previewpg.verified (
 
 -- The schema-qualified, quoted name of a relation.
 CREATE OR REPLACE FUNCTION previewpg.name_of(relation oid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT format('%I.%I', n.nspname, c.relname)
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1);
+END
 $$;
 
 -- Whether anything was written to it, or tried to be: the files never shrink to nothing while somebody's transaction may still commit.
@@ -68,7 +72,7 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.setting(setting text) RETURNS text
-LANGUAGE sql STABLE AS $$ SELECT value FROM previewpg.meta WHERE name = $1 $$;
+LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT m.value FROM previewpg.meta AS m WHERE m.name = $1); END $$;
 
 -- Runs a statement with the app role's rights (the app role owns this function) and gives the number of rows.
 CREATE OR REPLACE FUNCTION previewpg.as_app(statement text) RETURNS bigint
@@ -92,7 +96,10 @@ $$;
 
 -- The operator by which an index's column compares for equality, as OPERATOR(schema.=).
 CREATE OR REPLACE FUNCTION previewpg.index_equality(index oid, place int) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname)
     FROM pg_index i
     JOIN pg_opclass k ON k.oid = i.indclass[place - 1]
@@ -100,33 +107,46 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                   AND p.amoplefttype = k.opcintype AND p.amoprighttype = k.opcintype
     JOIN pg_operator o ON o.oid = p.amopopr
     JOIN pg_namespace n ON n.oid = o.oprnamespace
-    WHERE i.indexrelid = $1
+    WHERE i.indexrelid = $1);
+END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.operator_text(operator oid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname)
-    FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE o.oid = $1
+    FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE o.oid = $1);
+END
 $$;
 
 -- The quoted names of columns, in the order of the attribute numbers given, each with a prefix.
 CREATE OR REPLACE FUNCTION previewpg.column_list(relation oid, numbers smallint[], prefix text DEFAULT '') RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT string_agg(prefix || quote_ident(a.attname), ', ' ORDER BY k.place)
     FROM unnest($2) WITH ORDINALITY AS k(number, place)
-    JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number
+    JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number);
+END
 $$;
 
 -- The condition "this row of lower isn't claimed", over the table alias given.
 CREATE OR REPLACE FUNCTION previewpg.unclaimed(relation oid, alias text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT CASE WHEN r.key_numbers = '{}' THEN format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s)', r.upper)
         ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.upper,
             (SELECT string_agg(format('previewpg_c.%1$I %3$s %2$s.%1$I', a.attname, alias,
                         previewpg.index_equality(to_regclass('previewpg_claims.r' || r.upper || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
              FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place)
              JOIN pg_attribute a ON a.attrelid = r.upper AND a.attnum = k.number)) END
-    FROM previewpg.relation r WHERE r.upper = $1
+    FROM previewpg.relation r WHERE r.upper = $1);
+END
 $$;
 
 -- Creates or replaces a function of previewpg_copy, unless it is there with the same text.

@@ -28,6 +28,19 @@ BEGIN
         outcome := 'unsupported';
         cause := 'It is another kind of relation here than on production';
     END IF;
+    -- An adopted table's own columns.
+    IF outcome <> 'unsupported' THEN
+        SELECT CASE WHEN c.name IS NOT NULL THEN format('Column "%s" is %s here and %s on production', a.attname, format_type(a.atttypid, a.atttypmod), c.type)
+                    WHEN a.attgenerated <> '' THEN format('Generated column "%s" exists here only', a.attname)
+                    ELSE format('Column "%s", which exists here only, is NOT NULL without a default', a.attname) END
+        INTO cause
+        FROM pg_attribute a LEFT JOIN jsonb_to_recordset(description -> 'columns') AS c(name text, type text) ON c.name = a.attname
+        WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped
+          AND CASE WHEN c.name IS NOT NULL THEN c.type <> format_type(a.atttypid, a.atttypmod) AND NOT previewpg.widens(c.type, a.atttypid, a.atttypmod)
+                   ELSE a.attgenerated <> '' OR a.attnotnull AND NOT a.atthasdef END
+        ORDER BY a.attnum LIMIT 1;
+        outcome := CASE WHEN cause IS NULL THEN outcome ELSE 'unsupported' END;
+    END IF;
     -- The key that claims are kept by: one that holds on both sides.
     SELECT x.numbers INTO chosen
     FROM (SELECT i.indexrelid, i.indisprimary, (SELECT array_agg(k.number ORDER BY k.place) FROM unnest(i.indkey::smallint[]) WITH ORDINALITY AS k(number, place) WHERE k.place <= i.indnkeyatts) AS numbers
@@ -78,13 +91,17 @@ $$;
 
 -- Upper's live columns are production's: the same names, types and order.
 CREATE OR REPLACE FUNCTION previewpg.has_same_shape(relation oid) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
     SELECT (SELECT jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod), p.source) ORDER BY a.attnum)
             FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.upper = $1 AND p.number = a.attnum
             WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped)
         IS NOT DISTINCT FROM
            (SELECT jsonb_agg(jsonb_build_array(c ->> 'name', c ->> 'type', c ->> 'name') ORDER BY x.place)
-            FROM previewpg.relation r, jsonb_array_elements(r.production_columns) WITH ORDINALITY AS x(c, place) WHERE r.upper = $1)
+            FROM previewpg.relation r, jsonb_array_elements(r.production_columns) WITH ORDINALITY AS x(c, place) WHERE r.upper = $1));
+END
 $$;
 
 -- What a column that production lacks reads as for production's rows: a literal, evaluated with the app role's rights. NULL unless the default is free of volatile functions.

@@ -68,8 +68,12 @@ $$;
 
 -- Everything that pg_restore made belongs to a role of its own at first, so that it can be handed over as a whole. Gives its name.
 CREATE OR REPLACE FUNCTION previewpg.restorer() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT 'previewpg_restorer_' || d.oid FROM pg_database d WHERE d.datname = current_database()
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+    SELECT 'previewpg_restorer_' || d.oid FROM pg_database d WHERE d.datname = current_database());
+END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.begin_restore() RETURNS text
