@@ -399,3 +399,51 @@ async fn play(
     let last = script::answer(b, "COMMIT").await;
     vec![one, two, ended, last, run(b, look).await]
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_session_holds_is_skipped_or_an_error() {
+    let world = World::new(SHOP).await.unwrap();
+    let oid: u32 = world
+        .owner
+        .query_one("SELECT 'jobs'::regclass::oid", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let (other, _) = world.sessions().await.unwrap();
+    other
+        .batch_execute(&format!("BEGIN; SELECT previewpg_copy.r{oid}(array_agg(l)) FROM previewpg_lower.r{oid} l WHERE id IN (901, 903)"))
+        .await
+        .unwrap();
+    let available = |ids: &str, wanted: &str, word: &str| {
+        format!(
+            "SELECT previewpg.copy_up_available({oid}, ARRAY(SELECT ROW(l.*)::previewpg_lower.r{oid} FROM previewpg_lower.r{oid} l WHERE id IN ({ids}) ORDER BY id), {wanted}, '{word}')"
+        )
+    };
+    for (ids, wanted, word, outcome) in [
+        ("901, 902, 903, 904, 905", "2", "skip", Some("2")),
+        ("901, 903", "NULL", "skip", Some("0")),
+        ("910, 911", "NULL", "error", Some("2")),
+        ("901", "1", "error", None),
+        ("0", "1", "error", Some("0")),
+    ] {
+        let answer = script::answer(&world.preview, &available(ids, wanted, word)).await;
+        match outcome {
+            Some(count) => assert_eq!(
+                answer,
+                Answer::Rows(vec![vec![Some(count.to_owned())]], 1),
+                "{ids}"
+            ),
+            None => assert!(
+                matches!(&answer, Answer::Error(fields) if fields[..2] == ["55P03", "could not obtain lock on row in relation \"jobs\""]),
+                "{answer:?}"
+            ),
+        }
+    }
+    let claimed =
+        format!("SELECT string_agg(id::text, ',' ORDER BY id) FROM previewpg_claims.r{oid}");
+    let claimed = script::answer(&world.preview, &claimed).await;
+    assert_eq!(
+        claimed,
+        Answer::Rows(vec![vec![Some("902,904,910,911".to_owned())]], 1)
+    );
+}

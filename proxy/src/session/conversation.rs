@@ -144,6 +144,10 @@ pub(crate) struct Conversation {
     /// Describe::Capture(0): of a simple query.
     pub(crate) captured: Option<Arc<Description>>,
     capturing: Vec<u32>,
+    /// A RowDescription that the client is still to hear.
+    announced: Option<Bytes>,
+    /// A CommandComplete that the client is still to hear.
+    completing: Option<Bytes>,
     /// The columns described last to the client, in the simple protocol.
     described: Option<Bytes>,
     deallocated: VecDeque<String>,
@@ -188,15 +192,20 @@ impl Conversation {
             row: None,
             captured: None,
             capturing: Vec::new(),
+            announced: None,
+            completing: None,
             described: None,
             deallocated: VecDeque::new(),
             closed: false,
             broken: None,
         };
         if !plain {
-            conversation
-                .flight
-                .run(b"", sight::LOGIN.as_bytes(), Rows::SearchPath);
+            conversation.flight.run(
+                b"",
+                sight::LOGIN.as_bytes(),
+                Rows::SearchPath,
+                OnError::DropPosition,
+            );
             conversation.flight.sync(Answer::Swallow);
         }
         conversation.say(greeting);
@@ -583,6 +592,11 @@ impl Conversation {
             match self.flight.queue.front() {
                 Some(Expect::Say(bytes)) => self.to_client.extend_from_slice(bytes),
                 Some(Expect::CopyEnd) => {}
+                Some(Expect::Announce) => {
+                    if let Some(row) = self.announced.take() {
+                        self.to_client.extend_from_slice(&row);
+                    }
+                }
                 _ => break,
             }
             self.flight.queue.pop_front();
@@ -600,9 +614,9 @@ impl Conversation {
             let (query, execute) = match self.flight.queue.front() {
                 Some(Expect::Query { .. }) => (true, true),
                 Some(Expect::Execute {
-                    rows: Rows::Forward,
+                    rows: Rows::Forward | Rows::ForwardLast,
                     ..
-                }) => (false, true),
+                }) => (false, self.announced.is_none()),
                 _ => (false, false),
             };
             let scan = self.from_fresh.scan(buffer, |header| match header.tag {
@@ -669,6 +683,16 @@ impl Conversation {
                 }
                 self.described(tag, frame, what)
             }
+            (
+                b'D',
+                Some(Expect::Execute {
+                    rows: Rows::Forward | Rows::ForwardLast,
+                    ..
+                }),
+            ) => {
+                self.announce();
+                true
+            }
             (b'D', Some(Expect::Execute { .. })) => {
                 self.row = Some(frame.clone());
                 false
@@ -677,7 +701,7 @@ impl Conversation {
                 b'G',
                 Some(
                     Expect::Execute {
-                        rows: Rows::Forward,
+                        rows: Rows::Forward | Rows::ForwardLast,
                         ..
                     }
                     | Expect::Query { .. },
@@ -709,8 +733,9 @@ impl Conversation {
             Describe::RowOnly => {
                 if tag != b't' {
                     self.described = row_body(tag, frame);
+                    self.announced = (tag == b'T').then(|| frame.clone());
                 }
-                tag == b'T'
+                false
             }
             Describe::CheckLast => {
                 let expected = self.described.clone();
@@ -763,6 +788,13 @@ impl Conversation {
         }
     }
 
+    /// Says the RowDescription that is still to be said.
+    fn announce(&mut self) {
+        if let Some(row) = self.announced.take() {
+            self.forward(&row);
+        }
+    }
+
     /// An execution ended without an error. Gives whether the client hears of it.
     fn executed(&mut self, tag: u8, rows: Rows, frame: &Bytes) -> bool {
         self.copy_in = false;
@@ -774,11 +806,15 @@ impl Conversation {
             .as_ref()
             .and_then(|values| values.first().copied().flatten());
         match rows {
-            Rows::Forward => {
+            Rows::Forward | Rows::ForwardLast => {
+                self.announce();
                 if tag == b'C' {
                     self.completed(frame);
                 }
-                return true;
+                if rows == Rows::Forward {
+                    return true;
+                }
+                self.completing = Some(frame.clone());
             }
             Rows::CopiedUp => {
                 let count = value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
@@ -810,6 +846,11 @@ impl Conversation {
     fn notice(&mut self, frame: &Bytes) {
         match Report::read(body(frame)) {
             Ok(report) if report.sqlstate() == report::SIGNAL => self.sight.schema_changed(),
+            Ok(report) if report.sqlstate() == report::MARK => {
+                if let Some(oid) = report::marked(&report) {
+                    self.sight.dirtied(oid);
+                }
+            }
             Ok(mut report) => {
                 report::scrub(&mut report);
                 report.write_notice(&mut self.to_client);
@@ -821,6 +862,8 @@ impl Conversation {
     fn error(&mut self, frame: &Bytes) {
         self.copy_in = false;
         self.row = None;
+        self.announced = None;
+        self.completing = None;
         self.batch_failed = true;
         self.deallocated.clear();
         let meaning = self
@@ -891,6 +934,9 @@ impl Conversation {
             self.statements.drop_portals();
         }
         let forward = answer == Answer::Forward;
+        if let Some(complete) = self.completing.take() {
+            self.forward(&complete);
+        }
         if publish {
             self.held = forward.then(|| frame.clone());
             self.ask(Asked::Reload);
@@ -910,8 +956,12 @@ impl Conversation {
         if !self.asking {
             self.asking = true;
             let in_batch = self.flight.open;
-            self.flight
-                .run(b"previewpg_names", question.as_bytes(), rows);
+            self.flight.run(
+                b"previewpg_names",
+                question.as_bytes(),
+                rows,
+                OnError::DropPosition,
+            );
             if in_batch {
                 self.flight.flush();
             } else {
@@ -956,19 +1006,7 @@ impl Conversation {
             .copied()
             .filter(|oid| self.marked.insert(*oid))
             .collect();
-        for oid in &new {
-            if let Some(lower) = self
-                .sight
-                .catalog()
-                .relations
-                .get(oid)
-                .and_then(|relation| relation.lower.as_ref())
-            {
-                lower
-                    .dirty
-                    .store(true, std::sync::atomic::Ordering::Release);
-            }
-        }
+        new.iter().for_each(|oid| self.sight.dirtied(*oid));
         if new.is_empty() {
             return false;
         }
@@ -1025,6 +1063,24 @@ impl Conversation {
     pub(crate) fn refuse_parse(&mut self, refusal: &Refusal) {
         self.common.metrics.refused(refusal.construct);
         self.fail(report::refusal(refusal));
+    }
+
+    /// Refuses a statement, unless PostgreSQL itself has something against its text: that is what a full copy would say.
+    pub(crate) fn refuse_text(
+        &mut self,
+        refusal: &Refusal,
+        text: &[u8],
+        types: &[u32],
+        error: OnError,
+    ) {
+        const NAME: &[u8] = b"previewpg_refused";
+        self.flight.send(Expect::our_parse(error), |out| {
+            frontend::parse(NAME, text, types.iter().copied(), out)
+        });
+        self.flight.send(Expect::our_close(), |out| {
+            frontend::close(Subject::Statement, NAME, out)
+        });
+        self.refuse_parse(refusal);
     }
 
     /// Sends the Parse of a statement of ours (and `check`s its columns), unless it is there already; gives its name.

@@ -46,7 +46,8 @@ impl Conversation {
             _ => None,
         };
         if let Some(Plan::Refuse(refusal)) = planned {
-            self.refuse_parse(&refusal);
+            let types: Vec<u32> = message.types().collect();
+            self.refuse_text(&refusal, message.text, &types, OnError::AsIs);
             return None;
         }
         let name = frame.slice_ref(message.name);
@@ -255,8 +256,13 @@ impl Conversation {
             self.fail(unencodable());
             return None;
         };
+        let command = reading
+            .script
+            .statements
+            .first()
+            .map_or("SELECT", super::script::command);
         for (before, text) in fresh.before.iter().zip(befores) {
-            self.run_before(before, &text, message, description);
+            self.run_before(before, &text, message, description, command);
         }
         let error = if fresh.describe_original {
             OnError::Unserved
@@ -285,6 +291,7 @@ impl Conversation {
         text: &Bytes,
         message: &Bind<'_>,
         description: &Description,
+        command: &'static str,
     ) {
         let types = first_types(description, before.parameters);
         let name = self.prepare_ours(text, types, OnError::Unserved, None);
@@ -294,7 +301,7 @@ impl Conversation {
         } else {
             OUR_PORTAL
         };
-        let error = OnError::DropPosition;
+        let error = OnError::Before(command);
         self.flight.send(Expect::our_bind(error.clone()), |out| {
             message.write_first(before.parameters, portal, &name, out)
         });

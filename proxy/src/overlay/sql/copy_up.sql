@@ -217,3 +217,41 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+-- Copies up what nobody else holds a claim of at this moment, the first `wanted` rows of it (NULL: all), and waits for nobody.
+-- otherwise: 'skip' leaves a held row out (SKIP LOCKED), 'error' raises PostgreSQL's own lock_not_available (NOWAIT).
+CREATE OR REPLACE FUNCTION previewpg.copy_up_available(relation oid, rows_wanted anyarray, wanted bigint, otherwise text) RETURNS bigint
+LANGUAGE plpgsql SET lock_timeout = '1ms' AS $$
+DECLARE
+    statement text := pg_catalog.format('SELECT previewpg_copy.r%s($1)', relation);
+    total int := pg_catalog.cardinality(rows_wanted);
+    first int := coalesce(least(wanted, total), total);
+    next_row int := 1;
+    copied bigint := 0;
+    part bigint;
+BEGIN
+    IF coalesce(first, 0) < 1 THEN
+        RETURN 0;
+    END IF;
+    -- Usually nobody holds anything.
+    BEGIN
+        EXECUTE statement INTO copied USING rows_wanted[1:first];
+        next_row := first + 1;
+    EXCEPTION WHEN lock_not_available THEN
+        copied := 0;
+    END;
+    WHILE next_row <= total AND (wanted IS NULL OR copied < wanted) LOOP
+        BEGIN
+            EXECUTE statement INTO part USING rows_wanted[next_row:next_row];
+            copied := copied + part;
+        EXCEPTION WHEN lock_not_available THEN
+            IF otherwise = 'error' THEN
+                RAISE lock_not_available USING MESSAGE = pg_catalog.format('could not obtain lock on row in relation "%s"',
+                    (SELECT c.relname FROM pg_catalog.pg_class AS c WHERE c.oid = relation));
+            END IF;
+        END;
+        next_row := next_row + 1;
+    END LOOP;
+    RETURN copied;
+END
+$$;
