@@ -32,7 +32,7 @@ lint: ## Clippy, warnings are errors
 	$(STAGE) clippy $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 doc: ## Documentation, warnings are errors
-	RUSTDOCFLAGS="-D warnings" $(STAGE) doc $(CARGO) doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS="-D warnings" $(STAGE) doc $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
 
 fuzz: ## Fuzz each target for a minute (needs nightly Rust and cargo-fuzz); SECONDS_EACH=n
 	for target in $$(cd proxy/fuzz && $(CARGO) +nightly fuzz list); do \

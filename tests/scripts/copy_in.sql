@@ -76,4 +76,4 @@ C-1	Copied	12.5
 SELECT id, sku, taxed FROM products WHERE sku = 'C-1';
 COPY categories FROM STDIN;
 \.
-SELECT what, row_id FROM audit ORDER BY id;
+SELECT what, row_id FROM audit ORDER BY row_id, what, new::text;

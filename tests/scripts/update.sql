@@ -52,5 +52,5 @@ FETCH c;
 UPDATE counters SET value = 777 WHERE CURRENT OF c;
 COMMIT;
 SELECT value FROM counters WHERE name = 'c5';
-SELECT what, row_id, old, new FROM audit ORDER BY id;
+SELECT what, row_id, old, new FROM audit ORDER BY row_id, what, new::text;
 SELECT id, name, version FROM users WHERE version > 1 ORDER BY id;

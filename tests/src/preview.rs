@@ -65,6 +65,11 @@ impl Preview {
             .admin(if there == "0" { "postgres" } else { &name })
     }
 
+    /// The proxy's process id.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// What the process said on standard error so far.
     pub fn stderr(&self) -> String {
         self.process.stderr()

@@ -101,14 +101,13 @@ impl Servers {
     }
 
     /// A database of the same name on production and on the copy server, both holding what `sql` makes.
-    /// `sql` runs once for each server and `template`; databases are then copied from it.
+    /// `sql` runs once for each `template`; databases are then copied from it.
     pub fn database(&self, template: &str, sql: &str) -> String {
         {
             let mut templates = self.templates.lock().unwrap_or_else(|e| e.into_inner());
             if !templates.iter().any(|t| t == template) {
-                for server in [&self.production, &self.copy] {
-                    server.create_template(template, sql);
-                }
+                self.production.create_template(template, sql);
+                self.restore(template);
                 templates.push(template.to_owned());
             }
         }
@@ -117,6 +116,37 @@ impl Servers {
             server.copy_database(template, &name);
         }
         name
+    }
+
+    /// Makes the full copy of a database of production as one does: a dump of it, restored.
+    pub fn restore(&self, name: &str) {
+        self.copy
+            .connect("postgres")
+            .must(&format!("CREATE DATABASE {name} OWNER app"));
+        self.copy
+            .connect(name)
+            .must("ALTER SCHEMA public OWNER TO app");
+        let dump = workplace().join(format!("{name}.dump"));
+        let run = |program: &str, address: Address, more: &[&str]| {
+            let out = Command::new(tool(program))
+                .args(["--no-owner", "--no-privileges", "-h", &address.host])
+                .args(["-p", &address.port.to_string(), "-U", &address.user])
+                .args(more)
+                .output()
+                .expect("run PostgreSQL's own tools");
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert!(out.status.success(), "{program} of {name}: {said}");
+        };
+        let file = dump.display().to_string();
+        run(
+            "pg_dump",
+            self.production.admin(name),
+            &["-Fc", "-f", &file, name],
+        );
+        let app = self.copy.admin(name).role("app", PASSWORD);
+        run("pg_restore", app, &["--exit-on-error", "-d", name, &file]);
+        let _ = fs::remove_file(&dump);
+        self.copy.connect(name).must("ANALYZE");
     }
 
     /// One more database from a template, on the copy server only. Half of its rows have moved in their heaps: what
@@ -347,7 +377,7 @@ pub fn workplace() -> &'static Path {
                  for p in pids/*; do [ -e \"$p\" ] && kill -QUIT \"${{p#pids/}}\" 2>/dev/null; done; sleep 1
                  for p in pids/*; do [ -e \"$p\" ] && kill -KILL \"${{p#pids/}}\" 2>/dev/null; done
                  if [ -e keep ]; then mkdir -p '{1}' && cp ./*.log '{1}'; fi
-                 cd / && rm -rf '{0}'",
+                 umount -l '{0}'/mnt-* 2>/dev/null; cd / && rm -rf '{0}'",
                 place.display(),
                 kept.display()
             );

@@ -38,6 +38,8 @@ WITH space AS MATERIALIZED (
         'primary', i.indisprimary,
         'exclusion', i.indisexclusion,
         'partial', i.indpred IS NOT NULL OR i.indexprs IS NOT NULL,
+        'expressions', (SELECT json_agg(pg_get_indexdef(i.indexrelid, n, false) ORDER BY n) FROM generate_series(1, i.indnkeyatts) n),
+        'predicate', pg_get_expr(i.indpred, i.indrelid),
         'columns', CASE WHEN i.indexprs IS NULL THEN (
             SELECT json_agg(a.attname ORDER BY k.n)
             FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)

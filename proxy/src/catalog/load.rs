@@ -203,6 +203,8 @@ struct KeyRow {
     primary: bool,
     exclusion: bool,
     partial: bool,
+    expressions: Vec<String>,
+    predicate: Option<String>,
     columns: Option<Vec<String>>,
 }
 
@@ -313,6 +315,8 @@ impl KeyRow {
             primary: self.primary,
             columns: self.columns.unwrap_or_default(),
             partial: self.partial,
+            expressions: self.expressions,
+            predicate: self.predicate,
             exclusion: self.exclusion,
         }
     }

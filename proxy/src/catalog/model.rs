@@ -58,7 +58,7 @@ pub struct UserType {
 }
 
 /// A relation of fresh.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Relation {
     /// Its OID.
     pub oid: Oid,
@@ -147,12 +147,16 @@ pub struct Key {
     pub columns: Vec<String>,
     /// It has a predicate or expressions.
     pub partial: bool,
+    /// What is unique, column by column: expressions over the relation's columns, plain columns quoted.
+    pub expressions: Vec<String>,
+    /// A partial key's predicate.
+    pub predicate: Option<String>,
     /// It is an exclusion constraint.
     pub exclusion: bool,
 }
 
 /// What stands below an upper table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Lower {
     /// The projection view, quoted and schema-qualified: production's rows in upper's current shape.
     pub view: String,

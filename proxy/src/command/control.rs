@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::connect::{connect, place};
+use super::connect::{ConnectError, connect, place};
 use super::error::{CommandError, explain};
 use crate::admin::health::{Condition, Health};
 use crate::catalog::load::{BUILTINS_QUERY, QUERY, parse};
@@ -87,7 +87,18 @@ impl Control {
     }
 
     async fn connect(&self) -> Result<Client, CommandError> {
-        let client = connect("fresh", &self.owner).await?;
+        let client = connect("fresh", &self.owner)
+            .await
+            .map_err(|error| match error {
+                ConnectError::Refused { source, .. }
+                    if source.code() == Some(&SqlState::INVALID_CATALOG_NAME) =>
+                {
+                    CommandError::NotProvisioned {
+                        place: place(&self.owner),
+                    }
+                }
+                error => error.into(),
+            })?;
         let ask = CommandError::ask;
         let deadline = Instant::now() + LOCK_WITHIN;
         while !client
@@ -130,7 +141,7 @@ impl Control {
         let mut failures = 0_u32;
         while let Err(error) = self.load().await {
             failures = failures.saturating_add(1);
-            if failures == 1 || failures % 20 == 0 {
+            if failures == 1 || failures.is_multiple_of(20) {
                 tracing::error!(error = %explain(&error), "the catalog can't be read again after a change of the schema; trying on");
             }
             tokio::time::sleep(RETRY).await;

@@ -38,6 +38,17 @@ pub enum CommandError {
     /// production's role can write.
     #[error("{0}")]
     Writable(String),
+    /// No database can be made for the preview.
+    #[error(
+        "can't make the database {name:?} on fresh's server, with production's encoding and collation"
+    )]
+    MakeDatabase {
+        /// Its name.
+        name: String,
+        /// Why not.
+        #[source]
+        source: tokio_postgres::Error,
+    },
     /// Provisioning failed.
     #[error("can't prepare fresh")]
     Provision(#[from] provision::Error),

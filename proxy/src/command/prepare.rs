@@ -23,6 +23,8 @@ pub struct Ready {
     pub server: Option<Server>,
     /// fresh, as its owner.
     pub owner: Target,
+    /// The statement that would make the database, when it isn't there and nothing was to be made.
+    pub to_make: Option<String>,
     /// Where `pg_dump` and `pg_restore` are.
     programs: PathBuf,
 }
@@ -59,20 +61,38 @@ pub async fn refuse_writing(production: &Client, allowed: bool) -> Result<(), Co
     Ok(())
 }
 
-/// Gets hold of fresh: the given database, or one of a server of our own that is like production's.
+/// Gets hold of fresh: the given database, or one of a server of our own that is like production's. With `look_only` nothing is made: a
+/// database that would be is named by its statement, in `to_make`, and the one that was given stands for it.
 ///
 /// # Errors
 /// When no server can be had.
-pub async fn fresh(settings: &Settings, production: &Client) -> Result<Ready, CommandError> {
+pub async fn fresh(
+    settings: &Settings,
+    production: &Client,
+    look_only: bool,
+) -> Result<Ready, CommandError> {
     let likeness = Likeness::read(production)
         .await
         .map_err(CommandError::ask("production"))?;
+    let likeness = Likeness {
+        database: settings.shown_database().to_owned(),
+        ..likeness
+    };
     let data = match &settings.fresh {
-        Fresh::Given(owner) => {
+        Fresh::Given(given) => {
             let programs = binaries::find(likeness.major)?.directory;
+            let mut owner = settings.fresh_database(given);
+            let mut to_make = None;
+            if owner.database != given.database {
+                to_make = missing_database(given, &likeness, look_only).await?;
+            }
+            if to_make.is_some() {
+                owner = Target::clone(given);
+            }
             return Ok(Ready {
                 server: None,
-                owner: owner.clone(),
+                owner,
+                to_make,
                 programs,
             });
         }
@@ -86,6 +106,10 @@ pub async fn fresh(settings: &Settings, production: &Client) -> Result<Ready, Co
         max_prepared_transactions: likeness.max_prepared_transactions,
     })
     .await?;
+    let likeness = Likeness {
+        database: settings.shown_database().to_owned(),
+        ..likeness
+    };
     server.prepare(&likeness).await?;
     let programs = server.installation().directory.clone();
     work.finish(&format!(
@@ -102,8 +126,50 @@ pub async fn fresh(settings: &Settings, production: &Client) -> Result<Ready, Co
     Ok(Ready {
         server: Some(server),
         owner,
+        to_make: None,
         programs,
     })
+}
+
+/// Makes a database as production's is on the server of `given`, unless it exists, or gives the statement that would.
+async fn missing_database(
+    given: &Target,
+    likeness: &Likeness,
+    look_only: bool,
+) -> Result<Option<String>, CommandError> {
+    let server = connect("fresh", given).await?;
+    let ask = CommandError::ask;
+    let name = &likeness.database;
+    let exists = server
+        .query_opt(
+            "SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1",
+            &[name],
+        )
+        .await
+        .map_err(ask("fresh"))?;
+    if exists.is_some() {
+        return Ok(None);
+    }
+    let version: i32 = server
+        .query_one(
+            "SELECT current_setting('server_version_num')::int / 10000",
+            &[],
+        )
+        .await
+        .map_err(ask("fresh"))?
+        .get(0);
+    let sql = likeness.create_database(u32::try_from(version).unwrap_or(0));
+    if look_only {
+        return Ok(Some(sql));
+    }
+    server
+        .batch_execute(&sql)
+        .await
+        .map_err(|source| CommandError::MakeDatabase {
+            name: name.clone(),
+            source,
+        })?;
+    Ok(None)
 }
 
 /// A database behind a private socket.

@@ -91,7 +91,9 @@ fn validate(path: &Path) -> Result<(), CommandError> {
 
 fn essentials(settings: &Settings) -> Result<(Target, Secret), ConfigError> {
     match (&settings.fresh, &settings.client_password) {
-        (Fresh::Given(owner), Some(password)) => Ok((owner.clone(), password.clone())),
+        (Fresh::Given(given), Some(password)) => {
+            Ok((settings.fresh_database(given), password.clone()))
+        }
         _ => Err(ConfigError::value("client.passwordFile", "is missing")),
     }
 }
@@ -103,7 +105,7 @@ async fn loaded(control: &Control) -> Result<(), CommandError> {
         match control.load().await {
             Ok(()) => return Ok(()),
             Err(error) => {
-                if failures % 30 == 0 {
+                if failures.is_multiple_of(30) {
                     tracing::warn!(reason = %explain(&error), "can't serve yet; trying on");
                 }
                 failures = failures.saturating_add(1);
@@ -123,7 +125,7 @@ async fn check_production(settings: &Settings) -> Result<(), CommandError> {
         };
         match result {
             Err(error @ (CommandError::Connect(_) | CommandError::Ask { .. })) => {
-                if failures % 60 == 0 {
+                if failures.is_multiple_of(60) {
                     tracing::warn!(reason = %explain(&error), "production isn't there; what needs it will fail until it is");
                 }
                 failures = failures.saturating_add(1);

@@ -179,7 +179,7 @@ impl Service {
             self.address,
             &settings.client_user,
             password,
-            &shown_database(settings),
+            settings.shown_database(),
         )
     }
 
@@ -217,16 +217,6 @@ impl Service {
     }
 }
 
-/// The database's name as clients see it.
-#[must_use]
-pub fn shown_database(settings: &Settings) -> String {
-    settings
-        .config
-        .database
-        .clone()
-        .unwrap_or_else(|| settings.production.database.clone())
-}
-
 fn session_options(
     settings: &Settings,
     owner: &Target,
@@ -242,7 +232,7 @@ fn session_options(
         ..owner.clone()
     };
     Ok(session::Options {
-        database: shown_database(settings),
+        database: settings.shown_database().to_owned(),
         user: settings.client_user.clone(),
         verifier: Arc::new(Verifier::new(password.expose())),
         fresh_tls: ClientTls::new(&fresh)?,

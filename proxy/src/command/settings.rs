@@ -12,11 +12,14 @@ use crate::net::target::Target;
 /// The environment variable with the app role's password.
 pub const CLIENT_PASSWORD: &str = "PREVIEWPG_CLIENT_PASSWORD";
 
+/// The database that every server has.
+const MAINTENANCE: &str = "postgres";
+
 /// Where fresh is.
 #[derive(Debug, Clone)]
 pub enum Fresh {
     /// A database that exists, as its owner.
-    Given(Target),
+    Given(Box<Target>),
     /// A server of our own.
     Embedded {
         /// The directory that is kept; `None`: a temporary one.
@@ -67,8 +70,10 @@ impl Settings {
             });
         }
         let fresh = match (&options.fresh, &options.data) {
-            (Some(url), _) => Fresh::Given(secret::parse_url("--fresh", url)?),
-            (None, None) if config.fresh.is_given() => Fresh::Given(secret::fresh(&config)?),
+            (Some(url), _) => Fresh::Given(Box::new(secret::parse_url("--fresh", url)?)),
+            (None, None) if config.fresh.is_given() => {
+                Fresh::Given(Box::new(secret::fresh(&config)?))
+            }
             (None, data) => Fresh::Embedded { data: data.clone() },
         };
         let allow_writable = options.allow_writable_production || config.production.allow_writable;
@@ -107,7 +112,7 @@ impl Settings {
         Self::new(
             config,
             options.production.production.as_deref(),
-            Fresh::Given(fresh),
+            Fresh::Given(Box::new(fresh)),
             allow_writable,
         )
     }
@@ -117,7 +122,7 @@ impl Settings {
     /// # Errors
     /// When the file is wrong or lacks something.
     pub fn serve(config: &Config) -> Result<Self, ConfigError> {
-        let fresh = Fresh::Given(secret::fresh(config)?);
+        let fresh = Fresh::Given(Box::new(secret::fresh(config)?));
         let settings = Self::new(
             config.clone(),
             None,
@@ -165,6 +170,26 @@ impl Settings {
             client_password,
             config,
         })
+    }
+
+    /// The database's name as clients see it.
+    #[must_use]
+    pub fn shown_database(&self) -> &str {
+        self.config
+            .database
+            .as_deref()
+            .unwrap_or(&self.production.database)
+    }
+
+    /// The database of a given fresh. A URL of the maintenance database `postgres` names a server rather than a database: the preview has a
+    /// database of the shown name there, so that `current_database()` is what it is on production.
+    #[must_use]
+    pub fn fresh_database(&self, given: &Target) -> Target {
+        let mut target = given.clone();
+        if given.database == MAINTENANCE {
+            self.shown_database().clone_into(&mut target.database);
+        }
+        target
     }
 
     /// Where clients connect.

@@ -34,7 +34,7 @@ pub struct Preview {
 pub async fn start(settings: &Settings) -> Result<Preview, CommandError> {
     let foundation = Foundation::lay(settings.config.admin).await?;
     let production = prepare::production(settings).await?;
-    let ready = prepare::fresh(settings, &production).await?;
+    let ready = prepare::fresh(settings, &production, false).await?;
     let (password, made) = prepare::client_password(settings);
     prepare::provision(settings, &ready, &production, Some(&password)).await?;
     drop(production);
@@ -114,7 +114,7 @@ pub async fn provision(options: &cli::Provision) -> Result<(), CommandError> {
 
 async fn provision_or_plan(settings: &Settings, plan_only: bool) -> Result<(), CommandError> {
     let production = prepare::production(settings).await?;
-    let ready = prepare::fresh(settings, &production).await?;
+    let ready = prepare::fresh(settings, &production, plan_only).await?;
     if plan_only {
         let options = prepare::options(
             settings,
@@ -125,6 +125,9 @@ async fn provision_or_plan(settings: &Settings, plan_only: bool) -> Result<(), C
         .await?;
         let fresh = connect("fresh", &ready.owner).await?;
         let inspection = provision::inspect(&options, &production, &fresh).await?;
+        if let Some(sql) = &ready.to_make {
+            println!("-- make the database, and connect to it\n{sql};\n");
+        }
         print!("{}", provision::plan(&options, &inspection));
         return Ok(());
     }

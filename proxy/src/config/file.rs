@@ -333,12 +333,18 @@ mod defaults {
     }
 }
 
-/// What can be changed while it runs: all keys but these.
-const FIXED: [&str; 5] = [
+/// What is taken up by a restart only: everything but the app role's password, the certificate's files' content and the log filter.
+const FIXED: [&str; 11] = [
+    "production",
+    "fresh",
     "listen",
     "admin",
     "database",
     "client.user",
+    "tls",
+    "tables",
+    "limits",
+    "pool",
     "logging.format",
 ];
 
@@ -417,10 +423,16 @@ impl Config {
     #[must_use]
     pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
         let differs = [
+            self.production != newer.production,
+            self.fresh != newer.fresh,
             self.listen != newer.listen,
             self.admin != newer.admin,
             self.database != newer.database,
             self.client.user != newer.client.user,
+            self.tls != newer.tls,
+            self.tables != newer.tables,
+            self.limits != newer.limits,
+            self.pool != newer.pool,
             self.logging.format != newer.logging.format,
         ];
         FIXED
@@ -660,9 +672,13 @@ mod tests {
                 max_clients: 5,
                 ..Limits::default()
             },
+            logging: Logging {
+                filter: "debug".into(),
+                ..Logging::default()
+            },
             ..config.clone()
         };
-        assert_eq!(config.needs_restart(&newer), ["listen"]);
+        assert_eq!(config.needs_restart(&newer), ["listen", "limits"]);
         assert!(config.needs_restart(&config).is_empty());
     }
 

@@ -1,6 +1,6 @@
 //! The configuration: one YAML file, the same that an operator renders for a pod.
 //!
-//! [`file`] is the file as a value (and the reference of its keys), [`secret`] reads what the file only refers to,
+//! [`file`](mod@file) is the file as a value (and the reference of its keys), [`secret`] reads what the file only refers to,
 //! [`watcher`] notices that the file, a secret or a certificate was changed. Nothing here connects to anything.
 
 pub mod file;

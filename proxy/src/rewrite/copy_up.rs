@@ -6,7 +6,7 @@
 use super::plan::{Before, Refusal};
 use super::read::Locked;
 use super::{Planner, refusal};
-use crate::catalog::model::{Key, Lower, Oid, Relation};
+use crate::catalog::model::{Key, Lower, Oid, Relation, RelationKind};
 use crate::overlay::merged::unclaimed;
 use crate::overlay::names::{identifier_list, quote_identifier};
 use crate::sql::facts::{
@@ -73,9 +73,13 @@ impl<'a> Planner<'a> {
             return if plain_insert {
                 Ok(Vec::new())
             } else {
-                Err(refusal::write_view(&relation.name))
+                self.write_view(write, relation)
             };
         };
+        if relation.kind == RelationKind::MaterializedView {
+            // PostgreSQL's own error.
+            return Ok(Vec::new());
+        }
         if lower.read_only {
             return Err(refusal::read_only(&relation.name));
         }
@@ -108,6 +112,30 @@ impl<'a> Planner<'a> {
         if changes {
             before.push(permit(relation.oid));
         }
+        Ok(before)
+    }
+
+    /// UPDATE or DELETE through a view that PostgreSQL can update by itself: the rows of the one table under it are looked for through its definition.
+    fn write_view(&self, write: &Write, view: &'a Relation) -> Result<Vec<Before>, Refusal> {
+        let refuse = || refusal::write_view(&view.name);
+        let definition = view.definition.as_deref().ok_or_else(refuse)?;
+        let (base, rows) = simple_view(definition, self.context).ok_or_else(refuse)?;
+        let lower = base
+            .lower
+            .as_ref()
+            .filter(|lower| !lower.read_only)
+            .ok_or_else(refuse)?;
+        let current_of = match write.kind {
+            WriteKind::Update { current_of, .. } | WriteKind::Delete { current_of } => current_of,
+            WriteKind::Insert { .. } | WriteKind::Merge { .. } => return Err(refuse()),
+        };
+        if current_of || base.rules || !view.trigger_functions.is_empty() {
+            return Err(refuse());
+        }
+        let mut probe = Probe::new(self, base, lower, self.alias(write.target))?;
+        probe.through = Some(rows(lower));
+        let mut before = probe.condition(write)?;
+        before.push(permit(base.oid));
         Ok(before)
     }
 
@@ -170,13 +198,78 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// The one table under a view that PostgreSQL can update by itself (CREATE VIEW, "Updatable Views"), and a query for the view's rows of lower's unclaimed ones,
+/// each with the row that it is made of as `previewpg_row`.
+fn simple_view<'a>(
+    definition: &str,
+    context: super::Context<'a>,
+) -> Option<(&'a Relation, impl Fn(&Lower) -> String + use<>)> {
+    let script = facts::read(definition, true);
+    let [statement] = script.statements.as_slice() else {
+        return None;
+    };
+    let ([level], [named]) = (statement.levels.as_slice(), statement.relations.as_slice()) else {
+        return None;
+    };
+    let plain = !level.set_operation
+        && !level.distinct
+        && !level.having
+        && level.group_by.is_none()
+        && level.limit.is_none()
+        && level.offset.is_none()
+        && statement.functions.is_empty();
+    if !plain || named.role != Role::Read || named.column_aliases {
+        return None;
+    }
+    // Every name in a definition is qualified.
+    let base = context
+        .catalog
+        .relation(named.name.schema.as_deref()?, &named.name.name)?;
+    let name = named
+        .alias
+        .as_ref()
+        .map_or(&named.name.name, |(alias, _)| alias);
+    let list = definition.get(level.list.clone())?.to_owned();
+    let condition = match &level.condition {
+        Some(condition) => format!(" WHERE {}", definition.get(condition.span.clone())?),
+        None => String::new(),
+    };
+    let name = quote_identifier(name);
+    let rows = move |lower: &Lower| {
+        let view = &lower.view;
+        let unclaimed = unclaimed(lower, Some("previewpg_l"));
+        format!(
+            "SELECT {list}, previewpg_row FROM (SELECT previewpg_l.*, ROW(previewpg_l.*)::{view} AS previewpg_row \
+             FROM {view} AS previewpg_l WHERE {unclaimed}) AS {name}{condition}"
+        )
+    };
+    Some((base, rows))
+}
+
 /// The search for the rows of one lower relation that a part of a statement may touch.
 struct Probe<'p, 'a> {
     planner: &'p Planner<'a>,
     relation: &'a Relation,
     lower: &'a Lower,
     alias: &'a str,
+    /// In place of lower: a query for a view's rows, with lower's row in `previewpg_row`.
+    through: Option<String>,
     edits: Edits,
+}
+
+/// What is known of the rows of an INSERT.
+enum Inserted {
+    /// None of them can conflict: all are defaults.
+    Nothing,
+    /// Nothing can be told before it runs.
+    Unknown,
+    /// A query gives them.
+    Rows {
+        /// A WITH list, with its keyword, or nothing.
+        with: String,
+        /// The query.
+        rows: String,
+    },
 }
 
 /// The parts of a search for rows.
@@ -219,6 +312,7 @@ impl<'p, 'a> Probe<'p, 'a> {
             relation,
             lower,
             alias,
+            through: None,
             edits,
         })
     }
@@ -228,42 +322,36 @@ impl<'p, 'a> Probe<'p, 'a> {
         let Some(level) = self.planner.level(write.level) else {
             return Ok(vec![self.whole()]);
         };
-        let conjuncts = level
+        let mut search = Search::default();
+        let with = self.with(write, level)?;
+        if let Some(from) = &level.from {
+            self.check_skip_locked(from)?;
+            if !self.is_usable(from, level, with.as_ref()) {
+                return Ok(vec![self.whole()]);
+            }
+            search.from = From::With(self.render(from)?);
+        }
+        for conjunct in level
             .condition
-            .as_ref()
-            .map(|condition| condition.conjuncts.as_slice())
-            .unwrap_or_default();
-        let mut conditions = Vec::new();
-        for conjunct in conjuncts {
+            .iter()
+            .flat_map(|condition| &condition.conjuncts)
+        {
             self.check_skip_locked(conjunct)?;
-            if !self.planner.is_volatile(conjunct) {
-                conditions.push(self.render(conjunct)?);
+            if self.is_usable(conjunct, level, with.as_ref()) {
+                search.conditions.push(self.render(conjunct)?);
             }
         }
-        let mut with = String::new();
-        let from = match &level.from {
-            Some(from) => {
-                self.check_skip_locked(from)?;
-                if self.planner.is_volatile(from) {
-                    return Ok(vec![self.whole()]);
-                }
-                From::With(self.render(from)?)
-            }
-            None => From::Lower,
-        };
-        let used = level.from.iter().chain(conjuncts);
-        if self.mentions_ctes(used, level) {
-            with = self.with(write)?;
-        }
-        if conditions.is_empty() {
+        search.with = with.unwrap_or_default();
+        if search.conditions.is_empty() && self.through.is_none() {
             return Ok(vec![self.whole()]);
         }
-        self.rows(Search {
-            with,
-            from,
-            conditions,
-            tail: None,
-        })
+        self.rows(search)
+    }
+
+    /// Whether a part of the statement gives the same when it's evaluated in front of it. `with`: the WITH list that can be had there.
+    fn is_usable(&self, span: &Span, level: &Level, with: Option<&String>) -> bool {
+        !self.planner.is_volatile(span)
+            && (with.is_some() || !self.planner.mentions(span, &level.ctes))
     }
 
     /// The rows that a MERGE may touch.
@@ -274,21 +362,19 @@ impl<'p, 'a> Probe<'p, 'a> {
         on: &Span,
         by_source: bool,
     ) -> Result<Vec<Before>, Refusal> {
-        let volatile = self.planner.is_volatile(source) || self.planner.is_volatile(on);
-        if by_source || volatile {
+        self.check_skip_locked(source)?;
+        let Some(level) = self.planner.level(write.level) else {
+            return Ok(vec![self.whole()]);
+        };
+        let with = self.with(write, level)?;
+        let usable = |span| self.is_usable(span, level, with.as_ref());
+        if by_source || !usable(source) || !usable(on) {
             return Ok(vec![self.whole()]);
         }
-        self.check_skip_locked(source)?;
-        let mut with = String::new();
-        if let Some(level) = self.planner.level(write.level)
-            && self.mentions_ctes([source, on].into_iter(), level)
-        {
-            with = self.with(write)?;
-        }
         self.rows(Search {
-            with,
             from: From::With(self.render(source)?),
             conditions: vec![self.render(on)?],
+            with: with.unwrap_or_default(),
             tail: None,
         })
     }
@@ -301,84 +387,108 @@ impl<'p, 'a> Probe<'p, 'a> {
         source: &InsertSource,
         conflict: &Conflict,
     ) -> Result<Vec<Before>, Refusal> {
+        let Some(keys) = self.arbiters(conflict) else {
+            return Ok(vec![self.whole()]);
+        };
         let mut before = Vec::new();
-        for key in self.arbiters(conflict)? {
-            if let Some((with, rows)) = self.inserted_keys(write, columns, source, key)? {
-                let names = identifier_list(key.columns.iter().map(String::as_str));
-                let mut conditions: Vec<String> = key
+        for key in keys {
+            // An expression may be of any column.
+            let wanted: Vec<&str> = if key.partial {
+                self.relation
                     .columns
                     .iter()
-                    .map(|name| {
-                        let name = quote_identifier(name);
-                        format!(
-                            "{}.{name} = ANY (ARRAY(SELECT {name} FROM previewpg_new))",
-                            self.quoted_alias()
-                        )
-                    })
-                    .collect();
-                if key.columns.len() > 1 {
-                    let own: Vec<String> = key
-                        .columns
-                        .iter()
-                        .map(|name| format!("{}.{}", self.quoted_alias(), quote_identifier(name)))
-                        .collect();
-                    conditions.push(format!(
-                        "({}) IN (SELECT {names} FROM previewpg_new)",
-                        own.join(", ")
-                    ));
+                    .map(|column| column.name.as_str())
+                    .collect()
+            } else {
+                key.columns.iter().map(String::as_str).collect()
+            };
+            match self.inserted(write, columns, source, &wanted)? {
+                Inserted::Nothing => {}
+                Inserted::Unknown => return Ok(vec![self.whole()]),
+                Inserted::Rows { with, rows } => {
+                    before.extend(self.conflicts(key, &wanted, &with, &rows)?)
                 }
-                let joined = if with.is_empty() {
-                    "WITH ".to_owned()
-                } else {
-                    format!("{with}, ")
-                };
-                let with = format!("{joined}previewpg_new ({names}) AS MATERIALIZED ({rows})");
-                before.extend(self.rows(Search {
-                    with,
-                    from: From::Lower,
-                    conditions,
-                    tail: None,
-                })?);
             }
         }
         Ok(before)
     }
 
-    /// The keys that an ON CONFLICT clause looks at.
-    fn arbiters(&self, conflict: &Conflict) -> Result<Vec<&'a Key>, Refusal> {
-        let keys = self.relation.keys.iter();
-        match &conflict.target {
-            // A conflict on a partial, expression or exclusion key is found by the triggers on upper, which say so loudly.
-            ConflictTarget::Any => Ok(keys.filter(|key| !key.partial && !key.exclusion).collect()),
-            ConflictTarget::Constraint(name) => {
-                let named: Vec<_> = keys
-                    .filter(|key| key.constraint && key.name == *name)
-                    .collect();
-                if named.iter().any(|key| key.exclusion) {
-                    return Err(refusal::conflict_expression(&self.relation.name));
-                }
-                Ok(named)
-            }
-            ConflictTarget::Columns(names) => Ok(keys
+    /// The rows of lower whose key is that of a row to insert.
+    fn conflicts(
+        &self,
+        key: &Key,
+        wanted: &[&str],
+        with: &str,
+        rows: &str,
+    ) -> Result<Vec<Before>, Refusal> {
+        let values: Vec<String> = (1..=key.expressions.len())
+            .map(|n| format!("previewpg_{n}"))
+            .collect();
+        let values = values.join(", ");
+        let expressions = key.expressions.join(", ");
+        let comma = if with.is_empty() {
+            "WITH ".to_owned()
+        } else {
+            format!("{with}, ")
+        };
+        let predicate = key
+            .predicate
+            .as_ref()
+            .map(|predicate| format!(" WHERE {predicate}"))
+            .unwrap_or_default();
+        let with = format!(
+            "{comma}previewpg_row ({}) AS ({rows}), previewpg_new ({values}) AS MATERIALIZED (SELECT {expressions} FROM previewpg_row{predicate})",
+            identifier_list(wanted.iter().copied()),
+        );
+        let mut conditions: Vec<String> = (1..)
+            .zip(&key.expressions)
+            .map(|(n, expression)| {
+                format!("({expression}) = ANY (ARRAY(SELECT previewpg_{n} FROM previewpg_new))")
+            })
+            .collect();
+        if key.expressions.len() > 1 {
+            conditions.push(format!(
+                "({expressions}) IN (SELECT {values} FROM previewpg_new)"
+            ));
+        }
+        conditions.extend(key.predicate.clone());
+        self.rows(Search {
+            with,
+            from: From::Lower,
+            conditions,
+            tail: None,
+        })
+    }
+
+    /// The keys that an ON CONFLICT clause looks at; `None`: an exclusion constraint may be among them.
+    fn arbiters(&self, conflict: &Conflict) -> Option<Vec<&'a Key>> {
+        let keys = || self.relation.keys.iter();
+        let found: Vec<&Key> = match &conflict.target {
+            ConflictTarget::Any => keys().collect(),
+            ConflictTarget::Constraint(name) => keys()
+                .filter(|key| key.constraint && key.name == *name)
+                .collect(),
+            ConflictTarget::Columns(names) => keys()
                 .filter(|key| {
                     !key.exclusion
                         && !key.partial
                         && key.columns.len() == names.len()
                         && key.columns.iter().all(|column| names.contains(column))
                 })
-                .collect()),
-            ConflictTarget::Expressions => Err(refusal::conflict_expression(&self.relation.name)),
-        }
+                .collect(),
+            ConflictTarget::Expressions => keys().filter(|key| !key.exclusion).collect(),
+        };
+        (!found.iter().any(|key| key.exclusion)).then_some(found)
     }
 
-    /// A query for the values of a key's columns in the rows to insert, and the WITH list that it needs; `None` when none of them can be known to conflict.
-    fn inserted_keys(
+    /// A query for the values of the columns wanted in the rows to insert.
+    fn inserted(
         &self,
         write: &Write,
         columns: Option<&[String]>,
         source: &InsertSource,
-        key: &Key,
-    ) -> Result<Option<(String, String)>, Refusal> {
+        wanted: &[&str],
+    ) -> Result<Inserted, Refusal> {
         let all: Vec<&str> = match columns {
             Some(columns) => columns.iter().map(String::as_str).collect(),
             None => self
@@ -389,53 +499,77 @@ impl<'p, 'a> Probe<'p, 'a> {
                 .collect(),
         };
         match source {
-            InsertSource::Default => Ok(None),
+            InsertSource::Default => Ok(Inserted::Nothing),
             InsertSource::Values(rows) => {
+                let with = self.level_with(write)?;
+                let names = self
+                    .planner
+                    .level(write.level)
+                    .map(|level| level.ctes.as_slice())
+                    .unwrap_or_default();
                 let mut lines = Vec::with_capacity(rows.len());
                 for row in rows {
-                    let mut values = Vec::with_capacity(key.columns.len());
-                    for name in &key.columns {
+                    let mut values = Vec::with_capacity(wanted.len());
+                    for name in wanted {
                         let given = all
                             .iter()
                             .position(|column| column == name)
                             .and_then(|at| row.get(at));
-                        values.push(self.value(name, given.and_then(Option::as_ref))?);
+                        let given = given.and_then(Option::as_ref);
+                        if with.is_none()
+                            && given.is_some_and(|span| self.planner.mentions(span, names))
+                        {
+                            return Ok(Inserted::Unknown);
+                        }
+                        values.push(self.value(name, given)?);
                     }
                     lines.push(format!("({})", values.join(", ")));
                 }
-                Ok(Some((
-                    String::new(),
-                    format!("VALUES {}", lines.join(", ")),
-                )))
+                Ok(Inserted::Rows {
+                    with: with.unwrap_or_default(),
+                    rows: format!("VALUES {}", lines.join(", ")),
+                })
             }
             InsertSource::Query(query) => {
-                if self.planner.is_volatile(query) {
-                    return Err(refusal::volatile_source(&self.relation.name));
+                let Some(level) = self.planner.level(write.level) else {
+                    return Ok(Inserted::Unknown);
+                };
+                let with = self.with(write, level)?;
+                if !self.is_usable(query, level, with.as_ref()) {
+                    return Ok(Inserted::Unknown);
                 }
-                let mut with = String::new();
-                if let Some(level) = self.planner.level(write.level)
-                    && self.mentions_ctes([query].into_iter(), level)
-                {
-                    with = self.with(write)?;
-                }
-                let mut values = Vec::with_capacity(key.columns.len());
-                for name in &key.columns {
-                    values.push(if all.contains(&name.as_str()) {
+                let mut values = Vec::with_capacity(wanted.len());
+                for name in wanted {
+                    values.push(if all.contains(name) {
                         self.cast(name, &quote_identifier(name))
                     } else {
                         self.value(name, None)?
                     });
                 }
-                let names = identifier_list(all.iter().copied());
+                // Without a column list the query may give fewer columns than the table has: no more are named than are looked at.
+                let last = all
+                    .iter()
+                    .rposition(|name| wanted.contains(name))
+                    .map_or(0, |last| last + 1);
+                let named = if columns.is_some() { all.len() } else { last };
+                let names = identifier_list(all.iter().take(named).copied());
                 let query = self.render(query)?;
-                Ok(Some((
-                    with,
-                    format!(
-                        "SELECT {} FROM ({query}) AS previewpg_s ({names})",
-                        values.join(", ")
-                    ),
-                )))
+                let rows = format!(
+                    "SELECT {} FROM ({query}) AS previewpg_s ({names})",
+                    values.join(", ")
+                );
+                Ok(Inserted::Rows {
+                    with: with.unwrap_or_default(),
+                    rows,
+                })
             }
+        }
+    }
+
+    fn level_with(&self, write: &Write) -> Result<Option<String>, Refusal> {
+        match self.planner.level(write.level) {
+            Some(level) => self.with(write, level),
+            None => Ok(None),
         }
     }
 
@@ -548,7 +682,7 @@ impl<'p, 'a> Probe<'p, 'a> {
                 "error"
             };
             format!(
-                "SELECT previewpg.copy_up_available({}, {rows}, {wanted}, '{word}')",
+                "SELECT previewpg.copy_up_available({}::oid, {rows}, {wanted}, '{word}')",
                 self.relation.oid
             )
         } else {
@@ -584,7 +718,13 @@ impl<'p, 'a> Probe<'p, 'a> {
         };
         let mut wanted = Vec::new();
         for count in counts {
-            wanted.push(format!("({})::bigint", self.render(count)?));
+            // FETCH FIRST ROW ONLY has no count to point at.
+            let count = if count.is_empty() {
+                "1".to_owned()
+            } else {
+                self.render(count)?
+            };
+            wanted.push(format!("({count})::bigint"));
         }
         Ok((order, Some(wanted.join(" + "))))
     }
@@ -701,15 +841,11 @@ impl<'p, 'a> Probe<'p, 'a> {
         Ok(())
     }
 
-    fn mentions_ctes<'s>(&self, mut spans: impl Iterator<Item = &'s Span>, level: &Level) -> bool {
-        spans.any(|span| self.planner.mentions(span, &level.ctes))
-    }
-
-    /// The statement's own WITH list. What it can't provide is refused: rows that a modifying WITH query gives, and CTEs of an outer WITH list.
-    fn with(&self, write: &Write) -> Result<String, Refusal> {
-        let refuse = || refusal::modifying_cte(&self.relation.name);
+    /// The statement's own WITH list, where nothing prevents that it's evaluated in front of the statement as well: `None` if it
+    /// changes rows, isn't stable, or names of an outer WITH list are visible.
+    fn with(&self, write: &Write, level: &Level) -> Result<Option<String>, Refusal> {
         let Some(span) = &write.with else {
-            return Err(refuse());
+            return Ok(level.ctes.is_empty().then(String::new));
         };
         let modifies = self
             .planner
@@ -717,11 +853,12 @@ impl<'p, 'a> Probe<'p, 'a> {
             .writes
             .iter()
             .any(|other| span.start <= other.span.start && other.span.end <= span.end);
-        if modifies || self.planner.is_volatile(span) {
-            return Err(refuse());
+        if modifies || write.in_cte || self.planner.is_volatile(span) {
+            return Ok(None);
         }
         self.check_skip_locked(span)?;
         self.render(span)
+            .map(|with| Some(with.trim_end().to_owned()))
     }
 
     fn whole(&self) -> Before {
@@ -744,9 +881,21 @@ impl<'p, 'a> Probe<'p, 'a> {
     fn array(&self, search: Search) -> String {
         let alias = self.quoted_alias();
         let view = &self.lower.view;
+        let (source, row, unclaimed) = match &self.through {
+            Some(rows) => (
+                format!("({rows}) AS {alias}"),
+                format!("{alias}.previewpg_row"),
+                "true".to_owned(),
+            ),
+            None => (
+                format!("{view} AS {alias}"),
+                format!("ROW({alias}.*)::{view}"),
+                unclaimed(self.lower, Some(self.alias)),
+            ),
+        };
         let from = match search.from {
-            From::Lower => format!("{view} AS {alias}"),
-            From::With(others) => format!("{view} AS {alias}, {others}"),
+            From::Lower => source,
+            From::With(others) => format!("{source}, {others}"),
             From::Instead(items) => items,
         };
         let conditions: String = search
@@ -767,10 +916,7 @@ impl<'p, 'a> Probe<'p, 'a> {
         } else {
             format!("{} ", search.with.trim_end())
         };
-        format!(
-            "ARRAY({with}SELECT ROW({alias}.*)::{view} FROM {from} WHERE {}{conditions} {tail})",
-            unclaimed(self.lower, Some(self.alias)),
-        )
+        format!("ARRAY({with}SELECT {row} FROM {from} WHERE {unclaimed}{conditions} {tail})",)
     }
 
     fn render(&self, span: &Span) -> Result<String, Refusal> {

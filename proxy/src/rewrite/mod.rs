@@ -13,6 +13,7 @@ mod read;
 mod refusal;
 pub(crate) mod resolve;
 mod routine;
+mod whole_row;
 
 #[cfg(test)]
 #[allow(
@@ -140,6 +141,12 @@ impl<'a> Planner<'a> {
                 }
                 Ok(Plan::Pass(effects))
             }
+            Kind::Utility { .. } if self.reads_backed().is_some() => {
+                let name = self
+                    .reads_backed()
+                    .map_or("", |relation| relation.name.as_str());
+                Err(refusal::stored_query(name))
+            }
             Kind::Truncate | Kind::Lock | Kind::Utility { .. } => {
                 Ok(self.utility(Vec::new(), effects))
             }
@@ -239,6 +246,14 @@ impl<'a> Planner<'a> {
         if relation.kind == crate::catalog::model::RelationKind::Partitioned {
             return Ok(Plan::Pass(effects));
         }
+        let unknown = copy
+            .columns
+            .iter()
+            .flat_map(|(_, names)| names)
+            .any(|name| relation.column(name).is_none());
+        if unknown {
+            return Ok(Plan::Pass(effects));
+        }
         let columns = match &copy.columns {
             Some((_, names)) => identifier_list(names.iter().map(String::as_str)),
             None => identifier_list(
@@ -288,6 +303,19 @@ impl<'a> Planner<'a> {
             effects,
             describe_original: false,
         }))
+    }
+
+    /// A relation of production that a schema change stores a query of (a policy's condition).
+    fn reads_backed(&self) -> Option<&'a Arc<Relation>> {
+        let is_read = |at: usize| {
+            self.statement
+                .relations
+                .get(at)
+                .is_some_and(|named| named.role == Role::Read)
+        };
+        self.backed()
+            .find(|(at, _)| is_read(*at))
+            .map(|(_, relation)| relation)
     }
 
     fn unreadable(&self, why: &str) -> Result<Plan, Refusal> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::plan::Refusal;
 use super::resolve::Resolution;
-use super::{Context, Planner, group_by, refusal, replace};
+use super::{Context, Planner, group_by, refusal, replace, whole_row};
 use crate::catalog::model::Relation;
 use crate::overlay::merged::merged;
 use crate::overlay::names::quote_identifier;
@@ -42,7 +42,7 @@ impl Planner<'_> {
                 return Err(refusal::tablesample(&relation.name));
             }
             let select = expand(relation, self.context, 0)?;
-            let alias = quote_identifier(&named.name.name);
+            let alias = quote_identifier(&self.derived_name(at, relation));
             let derived = match (named.role, &named.alias) {
                 (Role::Table, _) => format!("(SELECT * FROM ({select}) AS {alias})"),
                 (_, Some(_)) => format!("({select})"),
@@ -66,7 +66,27 @@ impl Planner<'_> {
             }
         }
         self.unqualify_columns(edits, locked)?;
+        whole_row::name_types(self, edits, locked)?;
         group_by::complete(self, edits)
+    }
+
+    /// The name of a derived table that has no alias of its own: the relation's, or, where two schemas' relations of one name stand side by side, one that tells them apart.
+    fn derived_name(&self, at: usize, relation: &Relation) -> String {
+        let relations = &self.statement.relations;
+        let twin = relations.get(at).is_some_and(|named| {
+            relations.iter().enumerate().any(|(other, twin)| {
+                other != at
+                    && twin.level == named.level
+                    && twin.alias.is_none()
+                    && twin.name.name == named.name.name
+                    && !matches!(twin.role, Role::Object | Role::New)
+            })
+        });
+        if twin {
+            format!("{}.{}", relation.schema, relation.name)
+        } else {
+            relation.name.clone()
+        }
     }
 
     /// Whether a locking clause locks the rows of this relation.
@@ -122,11 +142,14 @@ impl Planner<'_> {
                     && (locked == Locked::Merged
                         || (matches!(named.map(|named| named.role), Some(Role::Read)) && !self.is_locked(at)))
             };
-            if self.backed().any(|(at, relation)| is_derived(at, relation))
-                && let (Some(first), Some(table)) =
+            if let Some((at, relation)) = self
+                .backed()
+                .find(|(at, relation)| is_derived(*at, relation))
+                && let (Some(first), Some(second)) =
                     (column.spans.first(), column.spans.get(count - 2))
             {
-                replace(edits, &(first.start..table.start), "")?;
+                let name = quote_identifier(&self.derived_name(at, relation));
+                replace(edits, &(first.start..second.end), name)?;
             }
         }
         Ok(())
@@ -223,6 +246,7 @@ pub(crate) fn expand(
         replace(&mut edits, &named.span, derived)?;
     }
     planner.unqualify_columns(&mut edits, Locked::Merged)?;
+    whole_row::name_types(&planner, &mut edits, Locked::Merged)?;
     group_by::complete(&planner, &mut edits)?;
     planner.render(&statement.span, &edits)
 }

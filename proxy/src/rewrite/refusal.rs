@@ -172,42 +172,6 @@ pub(super) fn current_of(relation: &str) -> Refusal {
     )
 }
 
-/// A condition that depends on rows which the same statement changes.
-pub(super) fn modifying_cte(relation: &str) -> Refusal {
-    refusal(
-        "modifying_cte",
-        format!(
-            "the rows of \"{relation}\" to change depend on a WITH query in a way that a preview can't follow"
-        ),
-        "Production's rows must be found before the statement runs, and the WITH query's result isn't known then.",
-        "Use two statements.",
-    )
-}
-
-/// ON CONFLICT on an expression.
-pub(super) fn conflict_expression(relation: &str) -> Refusal {
-    refusal(
-        "on_conflict_expression",
-        format!(
-            "ON CONFLICT with an expression or a predicate isn't available for \"{relation}\" in a preview"
-        ),
-        "The rows of production that would conflict can't be found by it yet.",
-        "Name plain columns or a constraint, or use two statements.",
-    )
-}
-
-/// INSERT .. SELECT volatile .. ON CONFLICT.
-pub(super) fn volatile_source(relation: &str) -> Refusal {
-    refusal(
-        "volatile_source",
-        format!(
-            "ON CONFLICT for \"{relation}\" isn't available with a volatile function in the rows to insert"
-        ),
-        "The rows are computed twice in a preview, and would differ.",
-        "Compute the rows first, in a temporary table.",
-    )
-}
-
 /// A locking subquery under SKIP LOCKED chooses what another table's write touches.
 pub(super) fn skip_locked(relation: &str) -> Refusal {
     refusal(
@@ -227,6 +191,18 @@ pub(super) fn prepare_write() -> Refusal {
         "PREPARE of a statement that changes or locks production's rows isn't available in a preview".to_owned(),
         "Rows must be copied into the preview each time it is executed.",
         "Use the driver's prepared statements (the extended protocol), or run the statement directly.",
+    )
+}
+
+/// CREATE POLICY with a subquery over production's rows.
+pub(super) fn stored_query(relation: &str) -> Refusal {
+    refusal(
+        "stored_query",
+        format!("a condition that reads \"{relation}\" can't be stored in a preview"),
+        format!(
+            "It would run inside of the preview's database, where \"{relation}\" holds only the rows that the preview changed."
+        ),
+        copy_first(relation),
     )
 }
 

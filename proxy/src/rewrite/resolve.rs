@@ -36,22 +36,37 @@ impl<'a> Resolution<'a> {
 /// Resolves a relation's name.
 pub(crate) fn relation<'a>(name: &Name, context: Context<'a>) -> Resolution<'a> {
     let found = match name.schema.as_deref() {
-        Some("pg_temp") => {
-            let temporary = context
-                .search_path
-                .iter()
-                .find(|schema| schema.starts_with("pg_temp"));
-            temporary.and_then(|schema| context.catalog.relation(schema, &name.name))
-        }
+        Some("pg_temp") => temporary(&name.name, context),
         Some(schema) => context.catalog.relation(schema, &name.name),
-        None => context
-            .search_path
-            .iter()
-            // All of pg_catalog's relations begin with pg_, and where it comes first it wins.
-            .take_while(|schema| !(*schema == "pg_catalog" && name.name.starts_with("pg_")))
-            .find_map(|schema| context.catalog.relation(schema, &name.name)),
+        // The session's temporary schema comes first unless the path says where; one that was just made isn't in the path yet.
+        None => temporary(&name.name, context)
+            .filter(|_| !names_temporary(context))
+            .or_else(|| {
+                context
+                    .search_path
+                    .iter()
+                    // All of pg_catalog's relations begin with pg_, and where it comes first it wins.
+                    .take_while(|schema| !(*schema == "pg_catalog" && name.name.starts_with("pg_")))
+                    .find_map(|schema| context.catalog.relation(schema, &name.name))
+            }),
     };
     found.map_or(Resolution::Other, Resolution::Known)
+}
+
+/// The session's own temporary relation of this name; nobody else's are in the catalog.
+fn temporary<'a>(name: &str, context: Context<'a>) -> Option<&'a Arc<Relation>> {
+    let schemas = context.catalog.by_name.iter();
+    let (schema, _) = schemas
+        .into_iter()
+        .find(|(schema, _)| schema.starts_with("pg_temp_"))?;
+    context.catalog.relation(schema, name)
+}
+
+fn names_temporary(context: Context<'_>) -> bool {
+    context
+        .search_path
+        .iter()
+        .any(|schema| schema.starts_with("pg_temp"))
 }
 
 /// The routines outside of the system's schemas that a call by this name may mean. Argument types aren't looked at: all that fit the name.

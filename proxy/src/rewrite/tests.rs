@@ -25,7 +25,7 @@ fn shop(written: bool) -> Catalog {
             serde_json::json!([])
         } else {
             serde_json::json!([{"name": format!("{name}_pkey"), "constraint": true, "primary": true, "exclusion": false,
-                "partial": false, "columns": key}])
+                "partial": false, "expressions": key, "predicate": null, "columns": key}])
         };
         let lower = backed.then(|| {
             serde_json::json!({"state": "merged", "key": key, "production_schema": "public", "production_name": name,
@@ -155,7 +155,7 @@ fn a_read_is_merged_wherever_a_table_can_stand() {
         ),
         (
             "SELECT public.users.id FROM public.users",
-            format!("SELECT users.id FROM ({users}) AS \"users\""),
+            format!("SELECT \"users\".id FROM ({users}) AS \"users\""),
         ),
         (
             "SELECT 1 FROM mine JOIN users USING (id) WHERE EXISTS (SELECT FROM orders o WHERE o.user_id = users.id)",
@@ -271,7 +271,7 @@ fn a_write_copies_up_first() {
         ),
         (
             "DELETE FROM public.users WHERE public.users.id = $1",
-            vec![format!("{start} AND (users.id = $1) LIMIT 1001))")],
+            vec![format!("{start} AND (\"users\".id = $1) LIMIT 1001))")],
         ),
         (
             "UPDATE users SET name = 'x' WHERE id = 5 AND random() < 0.5",
@@ -325,10 +325,11 @@ fn an_insert_copies_up_only_what_it_may_conflict_with() {
     assert_eq!(
         before,
         [
-            "SELECT previewpg_copy.r1(ARRAY(WITH previewpg_new (\"id\") AS MATERIALIZED (VALUES (CAST($1 AS integer)), (CAST(7 AS integer))) \
+            "SELECT previewpg_copy.r1(ARRAY(WITH previewpg_row (\"id\") AS (VALUES (CAST($1 AS integer)), (CAST(7 AS integer))), \
+             previewpg_new (previewpg_1) AS MATERIALIZED (SELECT id FROM previewpg_row) \
              SELECT ROW(\"users\".*)::previewpg_lower.r1 FROM previewpg_lower.r1 AS \"users\" \
              WHERE \"users\".\"id\" <> ALL (ARRAY(SELECT \"id\" FROM previewpg_claims.r1)) \
-             AND (\"users\".\"id\" = ANY (ARRAY(SELECT \"id\" FROM previewpg_new))) LIMIT 1001))",
+             AND ((id) = ANY (ARRAY(SELECT previewpg_1 FROM previewpg_new))) LIMIT 1001))",
             "SELECT previewpg.permit(1)",
         ]
     );
@@ -339,7 +340,70 @@ fn an_insert_copies_up_only_what_it_may_conflict_with() {
     let [before] = composite.before.as_slice() else {
         panic!("{composite:?}")
     };
-    assert!(before.text.contains("(\"items\".\"order_id\", \"items\".\"n\") IN (SELECT \"order_id\", \"n\" FROM previewpg_new)"));
+    assert!(
+        before
+            .text
+            .contains("(order_id, n) IN (SELECT previewpg_1, previewpg_2 FROM previewpg_new)")
+    );
+}
+
+#[test]
+fn what_depends_on_rows_that_the_statement_changes_is_copied_up_whole() {
+    let catalog = shop(true);
+    let moved = fresh(
+        &catalog,
+        "WITH d AS (DELETE FROM orders WHERE id = 1 RETURNING user_id) UPDATE users SET name = 'x' WHERE id IN (SELECT user_id FROM d)",
+    );
+    let before: Vec<&str> = moved
+        .before
+        .iter()
+        .map(|before| before.text.as_str())
+        .collect();
+    assert!(
+        before[0].starts_with("SELECT previewpg_copy.r2(") && before[0].contains("(id = 1)"),
+        "{before:?}"
+    );
+    assert_eq!(
+        before[1..],
+        [
+            "SELECT previewpg.permit(2)",
+            "SELECT previewpg.copy_up_all(1, false)",
+            "SELECT previewpg.permit(1)"
+        ]
+    );
+}
+
+#[test]
+fn two_schemas_tables_of_one_name_are_told_apart() {
+    let mut catalog = shop(true);
+    let mut other = catalog
+        .relation("public", "users")
+        .unwrap()
+        .as_ref()
+        .clone();
+    other.oid = 99;
+    other.schema = "billing".to_owned();
+    catalog
+        .by_name
+        .entry("billing".to_owned())
+        .or_default()
+        .insert("users".to_owned(), 99);
+    catalog.relations.insert(99, other.into());
+    catalog.backed.insert(99);
+    let text = fresh(
+        &catalog,
+        "SELECT public.users.name FROM public.users JOIN billing.users ON billing.users.id = public.users.id",
+    )
+    .text
+    .unwrap();
+    assert!(
+        text.starts_with("SELECT \"public.users\".name FROM ("),
+        "{text}"
+    );
+    assert!(
+        text.ends_with(") AS \"billing.users\" ON \"billing.users\".id = \"public.users\".id"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -352,7 +416,7 @@ fn a_lock_copies_up_what_it_locks_and_leaves_the_table_itself() {
     assert_eq!(queue.text, None);
     assert_eq!(
         queue.before[0].text,
-        "SELECT previewpg.copy_up_available(2, ARRAY(SELECT ROW(\"orders\".*)::previewpg_lower.r2 FROM previewpg_lower.r2 AS \"orders\" \
+        "SELECT previewpg.copy_up_available(2::oid, ARRAY(SELECT ROW(\"orders\".*)::previewpg_lower.r2 FROM previewpg_lower.r2 AS \"orders\" \
          WHERE \"orders\".\"id\" <> ALL (ARRAY(SELECT \"id\" FROM previewpg_claims.r2)) AND (total > 0) ORDER BY id LIMIT (3)::bigint + 256), (3)::bigint, 'skip')"
     );
     let share = fresh(&catalog, "SELECT * FROM users WHERE id = 1 FOR SHARE");
@@ -400,11 +464,11 @@ fn what_would_be_wrong_is_refused() {
             "prepare_write",
         ),
         ("DELETE FROM big_spenders", "write_view"),
-        ("SELECT * FROM previewpg_lower.r1", "own_name"),
         (
-            "INSERT INTO users VALUES (1) ON CONFLICT (lower(email)) DO NOTHING",
-            "on_conflict_expression",
+            "CREATE POLICY p ON mine USING (EXISTS (SELECT FROM users))",
+            "stored_query",
         ),
+        ("SELECT * FROM previewpg_lower.r1", "own_name"),
     ] {
         match one(&catalog, text) {
             Plan::Refuse(refusal) => assert_eq!(refusal.construct, construct, "{text}"),

@@ -15,7 +15,7 @@ use super::production::{Read, ReadEvent};
 use super::report;
 use super::script::Script;
 use super::sight::{self, Sight};
-use super::statement::{Capture, Description, Statements, Undo};
+use super::statement::{Capture, Description, Portal, Statements, Undo};
 use crate::admin::metrics::{Metrics, Placement};
 use crate::catalog::model::Oid;
 use crate::catalog::store::Store;
@@ -92,6 +92,8 @@ pub(crate) enum Broken {
     Fresh(FrameError),
     #[error("a message can't be written: {0}")]
     Message(#[from] MessageError),
+    #[error("the statement over merged rows has other columns than the statement itself")]
+    Columns,
     #[error("what fresh says of its names can't be read: {0}")]
     Names(String),
 }
@@ -142,6 +144,12 @@ pub(crate) struct Conversation {
     /// Describe::Capture(0): of a simple query.
     pub(crate) captured: Option<Arc<Description>>,
     capturing: Vec<u32>,
+    /// A RowDescription that the client is still to hear.
+    announced: Option<Bytes>,
+    /// A CommandComplete that the client is still to hear.
+    completing: Option<Bytes>,
+    /// The columns described last to the client, in the simple protocol.
+    described: Option<Bytes>,
     deallocated: VecDeque<String>,
     closed: bool,
     broken: Option<Broken>,
@@ -184,14 +192,20 @@ impl Conversation {
             row: None,
             captured: None,
             capturing: Vec::new(),
+            announced: None,
+            completing: None,
+            described: None,
             deallocated: VecDeque::new(),
             closed: false,
             broken: None,
         };
         if !plain {
-            conversation
-                .flight
-                .run(b"", sight::LOGIN.as_bytes(), Rows::SearchPath);
+            conversation.flight.run(
+                b"",
+                sight::LOGIN.as_bytes(),
+                Rows::SearchPath,
+                OnError::DropPosition,
+            );
             conversation.flight.sync(Answer::Swallow);
         }
         conversation.say(greeting);
@@ -281,8 +295,10 @@ impl Conversation {
                 self.dropping -= dropped;
                 continue;
             }
-            // COPY data needs nobody's attention, whatever else waits; outside of a COPY PostgreSQL ignores it.
-            let scan = self.from_client.scan(buffer, |header| header.tag == b'd');
+            let data = self.takes_data();
+            let scan = self
+                .from_client
+                .scan(buffer, |header| data && header.tag == b'd');
             if scan.pass > 0 {
                 self.flight
                     .out
@@ -316,6 +332,9 @@ impl Conversation {
                     continue;
                 }
                 if header.tag == b'B' && header.total() > BIND_LIMIT {
+                    if !self.names_known() {
+                        return;
+                    }
                     self.refuse_parse(&Refusal {
                         construct: "large_parameters",
                         message: "parameters of this size can't be served over merged rows".to_owned(),
@@ -335,9 +354,21 @@ impl Conversation {
         }
     }
 
+    /// Whether COPY data can go on, unread. It belongs to what was said before it, which must have been sent; outside of a COPY PostgreSQL ignores it.
+    fn takes_data(&self) -> bool {
+        match &self.work {
+            None => true,
+            Some(Work::Script(script)) => script.copying,
+            Some(_) => false,
+        }
+    }
+
     /// Whether the client's next message can be looked at now.
     fn may_take(&mut self, tag: u8) -> bool {
-        if tag == b'X' || matches!(tag, b'c' | b'f') || self.copy_in {
+        if matches!(tag, b'd' | b'c' | b'f') {
+            return self.takes_data();
+        }
+        if tag == b'X' || self.copy_in {
             return true;
         }
         if self.work.is_some() || self.waiting.is_some() || self.held.is_some() {
@@ -370,16 +401,44 @@ impl Conversation {
                 else {
                     return false;
                 };
-                let known = self.statements.get(statement).is_some_and(|entry| {
+                let entry = self.statements.get(statement);
+                let known = entry.is_some_and(|entry| {
                     entry
                         .reading
                         .as_ref()
                         .is_some_and(|reading| !reading.script.statements.is_empty())
                 });
+                let portal = Bytes::copy_from_slice(portal);
                 if known && !self.sight.is_plain() && !self.in_failed_block() {
-                    return false;
+                    let current = self
+                        .sight
+                        .lacks()
+                        .is_none()
+                        .then(|| self.sight.generation());
+                    let entry = self.statements.get(statement);
+                    let passes = entry.and_then(|entry| match &entry.planned {
+                        Some((generation, plan))
+                            if Some(*generation) == current && matches!(**plan, Plan::Pass(_)) =>
+                        {
+                            Some((entry.reading.clone(), Arc::clone(plan)))
+                        }
+                        _ => None,
+                    });
+                    let Some((reading, plan)) = passes else {
+                        return false;
+                    };
+                    self.statements.bind(
+                        portal,
+                        Portal {
+                            reading,
+                            plan,
+                            described: None,
+                            read: None,
+                        },
+                    );
+                } else {
+                    self.statements.close_portal(&portal);
                 }
-                self.statements.close_portal(portal);
                 self.flight.send(
                     Expect::Bind {
                         answer: Answer::Forward,
@@ -419,6 +478,10 @@ impl Conversation {
                 self.copy_in = false;
                 if !self.flight.queue.is_empty() {
                     self.flight.queue.push_back(Expect::CopyEnd);
+                }
+                if self.work.is_some() {
+                    // The COPY has swallowed the Flush that was sent with it.
+                    frontend::flush(&mut self.flight.out);
                 }
             }
             _ => {
@@ -529,6 +592,11 @@ impl Conversation {
             match self.flight.queue.front() {
                 Some(Expect::Say(bytes)) => self.to_client.extend_from_slice(bytes),
                 Some(Expect::CopyEnd) => {}
+                Some(Expect::Announce) => {
+                    if let Some(row) = self.announced.take() {
+                        self.to_client.extend_from_slice(&row);
+                    }
+                }
                 _ => break,
             }
             self.flight.queue.pop_front();
@@ -546,9 +614,9 @@ impl Conversation {
             let (query, execute) = match self.flight.queue.front() {
                 Some(Expect::Query { .. }) => (true, true),
                 Some(Expect::Execute {
-                    rows: Rows::Forward,
+                    rows: Rows::Forward | Rows::ForwardLast,
                     ..
-                }) => (false, true),
+                }) => (false, self.announced.is_none()),
                 _ => (false, false),
             };
             let scan = self.from_fresh.scan(buffer, |header| match header.tag {
@@ -615,6 +683,16 @@ impl Conversation {
                 }
                 self.described(tag, frame, what)
             }
+            (
+                b'D',
+                Some(Expect::Execute {
+                    rows: Rows::Forward | Rows::ForwardLast,
+                    ..
+                }),
+            ) => {
+                self.announce();
+                true
+            }
             (b'D', Some(Expect::Execute { .. })) => {
                 self.row = Some(frame.clone());
                 false
@@ -623,7 +701,7 @@ impl Conversation {
                 b'G',
                 Some(
                     Expect::Execute {
-                        rows: Rows::Forward,
+                        rows: Rows::Forward | Rows::ForwardLast,
                         ..
                     }
                     | Expect::Query { .. },
@@ -652,7 +730,22 @@ impl Conversation {
     fn described(&mut self, tag: u8, frame: &Bytes, what: Describe) -> bool {
         match what {
             Describe::Forward => true,
-            Describe::RowOnly => tag == b'T',
+            Describe::RowOnly => {
+                if tag != b't' {
+                    self.described = row_body(tag, frame);
+                    self.announced = (tag == b'T').then(|| frame.clone());
+                }
+                false
+            }
+            Describe::CheckLast => {
+                let expected = self.described.clone();
+                self.check_columns(tag, frame, expected.as_ref());
+                false
+            }
+            Describe::Check(expected) => {
+                self.check_columns(tag, frame, expected.as_ref());
+                false
+            }
             Describe::Replace(ours) => {
                 if tag != b't' {
                     self.forward(&ours);
@@ -664,7 +757,7 @@ impl Conversation {
                     self.capturing =
                         backend::read_parameter_description(body(frame)).unwrap_or_default();
                 } else {
-                    let row = (tag == b'T').then(|| frame.slice(crate::wire::frame::HEADER..));
+                    let row = row_body(tag, frame);
                     let done = Arc::new(Description {
                         parameters: std::mem::take(&mut self.capturing),
                         row,
@@ -680,6 +773,28 @@ impl Conversation {
         }
     }
 
+    /// Rows of other types under the client's description would be silently wrong: better no rows.
+    fn check_columns(&mut self, tag: u8, frame: &Bytes, expected: Option<&Bytes>) {
+        if tag == b't' {
+            return;
+        }
+        let types = |row: &Bytes| -> Option<Vec<u32>> {
+            let fields = backend::read_row_description(row).ok()?;
+            Some(fields.iter().map(|field| field.type_oid).collect())
+        };
+        let found = row_body(tag, frame);
+        if expected.and_then(types) != found.as_ref().and_then(types) {
+            self.broken.get_or_insert(Broken::Columns);
+        }
+    }
+
+    /// Says the RowDescription that is still to be said.
+    fn announce(&mut self) {
+        if let Some(row) = self.announced.take() {
+            self.forward(&row);
+        }
+    }
+
     /// An execution ended without an error. Gives whether the client hears of it.
     fn executed(&mut self, tag: u8, rows: Rows, frame: &Bytes) -> bool {
         self.copy_in = false;
@@ -691,11 +806,15 @@ impl Conversation {
             .as_ref()
             .and_then(|values| values.first().copied().flatten());
         match rows {
-            Rows::Forward => {
+            Rows::Forward | Rows::ForwardLast => {
+                self.announce();
                 if tag == b'C' {
                     self.completed(frame);
                 }
-                return true;
+                if rows == Rows::Forward {
+                    return true;
+                }
+                self.completing = Some(frame.clone());
             }
             Rows::CopiedUp => {
                 let count = value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
@@ -727,6 +846,11 @@ impl Conversation {
     fn notice(&mut self, frame: &Bytes) {
         match Report::read(body(frame)) {
             Ok(report) if report.sqlstate() == report::SIGNAL => self.sight.schema_changed(),
+            Ok(report) if report.sqlstate() == report::MARK => {
+                if let Some(oid) = report::marked(&report) {
+                    self.sight.dirtied(oid);
+                }
+            }
             Ok(mut report) => {
                 report::scrub(&mut report);
                 report.write_notice(&mut self.to_client);
@@ -738,8 +862,14 @@ impl Conversation {
     fn error(&mut self, frame: &Bytes) {
         self.copy_in = false;
         self.row = None;
+        self.announced = None;
+        self.completing = None;
         self.batch_failed = true;
         self.deallocated.clear();
+        if self.bound() {
+            // A copy-up runs where the client's Bind stands; to the client it's the execution that fails.
+            backend::bind_complete(&mut self.to_client);
+        }
         let meaning = self
             .flight
             .queue
@@ -790,6 +920,28 @@ impl Conversation {
         }
     }
 
+    /// Whether the error at hand is of a copy-up's execution, in front of a Bind of the client's.
+    fn bound(&self) -> bool {
+        let mut coming = self.flight.queue.iter();
+        matches!(
+            coming.next(),
+            Some(Expect::Execute {
+                rows: Rows::CopiedUp,
+                ..
+            })
+        ) && coming
+            .take_while(|expect| !matches!(expect, Expect::Sync { .. }))
+            .any(|expect| {
+                matches!(
+                    expect,
+                    Expect::Bind {
+                        answer: Answer::Forward,
+                        ..
+                    }
+                )
+            })
+    }
+
     fn ready(&mut self, frame: &Bytes) {
         let answer = loop {
             match self.flight.queue.pop_front() {
@@ -808,6 +960,9 @@ impl Conversation {
             self.statements.drop_portals();
         }
         let forward = answer == Answer::Forward;
+        if let Some(complete) = self.completing.take() {
+            self.forward(&complete);
+        }
         if publish {
             self.held = forward.then(|| frame.clone());
             self.ask(Asked::Reload);
@@ -827,8 +982,12 @@ impl Conversation {
         if !self.asking {
             self.asking = true;
             let in_batch = self.flight.open;
-            self.flight
-                .run(b"previewpg_names", question.as_bytes(), rows);
+            self.flight.run(
+                b"previewpg_names",
+                question.as_bytes(),
+                rows,
+                OnError::DropPosition,
+            );
             if in_batch {
                 self.flight.flush();
             } else {
@@ -873,19 +1032,7 @@ impl Conversation {
             .copied()
             .filter(|oid| self.marked.insert(*oid))
             .collect();
-        for oid in &new {
-            if let Some(lower) = self
-                .sight
-                .catalog()
-                .relations
-                .get(oid)
-                .and_then(|relation| relation.lower.as_ref())
-            {
-                lower
-                    .dirty
-                    .store(true, std::sync::atomic::Ordering::Release);
-            }
-        }
+        new.iter().for_each(|oid| self.sight.dirtied(*oid));
         if new.is_empty() {
             return false;
         }
@@ -909,12 +1056,20 @@ impl Conversation {
                 self.deallocated.extend(name.clone());
             }
             Kind::Discard(_) | Kind::Prepare { .. } => self.barrier = true,
+            // The next text can't be read before it's known how.
+            Kind::Set(set) => {
+                self.barrier |= matches!(
+                    set.name.as_str(),
+                    "client_encoding" | "names" | "standard_conforming_strings" | "all"
+                );
+            }
             _ => {}
         }
     }
 
     /// Counts where a statement runs.
     pub(crate) fn placed(&self, placement: Placement) {
+        tracing::debug!(?placement, "a statement runs");
         self.common.metrics.placed(placement);
     }
 
@@ -936,8 +1091,32 @@ impl Conversation {
         self.fail(report::refusal(refusal));
     }
 
-    /// Sends the Parse of a statement of ours, unless it is there already; gives its name.
-    pub(crate) fn prepare_ours(&mut self, text: &Bytes, types: &[u32], error: OnError) -> Bytes {
+    /// Refuses a statement, unless PostgreSQL itself has something against its text: that is what a full copy would say.
+    pub(crate) fn refuse_text(
+        &mut self,
+        refusal: &Refusal,
+        text: &[u8],
+        types: &[u32],
+        error: OnError,
+    ) {
+        const NAME: &[u8] = b"previewpg_refused";
+        self.flight.send(Expect::our_parse(error), |out| {
+            frontend::parse(NAME, text, types.iter().copied(), out)
+        });
+        self.flight.send(Expect::our_close(), |out| {
+            frontend::close(Subject::Statement, NAME, out)
+        });
+        self.refuse_parse(refusal);
+    }
+
+    /// Sends the Parse of a statement of ours (and `check`s its columns), unless it is there already; gives its name.
+    pub(crate) fn prepare_ours(
+        &mut self,
+        text: &Bytes,
+        types: &[u32],
+        error: OnError,
+        check: Option<Describe>,
+    ) -> Bytes {
         let ours = self.statements.ours(text, types);
         if let Some(evicted) = ours.evicted {
             self.flight.send(Expect::our_close(), |out| {
@@ -947,15 +1126,25 @@ impl Conversation {
         if ours.new {
             let expect = Expect::Parse {
                 answer: Answer::Swallow,
-                error,
+                error: error.clone(),
                 undo: Undo::Ours(ours.name.clone()),
             };
             self.flight.send(expect, |out| {
                 frontend::parse(&ours.name, text, types.iter().copied(), out)
             });
+            if let Some(what) = check {
+                self.flight.send(Expect::Describe { what, error }, |out| {
+                    frontend::describe(Subject::Statement, &ours.name, out)
+                });
+            }
         }
         ours.name
     }
+}
+
+/// The body of a RowDescription; `None` for NoData.
+fn row_body(tag: u8, frame: &Bytes) -> Option<Bytes> {
+    (tag == b'T').then(|| frame.slice(crate::wire::frame::HEADER.min(frame.len())..))
 }
 
 fn incomplete(scanner: &Scanner, buffer: &[u8]) -> bool {

@@ -31,6 +31,8 @@ pub(crate) enum OnError {
     DropPosition,
     /// The client's own text was accepted, ours not: a construct that can't be served.
     Unserved,
+    /// What runs before the client's statement failed; in a read-only transaction that's for the reason for which the statement, of this name, would fail.
+    Before(&'static str),
     /// It failed on purpose: this is the error.
     Replace(Box<Report>),
 }
@@ -40,8 +42,12 @@ pub(crate) enum OnError {
 pub(crate) enum Describe {
     /// The client asked for it.
     Forward,
-    /// A RowDescription is forwarded and nothing else, as the simple protocol has it.
+    /// A RowDescription is kept for the client and nothing else, as the simple protocol has it: said at [`Expect::Announce`], or before the first row or the tag.
     RowOnly,
+    /// Ours alone: the columns of what runs in the place of the client's statement must be that statement's own: the body of its RowDescription.
+    Check(Option<Bytes>),
+    /// The same; the client's statement was described just before.
+    CheckLast,
     /// Ours alone: kept for the prepared statement with this id.
     Capture(u64),
     /// The client asked for a portal's: this frame (RowDescription or NoData) is the answer.
@@ -53,6 +59,8 @@ pub(crate) enum Describe {
 pub(crate) enum Rows {
     /// They're the client's.
     Forward,
+    /// They're the client's; the tag only once the transaction has ended, as for the last statement of a query string.
+    ForwardLast,
     /// The number of rows copied up.
     CopiedUp,
     /// The schemas of the search path and the pins, as JSON.
@@ -86,6 +94,8 @@ pub(crate) enum Expect {
     Function,
     /// No answer: the client ended a COPY here. What of Sync stands before it was swallowed by that COPY.
     CopyEnd,
+    /// No answer: the RowDescription kept is said here.
+    Announce,
     /// Ours to say when everything before it was answered.
     Say(Bytes),
 }
@@ -166,7 +176,7 @@ impl Flight {
                 (self.flushed, self.open, self.executed) = (true, false, true);
             }
             Expect::Sync { .. } => (self.flushed, self.open) = (true, false),
-            Expect::CopyEnd | Expect::Say(_) => {}
+            Expect::CopyEnd | Expect::Announce | Expect::Say(_) => {}
             Expect::Execute { .. } => {
                 (self.flushed, self.open, self.executed) = (false, true, true)
             }
@@ -195,8 +205,7 @@ impl Flight {
     }
 
     /// Parse, Bind and Execute of a text of ours without parameters, all answers swallowed but `rows`.
-    pub(crate) fn run(&mut self, name: &[u8], text: &[u8], rows: Rows) {
-        let error = OnError::DropPosition;
+    pub(crate) fn run(&mut self, name: &[u8], text: &[u8], rows: Rows, error: OnError) {
         self.send(Expect::our_parse(error.clone()), |out| {
             frontend::parse(name, text, [].into_iter(), out)
         });
@@ -246,7 +255,13 @@ impl Flight {
 
     /// ReadyForQuery told the outcome of everything before it.
     pub(crate) fn settled(&mut self) {
-        if self.queue.is_empty() && !self.open {
+        let runs = |expect: &Expect| {
+            matches!(
+                expect,
+                Expect::Execute { .. } | Expect::Query { .. } | Expect::Function
+            )
+        };
+        if !self.open && !self.queue.iter().any(runs) {
             self.executed = false;
         }
     }

@@ -46,7 +46,8 @@ impl Conversation {
             _ => None,
         };
         if let Some(Plan::Refuse(refusal)) = planned {
-            self.refuse_parse(&refusal);
+            let types: Vec<u32> = message.types().collect();
+            self.refuse_text(&refusal, message.text, &types, OnError::AsIs);
             return None;
         }
         let name = frame.slice_ref(message.name);
@@ -213,10 +214,10 @@ impl Conversation {
         statement: &Statement,
     ) -> Arc<Plan> {
         let generation = self.sight.generation();
-        if let Some((planned, plan)) = &entry.planned {
-            if *planned == generation {
-                return Arc::clone(plan);
-            }
+        if let Some((planned, plan)) = &entry.planned
+            && *planned == generation
+        {
+            return Arc::clone(plan);
         }
         // What we prepared may stand for other tables now.
         for ours in self.statements.take_ours() {
@@ -255,8 +256,13 @@ impl Conversation {
             self.fail(unencodable());
             return None;
         };
+        let command = reading
+            .script
+            .statements
+            .first()
+            .map_or("SELECT", super::script::command);
         for (before, text) in fresh.before.iter().zip(befores) {
-            self.run_before(before, &text, message, description);
+            self.run_before(before, &text, message, description, command);
         }
         let error = if fresh.describe_original {
             OnError::Unserved
@@ -264,7 +270,12 @@ impl Conversation {
             OnError::DropPosition
         };
         let name = match &text {
-            Some(text) => self.prepare_ours(text, &description.parameters, error.clone()),
+            Some(text) => {
+                let check = fresh
+                    .describe_original
+                    .then(|| Describe::Check(description.row.clone()));
+                self.prepare_ours(text, &description.parameters, error.clone(), check)
+            }
             None => Bytes::copy_from_slice(message.statement),
         };
         let error = if text.is_some() { error } else { OnError::AsIs };
@@ -280,16 +291,17 @@ impl Conversation {
         text: &Bytes,
         message: &Bind<'_>,
         description: &Description,
+        command: &'static str,
     ) {
         let types = first_types(description, before.parameters);
-        let name = self.prepare_ours(text, types, OnError::Unserved);
+        let name = self.prepare_ours(text, types, OnError::Unserved, None);
         // The client's Bind replaces the unnamed portal anyway, but only if that is its own.
         let portal = if message.portal.is_empty() {
             b"".as_slice()
         } else {
             OUR_PORTAL
         };
-        let error = OnError::DropPosition;
+        let error = OnError::Before(command);
         self.flight.send(Expect::our_bind(error.clone()), |out| {
             message.write_first(before.parameters, portal, &name, out)
         });
@@ -469,16 +481,16 @@ impl Conversation {
     /// Describe.
     pub(crate) fn describe(&mut self, frame: &Bytes) {
         let mut what = Describe::Forward;
-        if let Ok((Subject::Portal, name)) = frontend::read_subject(body(frame)) {
-            if let Some(portal) = self.statements.portal(name) {
-                match (&portal.read, &portal.described) {
-                    (Some(_), Some(described)) => {
-                        let described = described.clone();
-                        return self.say(described);
-                    }
-                    (None, Some(described)) => what = Describe::Replace(described.clone()),
-                    _ => {}
+        if let Ok((Subject::Portal, name)) = frontend::read_subject(body(frame))
+            && let Some(portal) = self.statements.portal(name)
+        {
+            match (&portal.read, &portal.described) {
+                (Some(_), Some(described)) => {
+                    let described = described.clone();
+                    return self.say(described);
                 }
+                (None, Some(described)) => what = Describe::Replace(described.clone()),
+                _ => {}
             }
         }
         self.flight.send(

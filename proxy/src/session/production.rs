@@ -446,6 +446,7 @@ fn failed(frame: &Bytes, forwarded: bool) -> Result<ReadEvent, Stop> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::catalog::model::UserType;

@@ -1,5 +1,6 @@
 //! Errors and notices on their way to the client: no name of ours in them, no position that points elsewhere.
 
+use crate::catalog::model::Oid;
 use crate::rewrite::plan::Refusal;
 use crate::wire::report::{Report, code};
 
@@ -11,15 +12,18 @@ const OURS: &[u8] = b"previewpg";
 /// The SQLSTATE of the in-band signal, see [`crate::overlay`].
 pub(crate) const SIGNAL: &[u8] = b"PPG01";
 
+/// The SQLSTATE of the in-band mark: the relation whose OID the DETAIL gives was written to.
+pub(crate) const MARK: &[u8] = b"PPG02";
+
 /// Takes our own things out of an error's or notice's context.
 pub(crate) fn scrub(report: &mut Report) {
     if let Some(context) = report
         .get(code::WHERE)
         .filter(|context| mentions_us(context))
     {
-        let kept = context
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !mentions_us(line))
+        let kept = entries(context)
+            .into_iter()
+            .filter(|entry| !mentions_us(entry))
             .collect::<Vec<_>>()
             .join(&b'\n');
         if kept.is_empty() {
@@ -32,6 +36,41 @@ pub(crate) fn scrub(report: &mut Report) {
         report.remove(code::INTERNAL_QUERY);
         report.remove(code::INTERNAL_POSITION);
     }
+}
+
+/// A context's entries: lines, but a quoted statement goes on to the line that ends with its quote.
+fn entries(context: &[u8]) -> Vec<Vec<u8>> {
+    let mut entries: Vec<Vec<u8>> = Vec::new();
+    let mut quoted = false;
+    for line in context.split(|byte| *byte == b'\n') {
+        match entries.last_mut() {
+            Some(entry) if quoted => {
+                entry.push(b'\n');
+                entry.extend_from_slice(line);
+            }
+            _ => {
+                quoted = [
+                    &b"SQL statement \""[..],
+                    b"SQL expression \"",
+                    b"PL/pgSQL assignment \"",
+                ]
+                .iter()
+                .any(|start| line.starts_with(start));
+                entries.push(line.to_vec());
+            }
+        }
+        quoted &= !line.ends_with(b"\"");
+    }
+    entries
+}
+
+/// The relation that a mark's DETAIL names, see [`MARK`].
+pub(crate) fn marked(report: &Report) -> Option<Oid> {
+    std::str::from_utf8(report.get(code::DETAIL)?)
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn mentions_us(text: &[u8]) -> bool {
@@ -52,6 +91,15 @@ pub(crate) fn in_place(mut report: Report, meaning: OnError) -> Report {
             }
         }
         OnError::DropPosition => report.remove(code::POSITION),
+        OnError::Before(command) => {
+            report.remove(code::POSITION);
+            if report.sqlstate() == b"25006" {
+                report.set(
+                    code::MESSAGE,
+                    format!("cannot execute {command} in a read-only transaction"),
+                );
+            }
+        }
         // What the server says of the text is about ours; what it says of the session (cancelled, shut down, out of memory) is true.
         OnError::Unserved if report.sqlstate().starts_with(b"42") => {
             return Report::error("0A000", "this statement can't be served over merged rows")
@@ -72,6 +120,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> Report {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

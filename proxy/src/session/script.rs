@@ -11,10 +11,9 @@ use super::conversation::{Asked, Conversation, pass};
 use super::expect::{Answer, Describe, Expect, OnError, Rows};
 use super::planner::{Reading, needs_names};
 use super::production::{Read, ReadEvent};
-use super::report;
 use crate::admin::metrics::Placement;
 use crate::rewrite::plan::{Effects, Fresh, Plan};
-use crate::sql::facts::{Copy, Kind, Statement, Transaction};
+use crate::sql::facts::{Copy, Kind, LockStrength, Statement, Transaction};
 use crate::wire::frontend::{self, Subject};
 use crate::wire::report::Report;
 
@@ -31,6 +30,8 @@ pub(crate) struct Script {
     plan: Option<Plan>,
     /// The copy-up of the statement to come was run apart.
     apart_done: bool,
+    /// The statement sent last takes data from the client, and hasn't ended.
+    pub(crate) copying: bool,
     /// A statement failed: nothing more is sent but the Sync.
     pub(crate) failed: bool,
 }
@@ -56,8 +57,14 @@ impl Script {
             next: 0,
             plan: None,
             apart_done: false,
+            copying: false,
             failed: false,
         }
+    }
+
+    fn sent(&mut self, kind: &Kind) {
+        self.copying = takes_data(kind);
+        self.next += 1;
     }
 }
 
@@ -82,6 +89,7 @@ impl Conversation {
             if self.barred() {
                 return Some(script);
             }
+            script.copying = false;
             let reading = Arc::clone(&script.reading);
             match script.step {
                 Step::Start => match self.whole(&reading) {
@@ -98,6 +106,10 @@ impl Conversation {
                 },
                 Step::Each => {
                     let Some(statement) = reading.script.statements.get(script.next) else {
+                        // A Query leaves no unnamed statement behind.
+                        self.flight.send(Expect::our_close(), |out| {
+                            frontend::close(Subject::Statement, b"", out)
+                        });
                         self.flight.sync(Answer::Forward);
                         return None;
                     };
@@ -191,8 +203,9 @@ impl Conversation {
                 return Whole::Each((statements.len() == 1).then_some(plan));
             };
             all.push(effects);
-            stable &= !(effects.schema || effects.search_path)
-                && !matches!(
+            let changes_names = effects.schema
+                || effects.search_path
+                || matches!(
                     statement.kind,
                     Kind::Discard(_)
                         | Kind::Set(_)
@@ -200,6 +213,7 @@ impl Conversation {
                             Transaction::Commit | Transaction::Rollback | Transaction::RollbackTo
                         )
                 );
+            stable &= !changes_names;
         }
         Whole::Forward(all)
     }
@@ -228,8 +242,9 @@ impl Conversation {
         };
         match plan {
             Plan::Refuse(refusal) => {
-                self.common.metrics.refused(refusal.construct);
-                self.fail(report::refusal(&refusal));
+                let text = self.original(reading, statement);
+                let error = OnError::Shift(reading.offset(statement));
+                self.refuse_text(&refusal, &text, &[], error);
                 script.next = reading.script.statements.len();
             }
             Plan::Production(plan) => {
@@ -266,10 +281,10 @@ impl Conversation {
                 let text = reading
                     .encode(reading.statement(statement), self.sight.encoding())
                     .unwrap_or_default();
-                self.run_text(&text, error, &statement.kind);
+                self.run_described(&text, error.clone(), error, Running::new(statement, script));
                 self.placed(Placement::Fresh);
                 self.sent(statement, effects);
-                script.next += 1;
+                script.sent(&statement.kind);
             }
             Plan::Fresh(fresh) => {
                 if self.mark(&fresh.dirties) {
@@ -282,16 +297,22 @@ impl Conversation {
                     return false;
                 }
                 script.apart_done = false;
-                self.run_fresh(&fresh, reading, statement);
+                self.run_fresh(&fresh, reading, statement, Running::new(statement, script));
                 self.placed(Placement::Merged);
                 self.sent(statement, fresh.effects);
-                script.next += 1;
+                script.sent(&statement.kind);
             }
         }
         true
     }
 
-    fn run_fresh(&mut self, fresh: &Fresh, reading: &Reading, statement: &Statement) {
+    fn run_fresh(
+        &mut self,
+        fresh: &Fresh,
+        reading: &Reading,
+        statement: &Statement,
+        running: Running,
+    ) {
         let encoding = self.sight.encoding();
         let original = reading
             .encode(reading.statement(statement), encoding)
@@ -325,7 +346,12 @@ impl Conversation {
             );
         }
         for before in &befores {
-            self.flight.run(b"", before, Rows::CopiedUp);
+            self.flight.run(
+                b"",
+                before,
+                Rows::CopiedUp,
+                OnError::Before(command(statement)),
+            );
         }
         let (text, parse, run) = match &rewritten {
             Some(text) if fresh.describe_original => {
@@ -335,26 +361,30 @@ impl Conversation {
             None => (&original, shift.clone(), shift),
         };
         if !fresh.describe_original {
-            self.run_described(text, parse, run, &statement.kind);
+            self.run_described(text, parse, run, running);
             return;
         }
         if rewritten.is_some() || !befores.is_empty() {
-            self.flight.send(Expect::our_parse(parse), |out| {
+            self.flight.send(Expect::our_parse(parse.clone()), |out| {
                 frontend::parse(b"", text, [].into_iter(), out)
+            });
+        }
+        if rewritten.is_some() {
+            let check = Expect::Describe {
+                what: Describe::CheckLast,
+                error: parse,
+            };
+            self.flight.send(check, |out| {
+                frontend::describe(Subject::Statement, b"", out)
             });
         }
         self.flight.send(Expect::our_bind(run.clone()), |out| {
             frontend::bind(b"", b"", &[], out)
         });
-        self.execute_ours(run, &statement.kind);
+        self.execute_ours(run, running);
     }
 
-    /// Runs one statement of the client's own text as the simple protocol would.
-    fn run_text(&mut self, text: &[u8], error: OnError, kind: &Kind) {
-        self.run_described(text, error.clone(), error, kind);
-    }
-
-    fn run_described(&mut self, text: &[u8], parse: OnError, run: OnError, kind: &Kind) {
+    fn run_described(&mut self, text: &[u8], parse: OnError, run: OnError, running: Running) {
         self.flight.send(Expect::our_parse(parse), |out| {
             frontend::parse(b"", text, [].into_iter(), out)
         });
@@ -368,27 +398,91 @@ impl Conversation {
             },
             |out| frontend::describe(Subject::Portal, b"", out),
         );
-        self.execute_ours(run, kind);
+        self.execute_ours(run, running);
     }
 
-    fn execute_ours(&mut self, error: OnError, kind: &Kind) {
-        self.flight.send(
-            Expect::Execute {
-                rows: Rows::Forward,
-                error,
-            },
-            |out| frontend::execute(b"", 0, out),
-        );
-        // Whatever follows would be taken for a part of the data's stream.
-        self.barrier |= matches!(
-            kind,
-            Kind::Copy(Copy {
-                from: true,
-                client: true,
-                ..
-            })
-        );
+    fn execute_ours(&mut self, error: OnError, running: Running) {
+        if running.reads {
+            self.flight.queue.push_back(Expect::Announce);
+        }
+        let rows = if running.last {
+            Rows::ForwardLast
+        } else {
+            Rows::Forward
+        };
+        self.flight.send(Expect::Execute { rows, error }, |out| {
+            frontend::execute(b"", 0, out)
+        });
+        self.barrier |= running.takes_data;
     }
+
+    /// One statement's own text, in the client's encoding.
+    fn original(&self, reading: &Reading, statement: &Statement) -> Bytes {
+        reading
+            .encode(reading.statement(statement), self.sight.encoding())
+            .unwrap_or_default()
+    }
+}
+
+/// How a statement of a string runs.
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    /// It is a plain read: its columns are said when it starts, those of others only when they have run.
+    reads: bool,
+    /// The transaction ends with it: its tag is said only then.
+    last: bool,
+    takes_data: bool,
+}
+
+impl Running {
+    fn new(statement: &Statement, script: &Script) -> Self {
+        Self {
+            reads: statement.kind == Kind::Query && statement.writes.is_empty(),
+            last: script.next + 1 == script.reading.script.statements.len(),
+            takes_data: takes_data(&statement.kind),
+        }
+    }
+}
+
+/// What PostgreSQL calls the statement where a read-only transaction forbids it.
+pub(crate) fn command(statement: &Statement) -> &'static str {
+    let locks = || {
+        statement
+            .levels
+            .iter()
+            .flat_map(|level| &level.locks)
+            .map(|lock| lock.strength)
+            .max()
+    };
+    match (
+        &statement.kind,
+        statement.writes.first().map(|write| &write.kind),
+    ) {
+        (Kind::Insert, _) => "INSERT",
+        (Kind::Update, _) => "UPDATE",
+        (Kind::Delete, _) => "DELETE",
+        (Kind::Merge, _) => "MERGE",
+        (_, Some(_)) => "SELECT",
+        _ => match locks() {
+            Some(LockStrength::KeyShare) => "SELECT FOR KEY SHARE",
+            Some(LockStrength::Share) => "SELECT FOR SHARE",
+            Some(LockStrength::NoKeyUpdate) => "SELECT FOR NO KEY UPDATE",
+            Some(LockStrength::Update) => "SELECT FOR UPDATE",
+            None => "SELECT",
+        },
+    }
+}
+
+/// Whether what follows the statement would be taken for a part of its data.
+fn takes_data(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Copy(Copy {
+            from: true,
+            client: true,
+            ..
+        })
+    )
 }
 
 /// A rewritten text has characters that the client's encoding lacks.

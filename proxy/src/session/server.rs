@@ -31,6 +31,9 @@ use crate::wire::report::Report;
 use crate::wire::startup::CancelRequest;
 use crate::wire::{TransactionStatus, backend as message};
 
+/// A session's process and secret, as its BackendKeyData gave them.
+type CancelKey = (u32, Vec<u8>);
+
 /// A future that can be kept.
 pub type Hooked = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -70,7 +73,7 @@ pub struct Server {
     /// Production's sessions; `None`: reads never leave fresh.
     production: Option<Pool>,
     /// Who to tell of a cancel request.
-    cancels: Mutex<HashMap<(u32, Vec<u8>), Arc<Notify>>>,
+    cancels: Mutex<HashMap<CancelKey, Arc<Notify>>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -319,11 +322,11 @@ fn greeting(fresh: &Backend) -> Bytes {
 /// A session that can be cancelled, for as long as it lives.
 struct Registered<'a> {
     server: &'a Server,
-    key: (u32, Vec<u8>),
+    key: CancelKey,
 }
 
 impl<'a> Registered<'a> {
-    fn new(server: &'a Server, key: (u32, Vec<u8>), cancelled: &Arc<Notify>) -> Self {
+    fn new(server: &'a Server, key: CancelKey, cancelled: &Arc<Notify>) -> Self {
         lock(&server.cancels).insert(key.clone(), Arc::clone(cancelled));
         Self { server, key }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::load;
-use crate::catalog::model::Catalog;
+use crate::catalog::model::{Catalog, Oid};
 use crate::catalog::store::Store;
 use crate::rewrite::Context;
 use crate::sql::facts::{Kind, Statement, Transaction};
@@ -178,7 +178,8 @@ impl Sight {
             return Some((Rows::SearchPath, SEARCH_PATH.to_owned()));
         }
         if self.version != self.store.version() {
-            if self.own {
+            // What this session changed itself may be a temporary table, which the shared catalog lacks: then it asks.
+            if self.own || self.stale {
                 self.stale = true;
             } else {
                 self.adopt();
@@ -256,9 +257,23 @@ impl Sight {
                     self.adopt();
                 }
             }
-            Rows::Forward | Rows::CopiedUp => {}
+            Rows::Forward | Rows::ForwardLast | Rows::CopiedUp => {}
         }
         Ok(())
+    }
+
+    /// Somebody has written to this relation, or is about to.
+    pub(crate) fn dirtied(&self, oid: Oid) {
+        if let Some(lower) = self
+            .catalog
+            .relations
+            .get(&oid)
+            .and_then(|relation| relation.lower.as_ref())
+        {
+            lower
+                .dirty
+                .store(true, std::sync::atomic::Ordering::Release);
+        }
     }
 
     /// The signal: the schema, or a relation's state, changed in this session's transaction.

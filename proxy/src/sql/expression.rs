@@ -3,7 +3,6 @@
 //!
 //! In doubt a name is reported as a column, and a call as a function: both reports are harmless when they're wrong.
 
-use super::facts::{Condition, Name, Span};
 use super::keyword::{Category, Keyword};
 use super::lexer::TokenKind;
 use super::reader::{Reader, Result, Unread};
@@ -66,190 +65,6 @@ impl Reader<'_> {
         };
         walk.skip_window_name();
         walk.run()
-    }
-
-    /// Reads the condition `from .. end`.
-    pub(super) fn condition(&mut self, from: usize, end: usize, place: &str) -> Result<Condition> {
-        if from >= end {
-            return Err(self.unexpected(from, end, place));
-        }
-        self.expressions(from, end, Place::Plain)?;
-        Ok(Condition {
-            span: self.span(from, end),
-            conjuncts: self.conjuncts(from, end),
-        })
-    }
-
-    /// The parts of a condition that AND joins at its top.
-    fn conjuncts(&self, from: usize, end: usize) -> Vec<Span> {
-        let (mut from, mut end) = (from, end);
-        while self.is(from, TokenKind::Open)
-            && self.mate(from) + 1 == end
-            && !self.holds_query(from)
-        {
-            from += 1;
-            end -= 1;
-        }
-        let mut parts = Vec::new();
-        let mut start = from;
-        let mut cases = 0_usize;
-        let mut between = 0_usize;
-        let mut at = from;
-        while at < end {
-            match self.kind(at) {
-                Some(TokenKind::Open | TokenKind::OpenBracket) => at = self.mate(at),
-                Some(TokenKind::Word) => match self.keyword(at) {
-                    Keyword::Case => cases += 1,
-                    Keyword::End => cases = cases.saturating_sub(1),
-                    // As an operator it has an operand before it; otherwise it names a column.
-                    Keyword::Between if cases == 0 && at > start && self.ends_operand(at - 1) => {
-                        between += 1
-                    }
-                    Keyword::And if cases == 0 && between > 0 => between -= 1,
-                    Keyword::And if cases == 0 => {
-                        parts.push(self.span(start, at));
-                        start = at + 1;
-                    }
-                    Keyword::Or if cases == 0 => return vec![self.span(from, end)],
-                    _ => {}
-                },
-                _ => {}
-            }
-            at += 1;
-        }
-        parts.push(self.span(start, end));
-        parts
-    }
-
-    /// The token can end an operand (or is the NOT of `NOT BETWEEN`).
-    fn ends_operand(&self, at: usize) -> bool {
-        match self.kind(at) {
-            Some(TokenKind::Word) => match self.keyword(at) {
-                Keyword::Not => at > 0 && self.ends_operand(at - 1),
-                Keyword::End
-                | Keyword::Null
-                | Keyword::True
-                | Keyword::False
-                | Keyword::Default
-                | Keyword::Isnull
-                | Keyword::Notnull => true,
-                keyword if is_keyword_function(keyword) => true,
-                keyword => keyword.category() != Category::Reserved,
-            },
-            Some(
-                TokenKind::Operator | TokenKind::Open | TokenKind::OpenBracket | TokenKind::Comma,
-            )
-            | None => false,
-            Some(_) => true,
-        }
-    }
-
-    /// The type that begins at `at`: its name, if it isn't one of the grammar's own, and where it ends.
-    pub(super) fn type_name(&self, at: usize, end: usize) -> Result<(Option<Name>, usize)> {
-        let mut at = at;
-        if self.is_keyword(at, Keyword::Setof) {
-            at += 1;
-        }
-        if at >= end || !self.is_identifier(at) {
-            return Err(self.unexpected(at, end, "a type"));
-        }
-        let mut name = None;
-        let mut next = at + 1;
-        match self.keyword(at) {
-            Keyword::Double if self.is_keyword(next, Keyword::Precision) => next += 1,
-            Keyword::Timestamp | Keyword::Time => {
-                next = self.modifiers(next);
-                let zone = if self.is_keyword(next, Keyword::With)
-                    || self.is_keyword(next, Keyword::Without)
-                {
-                    next + 1
-                } else {
-                    next
-                };
-                if zone > next && self.are(zone, &[Keyword::Time, Keyword::Zone]) {
-                    next = zone + 2;
-                }
-            }
-            Keyword::National
-                if matches!(self.keyword(next), Keyword::Char | Keyword::Character) =>
-            {
-                next += 1;
-                next += usize::from(self.is_keyword(next, Keyword::Varying));
-            }
-            Keyword::Bit | Keyword::Char | Keyword::Character | Keyword::Nchar => {
-                next += usize::from(self.is_keyword(next, Keyword::Varying))
-            }
-            Keyword::Interval => next = self.interval_fields(self.modifiers(next)),
-            Keyword::Bigint
-            | Keyword::Boolean
-            | Keyword::Dec
-            | Keyword::Decimal
-            | Keyword::Float
-            | Keyword::Int
-            | Keyword::Integer
-            | Keyword::Numeric
-            | Keyword::Real
-            | Keyword::Smallint
-            | Keyword::Varchar => {}
-            _ => {
-                next = self.chain(at, end);
-                name = Some(self.chain_name(at, next));
-                if self.is_operator(next, b"%") && self.is_keyword(next + 1, Keyword::Type) {
-                    next += 2;
-                }
-            }
-        }
-        next = self.modifiers(next);
-        if self.is_keyword(next, Keyword::Array) {
-            next += 1;
-        }
-        while next < end && self.is(next, TokenKind::OpenBracket) {
-            next = self.mate(next) + 1;
-        }
-        Ok((name, next.min(end)))
-    }
-
-    fn modifiers(&self, at: usize) -> usize {
-        if self.is(at, TokenKind::Open) {
-            self.mate(at) + 1
-        } else {
-            at
-        }
-    }
-
-    /// `YEAR TO MONTH`, `SECOND(3)`, ...
-    fn interval_fields(&self, at: usize) -> usize {
-        let field = |at: usize| {
-            matches!(
-                self.keyword(at),
-                Keyword::Year
-                    | Keyword::Month
-                    | Keyword::Day
-                    | Keyword::Hour
-                    | Keyword::Minute
-                    | Keyword::Second
-            )
-        };
-        if !field(at) {
-            return at;
-        }
-        let mut next = at + 1;
-        if self.is_keyword(next, Keyword::To) && field(next + 1) {
-            next += 2;
-        }
-        if self.is_keyword(next - 1, Keyword::Second) {
-            self.modifiers(next)
-        } else {
-            next
-        }
-    }
-
-    /// Reads a type and notes its name.
-    pub(super) fn typed(&mut self, at: usize, end: usize) -> Result<usize> {
-        let (name, next) = self.type_name(at, end)?;
-        self.out.types.extend(name);
-        self.account(at, next);
-        Ok(next)
     }
 }
 
@@ -716,7 +531,8 @@ impl Walk<'_, '_> {
                 | Keyword::Varchar
         );
         let chain = self.reader.chain(self.at, self.end);
-        if !built_in && !(chain < self.end && self.reader.is_string(chain)) {
+        let before_string = chain < self.end && self.reader.is_string(chain);
+        if !built_in && !before_string {
             return Ok(None);
         }
         let (name, end) = self.reader.type_name(self.at, self.end)?;

@@ -53,7 +53,7 @@ pub struct Statement {
     pub levels: Vec<Level>,
     /// Every column reference or qualified wildcard of at least one part, in text order.
     pub columns: Vec<Column>,
-    /// Every function call, in text order (also those in FROM, CALL, and aggregates and window functions).
+    /// Every function call that is looked up by name (not `COALESCE`, `GREATEST`, `NULLIF`, `EXTRACT` and other syntax of the grammar), in text order (also those in FROM, CALL, and aggregates and window functions).
     pub functions: Vec<Function>,
     /// The rows-changing parts: INSERT, UPDATE, DELETE, MERGE, at the top or in a CTE, in text order.
     pub writes: Vec<Write>,
@@ -245,13 +245,14 @@ pub struct Level {
     pub query: Span,
     /// The core: from `SELECT` (UPDATE, ...) to before ORDER BY / set operator.
     pub span: Span,
-    /// The level that contains this one; `None` at the top.
+    /// The level whose FROM items its names can refer to as outer ones, and, for the source of an INSERT, that INSERT's.
+    /// `None` at the top: also for the queries of a top-level WITH and for each arm of a top-level set operation (the top is where `query` is the statement's span).
     pub parent: Option<LevelId>,
     /// It is an arm of UNION, INTERSECT or EXCEPT.
     pub set_operation: bool,
     /// `DISTINCT`, aggregates' GROUP BY, HAVING or WINDOW is present (not: aggregates in the list).
     pub distinct: bool,
-    /// The target list's text.
+    /// The target list's text (SET's for UPDATE; the rows' of VALUES; empty for `TABLE t`, INSERT, DELETE, MERGE).
     pub list: Span,
     /// The text of all FROM (or USING) items, without the keyword.
     pub from: Option<Span>,
@@ -259,7 +260,7 @@ pub struct Level {
     pub range: Vec<String>,
     /// The outer-join keywords LEFT, RIGHT, FULL stand in this level's FROM.
     pub outer_join: bool,
-    /// WHERE.
+    /// WHERE. (Not that of ON CONFLICT DO UPDATE.)
     pub condition: Option<Condition>,
     /// The text of the GROUP BY list.
     pub group_by: Option<Span>,
@@ -267,7 +268,7 @@ pub struct Level {
     pub having: bool,
     /// The text after ORDER BY (of the query expression).
     pub order_by: Option<Span>,
-    /// The count of LIMIT or FETCH FIRST; `None` also for LIMIT ALL.
+    /// The count of LIMIT or FETCH FIRST; `None` also for LIMIT ALL, and empty for `FETCH FIRST ROW ONLY`, which means one.
     pub limit: Option<Span>,
     /// `WITH TIES`.
     pub with_ties: bool,

@@ -80,7 +80,7 @@ impl Reader<'_> {
     }
 
     /// Reads the items that begin at `from` into the level `id`, which is the current one; where they end.
-    pub(super) fn from_clause(&mut self, from: usize, end: usize, id: LevelId) -> Result<usize> {
+    pub(super) fn read_from(&mut self, from: usize, end: usize, id: LevelId) -> Result<usize> {
         // For each open parenthesis, the joins that still want a condition.
         let mut joins = vec![0_usize];
         let mut expecting = true;
@@ -91,7 +91,7 @@ impl Reader<'_> {
                     joins.push(0);
                     at += 1;
                 } else {
-                    at = self.from_item(at, end, id)?;
+                    at = self.read_item(at, end, id)?;
                     expecting = false;
                 }
                 continue;
@@ -209,7 +209,7 @@ impl Reader<'_> {
     }
 
     /// Reads one item with its alias and TABLESAMPLE; where it ends.
-    fn from_item(&mut self, from: usize, end: usize, id: LevelId) -> Result<usize> {
+    fn read_item(&mut self, from: usize, end: usize, id: LevelId) -> Result<usize> {
         let mut at = from + usize::from(self.is_keyword(from, Keyword::Lateral));
         if at >= end {
             return Err(self.unexpected(at, end, "FROM"));

@@ -4,15 +4,18 @@
 //! the text its tables, columns, functions and clauses stand. [`patch`] renders a text, or a part of it,
 //! with some spans replaced. A statement is never printed back from a tree: what isn't replaced leaves byte for byte as it came.
 
+mod condition;
 mod expression;
 pub mod facts;
 mod from;
 pub mod keyword;
 pub mod lexer;
+pub mod literal;
 pub mod patch;
 mod query;
 mod reader;
 mod schema;
+mod types;
 mod utility;
 mod witness;
 mod words;

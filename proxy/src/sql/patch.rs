@@ -209,6 +209,7 @@ pub fn render(text: &str, range: Span, edits: &Edits) -> Result<String, PatchErr
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

@@ -343,12 +343,12 @@ impl Reader<'_> {
         let list = self.span(at, list_end);
         at = list_end;
         if at < end && self.is_keyword(at, Keyword::Into) {
-            let next = self.into_clause(at, end)?;
+            let next = self.read_into(at, end)?;
             into = Some(self.span(at, next));
             at = next;
         }
         if at < end && self.is_keyword(at, Keyword::From) {
-            at = self.from_clause(at + 1, end, id)?;
+            at = self.read_from(at + 1, end, id)?;
         }
         if at < end && self.is_keyword(at, Keyword::Where) {
             at = self.where_clause(at, end)?;
@@ -389,7 +389,7 @@ impl Reader<'_> {
     }
 
     /// Reads `INTO [TEMP|UNLOGGED] [TABLE] name`.
-    fn into_clause(&mut self, from: usize, end: usize) -> Result<usize> {
+    fn read_into(&mut self, from: usize, end: usize) -> Result<usize> {
         let mut at = from + 1;
         at += usize::from(
             matches!(self.keyword(at), Keyword::Local | Keyword::Global)

@@ -10,7 +10,7 @@
 use super::facts::{Column, Function, Kind, LevelId, Name, Script, Span, Statement};
 use super::keyword::Keyword;
 use super::lexer::{self, Token, TokenKind};
-use super::{utility, witness, words};
+use super::{literal, utility, witness, words};
 
 /// The deepest nesting of queries that is read.
 const DEEPEST: usize = 120;
@@ -414,7 +414,7 @@ impl<'a> Reader<'a> {
     /// The name that the identifier at `at` stands for.
     pub(super) fn name(&self, at: usize) -> String {
         self.kind(at)
-            .map_or_else(String::new, |kind| lexer::name(self.bytes(at), kind))
+            .map_or_else(String::new, |kind| literal::name(self.bytes(at), kind))
     }
 
     /// What is wrong with the token at `at`.

@@ -3,7 +3,8 @@
 use super::expression::Place;
 use super::facts::{Copy, Kind, Role, Set, Transaction};
 use super::keyword::Keyword;
-use super::lexer::{TokenKind, string_value};
+use super::lexer::TokenKind;
+use super::literal::string_value;
 use super::reader::{Reader, Result, Unread};
 use super::schema;
 

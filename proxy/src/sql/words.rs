@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::lexer::{self, Token, TokenKind};
+use super::literal;
 
 /// Every word: identifiers, and the identifier-like words inside of strings, as they stand and folded.
 pub(super) fn of(text: &[u8], tokens: &[Token]) -> HashSet<String> {
@@ -12,10 +13,10 @@ pub(super) fn of(text: &[u8], tokens: &[Token]) -> HashSet<String> {
         match token.kind {
             TokenKind::Word => both(&mut words, bytes),
             TokenKind::Quoted | TokenKind::UnicodeQuoted => {
-                both(&mut words, lexer::name(bytes, token.kind).as_bytes())
+                both(&mut words, literal::name(bytes, token.kind).as_bytes())
             }
             TokenKind::Unterminated => inside(&mut words, bytes),
-            _ if token.is_string() => inside(&mut words, &lexer::string_value(bytes, token.kind)),
+            _ if token.is_string() => inside(&mut words, &literal::string_value(bytes, token.kind)),
             _ => {}
         }
     }
@@ -51,7 +52,7 @@ fn inside(words: &mut HashSet<String>, text: &[u8]) {
 }
 
 fn both(words: &mut HashSet<String>, word: &[u8]) {
-    let word = String::from_utf8_lossy(lexer::truncate(word));
+    let word = String::from_utf8_lossy(literal::truncate(word));
     if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
         let folded = word.to_ascii_lowercase();
         if !words.contains(&folded) {

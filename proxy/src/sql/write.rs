@@ -364,7 +364,7 @@ impl Reader<'_> {
         }
         at = stop;
         if at < end && self.is_keyword(at, Keyword::From) {
-            at = self.from_clause(at + 1, end, id)?;
+            at = self.read_from(at + 1, end, id)?;
         }
         let (at, current_of) = self.where_or_current(at, end)?;
         self.finish_write(
@@ -390,7 +390,7 @@ impl Reader<'_> {
         let begun = self.target(from, at, end, id, with, in_cte)?;
         let mut at = begun.at;
         if at < end && self.is_keyword(at, Keyword::Using) {
-            at = self.from_clause(at + 1, end, id)?;
+            at = self.read_from(at + 1, end, id)?;
         }
         let (at, current_of) = self.where_or_current(at, end)?;
         self.finish_write(&begun, at, end, WriteKind::Delete { current_of })
@@ -420,7 +420,7 @@ impl Reader<'_> {
         let at = self.expect(from + 1, end, Keyword::Into, "MERGE")?;
         let begun = self.target(from, at, end, id, with, in_cte)?;
         let using = self.expect(begun.at, end, Keyword::Using, "MERGE")?;
-        let condition = self.from_clause(using, end, id)?;
+        let condition = self.read_from(using, end, id)?;
         let source = self.span(using, condition);
         let condition = self.expect(condition, end, Keyword::On, "MERGE")?;
         let mut at = self.arm_end(condition, end, &[Keyword::When]);

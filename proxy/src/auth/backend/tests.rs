@@ -299,11 +299,17 @@ async fn logins_at_postgresql() {
         let mut out = BytesMut::new();
         frontend::query(b"select pg_sleep(60)", &mut out).unwrap();
         backend.stream.write_all(&out).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let key = backend.key.clone().unwrap();
+        let running = format!(
+            "select count(*) from pg_stat_activity where pid = {} and wait_event = 'PgSleep'",
+            key.process
+        );
+        while server.sql(&running) != "1" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         if by_handle {
             backend.cancel_handle().cancel().await.unwrap();
         } else {
-            let key = backend.key.clone().unwrap();
             let request = CancelRequest {
                 process: key.process,
                 secret: key.secret,
@@ -341,7 +347,7 @@ async fn liar(script: Vec<(usize, Vec<u8>)>) -> (Target, JoinHandle<()>) {
         // Until the client leaves.
         let _ = socket.read_to_end(&mut Vec::new()).await;
     });
-    let text = format!("postgres://u:geheim@127.0.0.1:{port}/d?connect_timeout=1");
+    let text = format!("postgres://u:geheim@127.0.0.1:{port}/d?connect_timeout=60");
     (Target::parse(&text).unwrap(), task)
 }
 
@@ -448,7 +454,15 @@ async fn servers_that_lie() {
     ];
     for (what, sslmode, script, expected) in cases {
         let (target, task) = liar(script).await;
-        let target = Target { sslmode, ..target };
+        let connect_timeout = match what.starts_with("silence") {
+            true => Some(Duration::from_millis(200)),
+            false => target.connect_timeout,
+        };
+        let target = Target {
+            sslmode,
+            connect_timeout,
+            ..target
+        };
         let error = try_connect(&target).await.expect_err(what);
         assert!(expected(&error), "{what}: {error:?}");
         task.await.unwrap();

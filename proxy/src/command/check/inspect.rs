@@ -145,7 +145,7 @@ pub async fn inspect(production: &mut Client) -> Result<Found, tokio_postgres::E
 /// The names that stand as whole words in `body`. Comments and strings count: it's a warning, not a proof.
 fn mentioned(body: &str, names: &BTreeSet<&str>) -> Vec<String> {
     let words: BTreeSet<String> = body
-        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
+        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)
         .collect();
@@ -165,6 +165,10 @@ mod tests {
         let names = BTreeSet::from(["orders", "order_items", "Users"]);
         assert_eq!(
             mentioned("SELECT * FROM public.orders WHERE x", &names),
+            ["orders"]
+        );
+        assert_eq!(
+            mentioned("AS $f$SELECT 1 FROM orders$f$", &names),
             ["orders"]
         );
         assert_eq!(mentioned("UPDATE \"Users\" SET a = 1", &names), ["Users"]);

@@ -523,6 +523,47 @@ const CONVERSATIONS: &[(&str, &[Say], usize)] = &[
         2,
     ),
     (
+        "a deferred error of a string's last statement",
+        &[
+            Q("SELECT count(*) FROM orig; INSERT INTO deferred VALUES (1), (1)"),
+            Q("SELECT 1"),
+        ],
+        2,
+    ),
+    (
+        "RETURNING that fails",
+        &[
+            Q("SELECT count(*) FROM orig; UPDATE plain SET id = 1 WHERE id < 5 RETURNING id"),
+            Q("UPDATE orig SET id = 1 WHERE id < 3 RETURNING id"),
+        ],
+        2,
+    ),
+    (
+        "a write of rows below in a read-only transaction",
+        &[
+            Q("BEGIN READ ONLY"),
+            Q("UPDATE orig SET v = 'x' WHERE id = 1"),
+            Q("ROLLBACK"),
+            Q("BEGIN READ ONLY"),
+            P("", "DELETE FROM orig WHERE id = $1", &[]),
+            B("", "", &[Some("1")]),
+            E("", 0),
+            S,
+            Q("ROLLBACK"),
+        ],
+        6,
+    ),
+    (
+        "errors of PostgreSQL's own before refusals",
+        &[
+            Q("SELECT nothing AS forbidden"),
+            P("", "SELECT nothing AS forbidden", &[]),
+            B("", "", &[]),
+            S,
+        ],
+        2,
+    ),
+    (
         "SQL-level PREPARE",
         &[
             Q("PREPARE q AS SELECT 1"),
@@ -545,6 +586,8 @@ async fn through_the_proxy_as_from_a_full_copy() {
     let preview = Preview::start(Arc::new(TestPlanner::default())).await;
     let mut failures = String::new();
     for (name, messages, readies) in CONVERSATIONS {
+        // Shown when something hangs.
+        println!("{name}");
         let bytes = write(messages);
         let mut direct = preview.connect(false).await;
         direct.write(&bytes, 0).await;

@@ -1,4 +1,6 @@
 //! Sessions against a PostgreSQL server: what a client hears through the proxy is, byte for byte, what it hears from a full copy.
 
 mod frames;
+mod live;
+mod machine;
 mod support;

@@ -277,6 +277,32 @@ impl Preview {
             .unwrap();
     }
 
+    /// Runs SQL by the superuser in one of the databases.
+    pub(super) fn sql_in(&self, database: &str, sql: &str) -> String {
+        let output = std::process::Command::new(testing::program("psql"))
+            .args([
+                "-XAtq",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                "postgres",
+                "-d",
+                database,
+                "-c",
+                sql,
+                "-h",
+            ])
+            .arg(self.postgres.socket_folder())
+            .args(["-p", &self.postgres.port.to_string()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .trim_end()
+            .to_owned()
+    }
+
     pub(super) fn psql(&self, through: bool, arguments: &[&str]) -> String {
         let port = if through {
             self.port

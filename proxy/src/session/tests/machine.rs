@@ -1,0 +1,316 @@
+//! The conversation as a value: bytes in, bytes and questions out.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::support::{TestPlanner, say};
+use crate::admin::metrics::Metrics;
+use crate::catalog::store::Store;
+use crate::session::conversation::{Asked, Common, Conversation};
+use crate::session::planner::Readings;
+use crate::wire::frame::Limits;
+use crate::wire::frontend::{self, Subject};
+use crate::wire::report::Report;
+use crate::wire::{TransactionStatus, backend};
+
+const LOGIN: &[u8] = br#"{"path": ["pg_catalog", "public"], "settings": {}, "isolation": "read committed", "pins": 0}"#;
+
+struct Both(Conversation);
+
+impl Both {
+    /// A session whose names are known and whose greeting was said.
+    fn new() -> Self {
+        let common = Common {
+            readings: Readings::new(Arc::new(TestPlanner::default())),
+            store: Arc::new(Store::default()),
+            metrics: Arc::new(Metrics::new()),
+        };
+        let mut both = Self(Conversation::new(
+            Arc::new(common),
+            Bytes::from_static(b"hello"),
+            &[],
+            Limits::default(),
+            false,
+        ));
+        assert_eq!(both.sent(), "PBES");
+        assert_eq!(both.heard(), "", "nothing before the names are known");
+        both.fresh(&say(|out| {
+            backend::parse_complete(out);
+            backend::bind_complete(out);
+            backend::data_row(&[Some(LOGIN)], out).unwrap();
+            backend::command_complete(b"SELECT 1", out).unwrap();
+            backend::ready_for_query(TransactionStatus::Idle, out);
+        }));
+        assert_eq!(&both.0.to_client.split()[..], b"hello");
+        both
+    }
+
+    fn client(&mut self, bytes: &[u8]) -> BytesMut {
+        let mut buffer = BytesMut::from(bytes);
+        self.0.client(&mut buffer);
+        buffer
+    }
+
+    fn fresh(&mut self, bytes: &[u8]) {
+        let mut buffer = BytesMut::from(bytes);
+        self.0.fresh(&mut buffer);
+        assert!(buffer.is_empty() || !self.0.wants_fresh());
+    }
+
+    /// The tags of what was sent since.
+    fn sent(&mut self) -> String {
+        tags(&self.0.flight.out.split())
+    }
+
+    fn heard(&mut self) -> String {
+        tags(&self.0.to_client.split())
+    }
+}
+
+fn tags(mut bytes: &[u8]) -> String {
+    let mut tags = String::new();
+    while let [tag, a, b, c, d, ..] = bytes {
+        tags.push(char::from(*tag));
+        bytes = &bytes[1 + u32::from_be_bytes([*a, *b, *c, *d]) as usize..];
+    }
+    tags
+}
+
+fn ready(status: TransactionStatus) -> Vec<u8> {
+    say(|out| backend::ready_for_query(status, out))
+}
+
+fn query(text: &str) -> Vec<u8> {
+    say(|out| frontend::query(text.as_bytes(), out).unwrap())
+}
+
+fn error(code: &'static str) -> Vec<u8> {
+    Report::error(code, "no").error_frame().to_vec()
+}
+
+#[test]
+fn a_sync_with_nothing_to_synchronize_costs_no_round_trip() {
+    let mut both = Both::new();
+    both.client(&say(frontend::sync));
+    assert_eq!((both.sent().as_str(), both.heard().as_str()), ("", "Z"));
+}
+
+#[test]
+fn frames_that_nobody_looks_at_pass_in_pieces() {
+    let mut both = Both::new();
+    both.client(&query("SELECT 1"));
+    assert_eq!(both.sent(), "Q");
+    let row = say(|out| backend::data_row(&[Some(&[b'x'; 1000])], out).unwrap());
+    let (first, rest) = row.split_at(700);
+    both.fresh(first);
+    assert_eq!(both.0.to_client.split().len(), 700);
+    both.client(&say(frontend::sync));
+    assert_eq!(
+        both.0.to_client.len(),
+        0,
+        "nothing of ours inside of a frame"
+    );
+    both.fresh(rest);
+    assert_eq!(both.0.to_client.split().len(), row.len() - 700);
+}
+
+#[test]
+fn the_signal_is_swallowed_and_ready_waits_for_the_publication() {
+    let mut both = Both::new();
+    both.client(&query("CREATE TABLE x (a int)"));
+    assert_eq!(both.sent(), "Q");
+    let mut signal = BytesMut::new();
+    Report::new("INFO", "PPG01", "previewpg").write_notice(&mut signal);
+    both.fresh(&signal);
+    both.fresh(&say(|out| {
+        backend::command_complete(b"CREATE TABLE", out).unwrap()
+    }));
+    assert_eq!(both.heard(), "C");
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(
+        both.heard(),
+        "",
+        "the client isn't told before everybody else can know"
+    );
+    assert!(matches!(both.0.next_asked(), Some(Asked::Reload)));
+    let left = both.client(&query("SELECT * FROM x"));
+    assert!(!left.is_empty(), "and what it says meanwhile waits");
+    both.0.told();
+    assert_eq!(both.heard(), "Z");
+    both.client(&left);
+    assert_eq!(both.sent(), "PBECCS", "its own catalog is asked for first");
+}
+
+#[test]
+fn inside_a_block_nothing_is_published() {
+    let mut both = Both::new();
+    both.client(&query("BEGIN; CREATE TABLE x (a int)"));
+    let mut signal = BytesMut::new();
+    Report::new("INFO", "PPG01", "previewpg").write_notice(&mut signal);
+    both.sent();
+    both.fresh(&signal);
+    both.fresh(&ready(TransactionStatus::Block));
+    assert_eq!(both.heard(), "Z");
+    assert!(both.0.next_asked().is_none());
+}
+
+#[test]
+fn dirty_marks_come_before_anything_is_sent() {
+    let mut both = Both::new();
+    both.client(&query("UPDATE orig SET v = 'x'"));
+    assert_eq!(both.sent(), "");
+    assert!(matches!(both.0.next_asked(), Some(Asked::Mark(relations)) if relations == [1]));
+    both.0.told();
+    // Original (for its errors), its columns, the copy-up, the statement again, the unnamed statement's end.
+    assert_eq!(both.sent(), "PDPBEPBECS");
+    both.client(&query("UPDATE orig SET v = 'x'"));
+    assert!(both.0.next_asked().is_none(), "once for each relation");
+}
+
+#[test]
+fn an_error_of_ours_skips_what_the_client_sends_up_to_its_sync() {
+    let mut both = Both::new();
+    let batch = say(|out| {
+        frontend::parse(b"", b"SELECT 1 AS forbidden", [].into_iter(), out).unwrap();
+        frontend::bind(b"", b"", &[], out).unwrap();
+        frontend::execute(b"", 0, out).unwrap();
+    });
+    both.client(&batch);
+    // The original, for PostgreSQL's own errors; what fails in its place; the rest, which PostgreSQL drops.
+    assert_eq!(both.sent(), "PCPBE");
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::close_complete(out);
+    }));
+    both.fresh(&error("42601"));
+    assert_eq!(both.heard(), "E");
+    both.client(&batch);
+    both.client(&query("SELECT 1"));
+    assert_eq!(both.sent(), "", "PostgreSQL would drop it");
+    both.client(&say(frontend::sync));
+    assert_eq!(both.sent(), "S");
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "Z");
+}
+
+#[test]
+fn a_copy_up_in_a_pipeline_is_answered_by_nothing() {
+    let mut both = Both::new();
+    let parse = say(|out| {
+        frontend::parse(
+            b"u",
+            b"UPDATE orig SET v = 'x' WHERE id = $1",
+            [].into_iter(),
+            out,
+        )
+        .unwrap()
+    });
+    both.client(&parse);
+    assert_eq!(both.sent(), "PD", "the original is described for its types");
+    let bind = say(|out| {
+        frontend::bind(b"", b"u", &[Some(b"7")], out).unwrap();
+        frontend::execute(b"", 0, out).unwrap();
+        frontend::sync(out);
+    });
+    let left = both.client(&bind);
+    assert_eq!(both.sent(), "H", "the types are needed now");
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::parameter_description(&[23], out).unwrap();
+        backend::no_data(out);
+    }));
+    assert_eq!(both.heard(), "1");
+    assert!(both.0.next_asked().is_some());
+    both.0.told();
+    assert_eq!(both.sent(), "PBEB", "copy-up, then the client's own Bind");
+    both.client(&left);
+    assert_eq!(both.sent(), "ES");
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::bind_complete(out);
+        backend::data_row(&[Some(b"1")], out).unwrap();
+        backend::command_complete(b"SELECT 1", out).unwrap();
+        backend::bind_complete(out);
+        backend::command_complete(b"UPDATE 1", out).unwrap();
+        backend::ready_for_query(TransactionStatus::Idle, out);
+    }));
+    assert_eq!(both.heard(), "2CZ");
+}
+
+#[test]
+fn other_columns_than_the_clients_end_the_session() {
+    let mut both = Both::new();
+    both.client(&query("SELECT id FROM orig"));
+    both.0.next_asked();
+    both.0.told();
+    assert_eq!(both.sent(), "PDPDBECS");
+    let columns = |type_oid| {
+        let field = backend::Field {
+            name: b"id",
+            table: 0,
+            attribute: 0,
+            type_oid,
+            type_size: 4,
+            type_modifier: -1,
+            format: 0,
+        };
+        say(|out| {
+            backend::parse_complete(out);
+            backend::parameter_description(&[], out).unwrap();
+            backend::row_description(&[field], out).unwrap();
+        })
+    };
+    both.fresh(&columns(23));
+    assert_eq!(both.heard(), "", "its columns are said when it starts");
+    assert!(both.0.take_broken().is_none());
+    both.fresh(&columns(20));
+    assert!(both.0.take_broken().is_some());
+    assert_eq!(both.heard(), "", "no row under a wrong description");
+}
+
+#[test]
+fn malformed_frames_end_the_session_after_the_answers_before_them() {
+    let mut both = Both::new();
+    let mut bytes = query("SELECT 1");
+    bytes.extend_from_slice(b"?\0\0\0\x04");
+    let left = both.client(&bytes);
+    assert!(both.0.take_broken().is_none());
+    both.fresh(&ready(TransactionStatus::Idle));
+    both.client(&left);
+    let broken = both.0.take_broken().unwrap();
+    assert_eq!(broken.report().sqlstate(), b"08P01");
+}
+
+#[test]
+fn bodies_that_cannot_be_read_are_left_to_postgresql() {
+    let mut both = Both::new();
+    for (tag, body) in [
+        (b'Q', &b"SELECT 1\0; DROP TABLE t\0"[..]),
+        (b'P', b"s\0SELECT"),
+        (b'B', b"\0\0\0\x05\0\0\0\0\0"),
+        (b'D', b"?\0"),
+        (b'E', b"\0\0\0\0\0"),
+    ] {
+        let mut frame = vec![tag];
+        frame.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+        frame.extend_from_slice(body);
+        both.client(&frame);
+        assert_eq!(&both.0.flight.out.split()[..], &frame[..]);
+    }
+}
+
+#[test]
+fn what_waits_is_bounded() {
+    let mut both = Both::new();
+    let flood = query(&format!("SELECT '{}'", "x".repeat(1000))).repeat(1000);
+    let left = both.client(&flood);
+    assert!(
+        !left.is_empty() && both.0.flight.out.len() < 128 << 10,
+        "{} bytes wait",
+        both.0.flight.out.len()
+    );
+    both.client(&say(|out| {
+        frontend::describe(Subject::Statement, b"s", out).unwrap()
+    }));
+}
