@@ -32,7 +32,8 @@ scripts!(
     foreign_keys,
     referential_actions,
     deferred_constraints,
-    schema_changes
+    schema_changes,
+    partitions
 );
 
 /// Run by hand: `cargo test --test overlay -- --ignored --nocapture`.

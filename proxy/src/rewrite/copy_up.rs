@@ -120,12 +120,6 @@ impl<'a> Planner<'a> {
         let refuse = || refusal::write_view(&view.name);
         let definition = view.definition.as_deref().ok_or_else(refuse)?;
         let (base, rows) = simple_view(definition, self.context).ok_or_else(refuse)?;
-        let base = self
-            .context
-            .catalog
-            .relations
-            .get(&base)
-            .ok_or_else(refuse)?;
         let lower = base
             .lower
             .as_ref()
@@ -138,11 +132,8 @@ impl<'a> Planner<'a> {
         if current_of || base.rules || !view.trigger_functions.is_empty() {
             return Err(refuse());
         }
-        let mut probe = Probe::new(self, base, lower, "previewpg_l")?;
-        probe.through = Some(format!(
-            "LATERAL ({rows}) AS {}",
-            quote_identifier(self.alias(write.target))
-        ));
+        let mut probe = Probe::new(self, base, lower, self.alias(write.target))?;
+        probe.through = Some(rows(lower));
         let mut before = probe.condition(write)?;
         before.push(permit(base.oid));
         Ok(before)
@@ -207,9 +198,12 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The one table under a view that PostgreSQL can update by itself (CREATE VIEW, "Updatable Views"), and a query that gives the view's row for a row of the
-/// table's called `previewpg_l`.
-fn simple_view(definition: &str, context: super::Context<'_>) -> Option<(Oid, String)> {
+/// The one table under a view that PostgreSQL can update by itself (CREATE VIEW, "Updatable Views"), and a query for the view's rows of lower's unclaimed ones,
+/// each with the row that it is made of as `previewpg_row`.
+fn simple_view<'a>(
+    definition: &str,
+    context: super::Context<'a>,
+) -> Option<(&'a Relation, impl Fn(&Lower) -> String + use<>)> {
     let script = facts::read(definition, true);
     let [statement] = script.statements.as_slice() else {
         return None;
@@ -227,26 +221,29 @@ fn simple_view(definition: &str, context: super::Context<'_>) -> Option<(Oid, St
     if !plain || named.role != Role::Read || named.column_aliases {
         return None;
     }
-    let search_path = ["pg_catalog".to_owned()];
-    let context = super::Context {
-        search_path: &search_path,
-        ..context
-    };
-    let base = super::resolve::relation(&named.name, context).known()?;
+    // Every name in a definition is qualified.
+    let base = context
+        .catalog
+        .relation(named.name.schema.as_deref()?, &named.name.name)?;
     let name = named
         .alias
         .as_ref()
         .map_or(&named.name.name, |(alias, _)| alias);
-    let list = definition.get(level.list.clone())?;
+    let list = definition.get(level.list.clone())?.to_owned();
     let condition = match &level.condition {
         Some(condition) => format!(" WHERE {}", definition.get(condition.span.clone())?),
         None => String::new(),
     };
     let name = quote_identifier(name);
-    Some((
-        base.oid,
-        format!("SELECT {list} FROM (SELECT previewpg_l.*) AS {name}{condition}"),
-    ))
+    let rows = move |lower: &Lower| {
+        let view = &lower.view;
+        let unclaimed = unclaimed(lower, Some("previewpg_l"));
+        format!(
+            "SELECT {list}, previewpg_row FROM (SELECT previewpg_l.*, ROW(previewpg_l.*)::{view} AS previewpg_row \
+             FROM {view} AS previewpg_l WHERE {unclaimed}) AS {name}{condition}"
+        )
+    };
+    Some((base, rows))
 }
 
 /// The search for the rows of one lower relation that a part of a statement may touch.
@@ -255,7 +252,7 @@ struct Probe<'p, 'a> {
     relation: &'a Relation,
     lower: &'a Lower,
     alias: &'a str,
-    /// A FROM item between lower and the statement's conditions: a view's row.
+    /// In place of lower: a query for a view's rows, with lower's row in `previewpg_row`.
     through: Option<String>,
     edits: Edits,
 }
@@ -884,14 +881,21 @@ impl<'p, 'a> Probe<'p, 'a> {
     fn array(&self, search: Search) -> String {
         let alias = self.quoted_alias();
         let view = &self.lower.view;
-        let through = self
-            .through
-            .as_ref()
-            .map(|item| format!(", {item}"))
-            .unwrap_or_default();
+        let (source, row, unclaimed) = match &self.through {
+            Some(rows) => (
+                format!("({rows}) AS {alias}"),
+                format!("{alias}.previewpg_row"),
+                "true".to_owned(),
+            ),
+            None => (
+                format!("{view} AS {alias}"),
+                format!("ROW({alias}.*)::{view}"),
+                unclaimed(self.lower, Some(self.alias)),
+            ),
+        };
         let from = match search.from {
-            From::Lower => format!("{view} AS {alias}{through}"),
-            From::With(others) => format!("{view} AS {alias}{through}, {others}"),
+            From::Lower => source,
+            From::With(others) => format!("{source}, {others}"),
             From::Instead(items) => items,
         };
         let conditions: String = search
@@ -912,10 +916,7 @@ impl<'p, 'a> Probe<'p, 'a> {
         } else {
             format!("{} ", search.with.trim_end())
         };
-        format!(
-            "ARRAY({with}SELECT ROW({alias}.*)::{view} FROM {from} WHERE {}{conditions} {tail})",
-            unclaimed(self.lower, Some(self.alias)),
-        )
+        format!("ARRAY({with}SELECT {row} FROM {from} WHERE {unclaimed}{conditions} {tail})",)
     }
 
     fn render(&self, span: &Span) -> Result<String, Refusal> {

@@ -13,6 +13,7 @@ mod read;
 mod refusal;
 pub(crate) mod resolve;
 mod routine;
+mod whole_row;
 
 #[cfg(test)]
 #[allow(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::plan::Refusal;
 use super::resolve::Resolution;
-use super::{Context, Planner, group_by, refusal, replace};
+use super::{Context, Planner, group_by, refusal, replace, whole_row};
 use crate::catalog::model::Relation;
 use crate::overlay::merged::merged;
 use crate::overlay::names::quote_identifier;
@@ -66,6 +66,7 @@ impl Planner<'_> {
             }
         }
         self.unqualify_columns(edits, locked)?;
+        whole_row::name_types(self, edits, locked)?;
         group_by::complete(self, edits)
     }
 
@@ -245,6 +246,7 @@ pub(crate) fn expand(
         replace(&mut edits, &named.span, derived)?;
     }
     planner.unqualify_columns(&mut edits, Locked::Merged)?;
+    whole_row::name_types(&planner, &mut edits, Locked::Merged)?;
     group_by::complete(&planner, &mut edits)?;
     planner.render(&statement.span, &edits)
 }

@@ -866,6 +866,10 @@ impl Conversation {
         self.completing = None;
         self.batch_failed = true;
         self.deallocated.clear();
+        if self.bound() {
+            // A copy-up runs where the client's Bind stands; to the client it's the execution that fails.
+            backend::bind_complete(&mut self.to_client);
+        }
         let meaning = self
             .flight
             .queue
@@ -914,6 +918,28 @@ impl Conversation {
                 }
             },
         }
+    }
+
+    /// Whether the error at hand is of a copy-up's execution, in front of a Bind of the client's.
+    fn bound(&self) -> bool {
+        let mut coming = self.flight.queue.iter();
+        matches!(
+            coming.next(),
+            Some(Expect::Execute {
+                rows: Rows::CopiedUp,
+                ..
+            })
+        ) && coming
+            .take_while(|expect| !matches!(expect, Expect::Sync { .. }))
+            .any(|expect| {
+                matches!(
+                    expect,
+                    Expect::Bind {
+                        answer: Answer::Forward,
+                        ..
+                    }
+                )
+            })
     }
 
     fn ready(&mut self, frame: &Bytes) {

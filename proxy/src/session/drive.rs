@@ -21,7 +21,7 @@ use crate::net::pool::Pool;
 use crate::wire::frontend;
 use crate::wire::report::Report;
 
-/// An idle side's buffer, in bytes: a thousand idle clients should cost little.
+/// The first read's size, in bytes.
 const IDLE: usize = 2 << 10;
 
 /// How long the last words may take.
@@ -79,15 +79,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
 
     /// Reads once, behind what is there already. At the stream's end `ended` is set.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.read.is_empty() && self.read.capacity() > self.size {
-            self.read = BytesMut::new();
-        }
         if self.read.capacity() == self.read.len() {
             self.read.reserve(self.size);
         }
         let room = self.read.capacity() - self.read.len();
-        let reading = pin!(self.stream.read_buf(&mut self.read));
-        let count = ready!(reading.poll(cx))?;
+        let count = {
+            let reading = pin!(self.stream.read_buf(&mut self.read));
+            reading.poll(cx)
+        };
+        let count = match count {
+            Poll::Ready(count) => count?,
+            Poll::Pending => {
+                // Whoever is idle holds no buffer.
+                if self.read.is_empty() {
+                    self.read = BytesMut::new();
+                }
+                return Poll::Pending;
+            }
+        };
         self.ended = count == 0;
         self.size = if count == room {
             (self.size * 4).min(HIGH)

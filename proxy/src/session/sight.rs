@@ -178,7 +178,8 @@ impl Sight {
             return Some((Rows::SearchPath, SEARCH_PATH.to_owned()));
         }
         if self.version != self.store.version() {
-            if self.own {
+            // What this session changed itself may be a temporary table, which the shared catalog lacks: then it asks.
+            if self.own || self.stale {
                 self.stale = true;
             } else {
                 self.adopt();

@@ -31,3 +31,10 @@ CREATE TABLE now_or_later(id int PRIMARY KEY, user_id bigint CONSTRAINT nol_user
 INSERT INTO now_or_later SELECT i, i + 990 FROM generate_series(1, 5) i;
 CREATE TABLE jobs(id int PRIMARY KEY, name text);
 INSERT INTO jobs SELECT i, 'j' || i FROM generate_series(901, 960) i;
+CREATE TABLE events(id int, day date NOT NULL, user_id bigint REFERENCES users ON DELETE CASCADE, note text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+CREATE TABLE events_old PARTITION OF events FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+CREATE TABLE events_new PARTITION OF events FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
+CREATE TABLE events_gone PARTITION OF events FOR VALUES FROM ('2022-01-01') TO ('2023-01-01');
+INSERT INTO events SELECT i, date '2020-01-01' + i * 10, 900 + i % 50, 'e' || i FROM generate_series(0, 100) i;
+CREATE TABLE remarks(id int PRIMARY KEY, event_id int, day date, FOREIGN KEY (event_id, day) REFERENCES events ON DELETE CASCADE);
+INSERT INTO remarks SELECT i, i, date '2020-01-01' + i * 10 FROM generate_series(0, 60) i;

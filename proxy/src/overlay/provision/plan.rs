@@ -211,12 +211,6 @@ fn reason(relation: &Relation) -> Option<String> {
                 .to_owned(),
         );
     }
-    if relation.partitioned {
-        return Some(
-            "It is a partitioned table or a partition, which a preview doesn't serve yet"
-                .to_owned(),
-        );
-    }
     if relation.columns.is_empty() {
         return Some("It has no columns".to_owned());
     }

@@ -28,7 +28,16 @@ CREATE OR REPLACE FUNCTION previewpg.raise_duplicate(index oid, key_values text[
 LANGUAGE plpgsql AS $$
 DECLARE
     i record;
+    leaf oid;
 BEGIN
+    -- PostgreSQL names the partition that the row went to.
+    IF (SELECT c.relkind = 'I' FROM pg_catalog.pg_class AS c WHERE c.oid = index) THEN
+        EXECUTE (SELECT pg_catalog.format('SELECT previewpg_x.tableoid FROM %s AS previewpg_x WHERE %s LIMIT 1', previewpg.name_of(x.indrelid),
+                     (SELECT pg_catalog.string_agg(pg_catalog.format('(%s)::pg_catalog.text = ($1)[%s]', pg_catalog.pg_get_indexdef(index, n, false), n), ' AND ')
+                      FROM pg_catalog.generate_series(1, x.indnkeyatts::int) AS n))
+                 FROM pg_catalog.pg_index AS x WHERE x.indexrelid = index) INTO leaf USING key_values;
+        index := coalesce((SELECT t.relid FROM pg_catalog.pg_partition_tree(index) AS t JOIN pg_catalog.pg_index AS x ON x.indexrelid = t.relid WHERE x.indrelid = leaf), index);
+    END IF;
     SELECT c.relname, t.relname AS table_name, n.nspname INTO i
     FROM pg_catalog.pg_index AS x
     JOIN pg_catalog.pg_class AS c ON c.oid = x.indexrelid
@@ -108,14 +117,14 @@ $f$, found_keys, relation, coalesce('(' || pg_get_expr(i.indpred, relation) || '
     -- Keys that upper holds twice: copying a row up while the constraint was deferred checked nothing.
     SELECT ARRAY[%1$s] INTO previewpg_twice
     FROM ROWS FROM (%2$s) WITH ORDINALITY AS n(%3$s, place)
-    WHERE (SELECT pg_catalog.count(*) FROM (SELECT %4$s FROM ONLY %5$s WHERE %6$s) AS f WHERE %7$s) > 1 ORDER BY n.place LIMIT 1;
+    WHERE (SELECT pg_catalog.count(*) FROM (SELECT %4$s FROM %5$s WHERE %6$s) AS f WHERE %7$s) > 1 ORDER BY n.place LIMIT 1;
     IF previewpg_twice IS NOT NULL THEN
         PERFORM previewpg.raise_duplicate(%8$s::pg_catalog.oid, previewpg_twice);
     END IF;
     PERFORM previewpg_copy.x%8$s(%9$s) FROM ROWS FROM (%2$s) WITH ORDINALITY AS n(%3$s, place)
-    WHERE EXISTS (SELECT 1 FROM (SELECT %4$s FROM ONLY %5$s WHERE %6$s) AS f WHERE %7$s) HAVING pg_catalog.count(*) > 0;$f$,
+    WHERE EXISTS (SELECT 1 FROM (SELECT %4$s FROM %5$s WHERE %6$s) AS f WHERE %7$s) HAVING pg_catalog.count(*) > 0;$f$,
         texts, unnested_due,
-        names, found_keys, previewpg.name_of(relation), condition, matched, index, arrays));
+        names, found_keys, previewpg.upper_of(relation), condition, matched, index, arrays));
     RETURN NEXT;
 END
 $$;
@@ -210,9 +219,9 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.put_trigger(relation oid, name text, wanted boolean, definition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    present boolean := EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = name);
+    present boolean := EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = name AND t.tgparentid = 0);
 BEGIN
-    IF wanted AND NOT present THEN
+    IF wanted AND NOT present AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = name) THEN
         EXECUTE format('CREATE TRIGGER %I %s', name, format(definition, previewpg.name_of(relation)));
     ELSIF present AND NOT wanted THEN
         EXECUTE format('DROP TRIGGER %I ON %s', name, previewpg.name_of(relation));
@@ -250,13 +259,15 @@ BEGIN
         END LOOP;
         IF r.key_numbers <> '{}' THEN
             inserted := inserted || format(E'    INSERT INTO previewpg_claims.r%s SELECT %s FROM previewpg_new ON CONFLICT DO NOTHING;\n',
-                relation, previewpg.column_list(relation, r.key_numbers));
+                r.claims, previewpg.column_list(relation, r.key_numbers));
             updated := updated || format(E'    INSERT INTO previewpg_claims.r%s SELECT %2$s FROM previewpg_new EXCEPT SELECT %2$s FROM previewpg_old ON CONFLICT DO NOTHING;\n',
-                relation, previewpg.column_list(relation, r.key_numbers));
+                r.claims, previewpg.column_list(relation, r.key_numbers));
         END IF;
     END IF;
     FOR item IN
-        SELECT k.oid, k.confmatchtype FROM pg_constraint k WHERE k.conrelid = relation AND k.contype = 'f' ORDER BY k.oid
+        SELECT k.oid FROM pg_constraint k LEFT JOIN pg_constraint o ON o.oid = k.conparentid
+        -- One that a partition has from its root counts; one for each partition of the parent does not.
+        WHERE k.conrelid = relation AND k.contype = 'f' AND o.conrelid IS DISTINCT FROM relation ORDER BY k.oid
     LOOP
         SELECT * INTO part FROM previewpg.build_foreign_key(item.oid);
         IF part.call IS NOT NULL THEN

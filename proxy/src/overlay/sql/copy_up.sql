@@ -46,6 +46,9 @@ BEGIN
     SET key_columns = (SELECT coalesce(array_agg(a.attname::text ORDER BY k.place), '{}') FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place)
                        JOIN pg_attribute a ON a.attrelid = r.upper AND a.attnum = k.number)
     WHERE r.upper = relation;
+    IF previewpg.claims_of(relation) <> relation THEN
+        RETURN;
+    END IF;
     IF to_regclass(claims) IS NULL THEN
         SELECT string_agg(format('%I %s%s', a.attname, format_type(a.atttypid, a.atttypmod),
                    (SELECT format(' COLLATE %I.%I', n.nspname, l.collname) FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
@@ -107,7 +110,7 @@ BEGIN
         RETURN;
     END IF;
     SELECT string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
-               previewpg.index_equality(to_regclass('previewpg_claims.r' || $1 || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
+               previewpg.index_equality(to_regclass('previewpg_claims.r' || previewpg.claims_of($1) || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
     INTO joined
     FROM unnest(key) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number;
     PERFORM previewpg.put_function('i' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint', 'SECURITY DEFINER', format($f$
@@ -116,13 +119,13 @@ DECLARE
     previewpg_n bigint;
 BEGIN
     WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
-         claimed AS (INSERT INTO previewpg_claims.r%1$s (%2$s) SELECT %3$s FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
+         claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s) SELECT %3$s FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
     INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
     GET DIAGNOSTICS previewpg_n = ROW_COUNT;
     RETURN previewpg_n;
 END
 $f$, relation, previewpg.column_list(relation, key), previewpg.column_list(relation, key, 'r.'), target, stored,
-        previewpg.stored_columns(relation, 'want.'), joined));
+        previewpg.stored_columns(relation, 'want.'), joined, previewpg.claims_of(relation)));
     EXECUTE format('ALTER FUNCTION previewpg_copy.i%s OWNER TO %I', relation, app);
     PERFORM previewpg.put_function('r' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint',
         'SECURITY DEFINER SET session_replication_role = replica', format($f$
@@ -179,30 +182,34 @@ BEGIN
     ELSE
         copied := previewpg.as_app(format($f$
             WITH want AS MATERIALIZED (SELECT l.* FROM previewpg_lower.r%1$s AS l WHERE %2$s LIMIT %3$s),
-                 claimed AS (INSERT INTO previewpg_claims.r%1$s (%4$s) SELECT %4$s FROM want ON CONFLICT DO NOTHING RETURNING %4$s)
+                 claimed AS (INSERT INTO previewpg_claims.r%9$s (%4$s) SELECT %4$s FROM want ON CONFLICT DO NOTHING RETURNING %4$s)
             INSERT INTO %5$s (%6$s) OVERRIDING SYSTEM VALUE SELECT %7$s FROM want JOIN claimed ON %8$s $f$,
             relation, previewpg.unclaimed(relation, 'l'), rows_limit + 1, previewpg.column_list(relation, r.key_numbers), target,
             previewpg.stored_columns(relation), previewpg.stored_columns(relation, 'want.'),
             (SELECT string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
-                        previewpg.index_equality(to_regclass('previewpg_claims.r' || relation || '_pkey'), k.place::int)), ' AND ')
-             FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.number)));
+                        previewpg.index_equality(to_regclass('previewpg_claims.r' || r.claims || '_pkey'), k.place::int)), ' AND ')
+             FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.number), r.claims));
     END IF;
     IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
         PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, pg_table_size(relation) - before));
     END IF;
-    IF detach THEN
+    -- A partition stays: its root's claims hide its rows from both.
+    IF detach AND r.claims = r.upper THEN
         PERFORM previewpg.detach(relation, 'It was copied up as a whole');
     END IF;
     RETURN copied;
 END
 $$;
 
--- Makes lower empty. What else looks at it (checks of other tables included) needs no change.
+-- Makes lower empty, of a partitioned table with all its partitions. What else looks at it (checks of other tables included) needs no change.
 CREATE OR REPLACE FUNCTION previewpg.detach(relation oid, reason text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    member oid;
 BEGIN
-    UPDATE previewpg.relation AS r SET state = 'detached', reason = $2, same_shape = false WHERE r.upper = $1;
-    PERFORM previewpg.build_projection(relation);
+    FOR member IN UPDATE previewpg.relation AS r SET state = 'detached', reason = $2, same_shape = false WHERE $1 IN (r.upper, r.claims) RETURNING r.upper LOOP
+        PERFORM previewpg.build_projection(member);
+    END LOOP;
     PERFORM previewpg.signal();
 END
 $$;
@@ -211,10 +218,22 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF (SELECT r.state = 'merged' FROM previewpg.relation r WHERE r.upper = TG_RELID) THEN
+    IF (SELECT r.state = 'merged' AND r.claims = r.upper FROM previewpg.relation r WHERE r.upper = TG_RELID) THEN
         PERFORM previewpg.detach(TG_RELID, 'It was truncated');
+    ELSIF (SELECT r.state = 'merged' FROM previewpg.relation r WHERE r.upper = TG_RELID) THEN
+        PERFORM previewpg.claim_all(TG_RELID);
     END IF;
     RETURN NULL;
+END
+$$;
+
+-- Claims every row of a partition, without copying one: they are gone.
+CREATE OR REPLACE FUNCTION previewpg.claim_all(relation oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE (SELECT format('INSERT INTO previewpg_claims.r%s (%s) SELECT %2$s FROM previewpg_lower.r%3$s ON CONFLICT DO NOTHING', r.claims,
+                 (SELECT string_agg(quote_ident(k), ', ') FROM unnest(r.key_columns) AS k), r.upper)
+             FROM previewpg.relation r WHERE r.upper = relation);
 END
 $$;
 

@@ -18,11 +18,11 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     RETURN (
-    SELECT CASE WHEN r.key_numbers = '{}' THEN format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s)', r.upper)
-        ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.upper,
+    SELECT CASE WHEN r.key_numbers = '{}' THEN format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s)', r.claims)
+        ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.claims,
             (SELECT string_agg(format('previewpg_c.%1$I %3$s %2$s.%1$I', c.attname, alias,
-                        previewpg.index_equality(to_regclass('previewpg_claims.r' || r.upper || '_pkey'), c.attnum)), ' AND ' ORDER BY c.attnum)
-             FROM pg_attribute c WHERE c.attrelid = to_regclass('previewpg_claims.r' || r.upper) AND c.attnum > 0 AND NOT c.attisdropped)) END
+                        previewpg.index_equality(to_regclass('previewpg_claims.r' || r.claims || '_pkey'), c.attnum)), ' AND ' ORDER BY c.attnum)
+             FROM pg_attribute c WHERE c.attrelid = to_regclass('previewpg_claims.r' || r.claims) AND c.attnum > 0 AND NOT c.attisdropped)) END
     FROM previewpg.relation r WHERE r.upper = $1);
 END
 $$;
@@ -55,6 +55,12 @@ DECLARE
     copied bigint;
 BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
+    IF (SELECT c.relkind = 'p' OR c.relispartition FROM pg_class c WHERE c.oid = relation) THEN
+        RAISE feature_not_supported USING
+            MESSAGE = format('this change of the partitioned table "%s" is not possible in a preview', (SELECT c.relname FROM pg_class c WHERE c.oid = relation)),
+            DETAIL = reason || ', which can''t be shown for production''s rows.',
+            HINT = 'Copy the rows into a table of the preview''s own: CREATE TABLE .. AS SELECT.';
+    END IF;
     IF r.production_bytes > bytes_limit THEN
         PERFORM previewpg.raise_limit(relation, r.production_rows, r.production_bytes);
     END IF;
@@ -122,17 +128,22 @@ DECLARE
 BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
     IF r.state IN ('merged', 'read_only') THEN
-        IF EXISTS (SELECT FROM pg_inherits h WHERE relation IN (h.inhrelid, h.inhparent)) THEN
+        -- A partition is known by its root's claims; what became one, or is one no more, would be counted twice or never.
+        IF (SELECT c.relispartition <> (r.claims <> r.upper) OR c.relkind <> 'p' AND NOT c.relispartition
+                AND EXISTS (SELECT FROM pg_inherits h WHERE relation IN (h.inhrelid, h.inhparent)) FROM pg_class c WHERE c.oid = relation) THEN
             RAISE feature_not_supported USING
-                MESSAGE = format('table "%s" can''t join an inheritance or partition tree in a preview', (SELECT c.relname FROM pg_class c WHERE c.oid = relation)),
+                MESSAGE = format('table "%s" can''t join or leave an inheritance or partition tree in a preview', (SELECT c.relname FROM pg_class c WHERE c.oid = relation)),
                 DETAIL = 'Its rows come from production, and a query of the tree would miss them.',
                 HINT = format('Copy it up first: SELECT previewpg.copy_up_all(%L::regclass, true).', previewpg.name_of(relation));
         END IF;
         -- New columns.
         FOR item IN
-            SELECT a.attnum, a.attname, a.attnotnull, a.attgenerated, a.attidentity, a.atthasdef, a.atthasmissing, a.attmissingval::text::text[] AS missing,
+            SELECT a.attnum, a.attname, a.attnotnull, a.attgenerated, a.attidentity, a.atthasdef, m.atthasmissing, m.attmissingval::text::text[] AS missing,
                    format_type(a.atttypid, a.atttypmod) AS type, t.typtype
             FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+            -- A partitioned table has no rows to remember a value for; its partitions have.
+            JOIN pg_attribute m ON m.attname = a.attname
+             AND m.attrelid = coalesce((SELECT p.relid::oid FROM pg_class c, LATERAL pg_partition_tree(c.oid) AS p WHERE c.oid = relation AND c.relkind = 'p' AND p.isleaf LIMIT 1), relation)
             WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
               AND NOT EXISTS (SELECT FROM previewpg.attribute p WHERE p.upper = relation AND p.number = a.attnum)
             ORDER BY a.attnum
@@ -162,9 +173,9 @@ BEGIN
             ELSIF previewpg.widens(item.before, item.atttypid, item.atttypmod) AND item.attgenerated = '' THEN
                 UPDATE previewpg.attribute AS p SET expression = format('(%s)::%s', item.expression, item.type), source = NULL, type = item.type
                 WHERE p.upper = relation AND p.number = item.attnum;
-                IF item.attnum = ANY (r.key_numbers) THEN
-                    EXECUTE format('ALTER TABLE previewpg_claims.r%s ALTER COLUMN %I TYPE %s', relation,
-                        (SELECT c.attname FROM pg_attribute c WHERE c.attrelid = to_regclass('previewpg_claims.r' || relation) AND c.attnum = array_position(r.key_numbers, item.attnum)), item.type);
+                IF item.attnum = ANY (r.key_numbers) AND r.claims = r.upper THEN
+                    EXECUTE format('ALTER TABLE previewpg_claims.r%s ALTER COLUMN %I TYPE %s', r.claims,
+                        (SELECT c.attname FROM pg_attribute c WHERE c.attrelid = to_regclass('previewpg_claims.r' || r.claims) AND c.attnum = array_position(r.key_numbers, item.attnum)), item.type);
                 END IF;
             ELSE
                 absorbed := coalesce(absorbed, format('The type of column "%s" was changed', item.attname));
@@ -272,9 +283,9 @@ BEGIN
                string_agg(format('(%s) IS NOT NULL', c.expression), ' AND ' ORDER BY c.place) AS present
         INTO part FROM previewpg.index_columns(item.indexrelid) AS c;
         duplicate := previewpg.value_as_app(format($f$SELECT pg_catalog.array_to_string(ARRAY[%2$s], ', ', 'null')
-            FROM (SELECT %5$s FROM ONLY %1$s UNION ALL SELECT %5$s FROM previewpg_lower.r%6$s AS l WHERE %7$s) AS %8$I
+            FROM (SELECT %5$s FROM %1$s UNION ALL SELECT %5$s FROM previewpg_lower.r%6$s AS l WHERE %7$s) AS %8$I
             WHERE %3$s GROUP BY %4$s HAVING count(*) > 1 ORDER BY %4$s LIMIT 1$f$,
-            previewpg.name_of(relation), part.texts, coalesce('(' || item.predicate || ')', 'true') || CASE WHEN item.distinct_nulls THEN ' AND ' || part.present ELSE '' END,
+            previewpg.upper_of(relation), part.texts, coalesce('(' || item.predicate || ')', 'true') || CASE WHEN item.distinct_nulls THEN ' AND ' || part.present ELSE '' END,
             part.keys, (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped),
             relation, previewpg.unclaimed(relation, 'l'), t.relname));
         IF duplicate IS NOT NULL THEN
@@ -287,7 +298,7 @@ BEGIN
     -- Foreign keys: lower's children against the merged parent (upper's children were checked by PostgreSQL itself).
     FOR item IN
         SELECT k.oid, k.confrelid FROM pg_constraint k
-        WHERE k.conrelid = relation AND k.contype = 'f' AND k.convalidated AND NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = k.oid) ORDER BY k.oid
+        WHERE k.conrelid = relation AND k.contype = 'f' AND k.conparentid = 0 AND k.convalidated AND NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = k.oid) ORDER BY k.oid
     LOOP
         PERFORM previewpg.verify_foreign_key(item.oid);
         INSERT INTO previewpg.verified VALUES (item.oid, relation);
@@ -332,6 +343,8 @@ BEGIN
             SELECT CASE WHEN i.indrelid IS NOT NULL THEN i.indrelid ELSE c.objid END
             FROM pg_event_trigger_ddl_commands() AS c LEFT JOIN pg_index i ON i.indexrelid = c.objid
             WHERE c.classid = 'pg_class'::regclass
+            UNION SELECT p.relid::oid FROM pg_event_trigger_ddl_commands() AS c JOIN pg_class o ON o.oid = c.objid AND (o.relkind = 'p' OR o.relispartition),
+                LATERAL pg_partition_tree(pg_partition_root(o.oid)) AS p WHERE c.classid = 'pg_class'::regclass
             UNION SELECT r.upper FROM previewpg.relation r WHERE wide AND r.state <> 'unsupported') AS x(relation)
         JOIN pg_class t ON t.oid = x.relation AND t.relkind IN ('r', 'p', 'm', 'f') AND t.relpersistence <> 't'
         ORDER BY x.relation
@@ -350,6 +363,9 @@ DECLARE
 BEGIN
     FOR target IN SELECT d.objid FROM pg_event_trigger_dropped_objects() AS d JOIN previewpg.relation r ON r.upper = d.objid
                   WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 LOOP
+        IF (SELECT r.state = 'merged' AND r.claims <> r.upper AND EXISTS (SELECT FROM pg_class c WHERE c.oid = r.claims) FROM previewpg.relation r WHERE r.upper = target) THEN
+            PERFORM previewpg.claim_all(target);
+        END IF;
         PERFORM previewpg.forget(target);
     END LOOP;
     FOR dropped IN SELECT d.objid FROM pg_event_trigger_dropped_objects() AS d WHERE d.object_type = 'table constraint' AND to_regclass('previewpg_copy.k' || d.objid) IS NOT NULL LOOP

@@ -31,7 +31,17 @@ CREATE OR REPLACE FUNCTION previewpg.raise_missing_parent(fk oid, key_values tex
 LANGUAGE plpgsql AS $$
 DECLARE
     k record;
+    leaf oid;
 BEGIN
+    -- PostgreSQL names the partition that the row went to.
+    IF key_values IS NOT NULL AND (SELECT c.relkind = 'p' FROM pg_catalog.pg_constraint AS x JOIN pg_catalog.pg_class AS c ON c.oid = x.conrelid WHERE x.oid = fk) THEN
+        EXECUTE (SELECT pg_catalog.format('SELECT previewpg_x.tableoid FROM %s AS previewpg_x WHERE %s LIMIT 1', previewpg.name_of(x.conrelid),
+                     (SELECT pg_catalog.string_agg(pg_catalog.format('previewpg_x.%I::pg_catalog.text = ($1)[%s]', a.attname, o.place), ' AND ')
+                      FROM pg_catalog.unnest(x.conkey) WITH ORDINALITY AS o(number, place)
+                      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.conrelid AND a.attnum = o.number))
+                 FROM pg_catalog.pg_constraint AS x WHERE x.oid = fk) INTO leaf USING key_values;
+        fk := coalesce((SELECT y.oid FROM pg_catalog.pg_constraint AS x JOIN pg_catalog.pg_constraint AS y ON y.conrelid = leaf AND y.conname = x.conname AND y.contype = 'f' WHERE x.oid = fk), fk);
+    END IF;
     SELECT x.conname, c.relname, n.nspname, p.relname AS parent,
            (SELECT pg_catalog.string_agg(a.attname, ', ' ORDER BY o.place) FROM pg_catalog.unnest(x.conkey) WITH ORDINALITY AS o(number, place)
             JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.conrelid AND a.attnum = o.number) AS columns
@@ -79,7 +89,7 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', previewpg.name_of(k.conrelid), item.tgname);
     END LOOP;
-    parent := CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = k.confrelid) = 'p' THEN '' ELSE 'ONLY ' END || previewpg.name_of(k.confrelid);
+    parent := previewpg.upper_of(k.confrelid);
     SELECT string_agg(format('previewpg_k%s %s[]', c.place, CASE WHEN c.shippable THEN c.child_type ELSE 'text' END), ', ' ORDER BY c.place),
            string_agg(format('pg_catalog.array_agg(k%s ORDER BY place)', c.place), ', ' ORDER BY c.place),
            string_agg(format('%s%s AS k%s', c.child, CASE WHEN c.shippable THEN '::' || c.child_type ELSE '::text' END, c.place), ', ' ORDER BY c.place),
@@ -127,9 +137,9 @@ $f$, locked, parent, shipped, arrays, chosen, unnested, names, matched,
         names, columns, present);
     call := previewpg.build_call(fk, 'f' || fk, arguments, arrays, format($f$
     PERFORM previewpg_copy.f%1$s(%2$s) FROM ROWS FROM (%3$s) WITH ORDINALITY AS n(%4$s, place)
-    WHERE EXISTS (SELECT 1 FROM ONLY %5$s AS c WHERE %6$s) HAVING pg_catalog.count(*) > 0;$f$, fk, arrays,
+    WHERE EXISTS (SELECT 1 FROM %5$s AS c WHERE %6$s) HAVING pg_catalog.count(*) > 0;$f$, fk, arrays,
         (SELECT string_agg(format('pg_catalog.unnest(NEW.previewpg_k%s)', c.place), ', ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c),
-        names, previewpg.name_of(k.conrelid),
+        names, previewpg.upper_of(k.conrelid),
         (SELECT string_agg(format('c.%s %s n.k%s%s', c.child, previewpg.operator_text(k.conffeqop[c.place]), c.place,
             CASE WHEN c.shippable THEN '' ELSE '::' || c.child_type END), ' AND ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c)));
     mixed := CASE WHEN k.confmatchtype = 'f' AND cardinality(k.conkey) > 1 THEN
@@ -150,11 +160,15 @@ DECLARE
     step text;
     keys_deleted text;
     keys_updated text;
+    changed text;
+    -- Row triggers of a partition tree can't have transition tables: there each row does its own work.
+    tree boolean := (SELECT c.relkind = 'p' OR c.relispartition FROM pg_class c WHERE c.oid = relation);
+    number bigint := relation::bigint - CASE WHEN relation::bigint > 2147483647 THEN 4294967296 ELSE 0 END;
 BEGIN
     FOR fk IN
         SELECT k.oid, k.conrelid, k.confdeltype, k.confupdtype, k.condeferrable, r.key_numbers FROM pg_constraint k
         JOIN previewpg.relation r ON r.upper = k.conrelid AND r.state = 'merged'
-        WHERE k.contype = 'f' AND k.confrelid = relation ORDER BY k.oid
+        WHERE k.contype = 'f' AND k.confrelid = relation AND k.conparentid = 0 ORDER BY k.oid
     LOOP
         SELECT format($f$    previewpg_n := (WITH k AS MATERIALIZED (%%s)
         SELECT %1$s FROM previewpg_lower.r%2$s AS l
@@ -172,40 +186,48 @@ $f$,
                 string_agg(format('%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
                 string_agg(c.parent || ' IS NOT NULL', ' AND '), string_agg(c.parent, ', ' ORDER BY c.place))
         INTO step, keys_deleted, keys_updated FROM previewpg.foreign_key_columns(fk.oid) AS c;
+        IF tree THEN
+            SELECT format('SELECT %s WHERE %s', string_agg(format('OLD.%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place), string_agg(format('OLD.%s IS NOT NULL', c.parent), ' AND ')),
+                   format('SELECT %s WHERE %s AND ROW(%s) IS DISTINCT FROM ROW(%s)', string_agg(format('OLD.%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
+                       string_agg(format('OLD.%s IS NOT NULL', c.parent), ' AND '), string_agg('OLD.' || c.parent, ', ' ORDER BY c.place), string_agg('NEW.' || c.parent, ', ' ORDER BY c.place))
+            INTO keys_deleted, keys_updated FROM previewpg.foreign_key_columns(fk.oid) AS c;
+        END IF;
         deleted := deleted || format(step, keys_deleted);
         updated := updated || format(step, keys_updated);
     END LOOP;
     IF deleted <> '' THEN
-        PERFORM previewpg.put_function('d' || relation, '', 'trigger', '', format($f$
-#variable_conflict use_column
-DECLARE
-    previewpg_n bigint;
-BEGIN
-    IF NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1)) THEN
-        RETURN NULL;
-    END IF;
-    PERFORM pg_catalog.pg_advisory_xact_lock(1886549618, %1$s);
-%2$s    RETURN NULL;
-END
-$f$, relation::bigint - CASE WHEN relation::bigint > 2147483647 THEN 4294967296 ELSE 0 END, deleted));
-        PERFORM previewpg.put_function('c' || relation, '', 'trigger', '', format($f$
-#variable_conflict use_column
-DECLARE
-    previewpg_n bigint;
-BEGIN
-    IF NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1)) OR NOT EXISTS (%3$s) THEN
-        RETURN NULL;
-    END IF;
-    PERFORM pg_catalog.pg_advisory_xact_lock(1886549618, %1$s);
-%2$s    RETURN NULL;
-END
-$f$, relation::bigint - CASE WHEN relation::bigint > 2147483647 THEN 4294967296 ELSE 0 END, updated,
-            (SELECT format('SELECT %1$s FROM previewpg_old EXCEPT SELECT %1$s FROM previewpg_new', string_agg(DISTINCT quote_ident(a.attname), ', '))
-             FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = ANY (k.confkey) WHERE k.contype = 'f' AND k.confrelid = relation)));
+        SELECT CASE WHEN tree THEN format('SELECT %s EXCEPT SELECT %s', string_agg(DISTINCT 'OLD.' || quote_ident(a.attname), ', '), string_agg(DISTINCT 'NEW.' || quote_ident(a.attname), ', '))
+            ELSE format('SELECT %1$s FROM previewpg_old EXCEPT SELECT %1$s FROM previewpg_new', string_agg(DISTINCT quote_ident(a.attname), ', ')) END
+        INTO changed
+        FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = ANY (k.confkey) WHERE k.contype = 'f' AND k.confrelid = relation;
+        PERFORM previewpg.put_function('d' || relation, '', 'trigger', '', previewpg.children_body(number,
+            CASE WHEN tree THEN 'false' ELSE 'NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1))' END, deleted));
+        PERFORM previewpg.put_function('c' || relation, '', 'trigger', '', previewpg.children_body(number,
+            CASE WHEN tree THEN '' ELSE 'NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1)) OR ' END || format('NOT EXISTS (%s)', changed), updated));
     END IF;
     PERFORM previewpg.put_trigger(relation, '0previewpg_children_delete', deleted <> '',
-        format('AFTER DELETE ON %%s REFERENCING OLD TABLE AS previewpg_old FOR EACH ROW EXECUTE FUNCTION previewpg_copy.d%s()', relation));
+        format('AFTER DELETE ON %%s %s FOR EACH ROW EXECUTE FUNCTION previewpg_copy.d%s()', CASE WHEN tree THEN '' ELSE 'REFERENCING OLD TABLE AS previewpg_old' END, relation));
     PERFORM previewpg.put_trigger(relation, '0previewpg_children_update', updated <> '',
-        format('AFTER UPDATE ON %%s REFERENCING OLD TABLE AS previewpg_old NEW TABLE AS previewpg_new FOR EACH ROW EXECUTE FUNCTION previewpg_copy.c%s()', relation));
+        format('AFTER UPDATE ON %%s %s FOR EACH ROW EXECUTE FUNCTION previewpg_copy.c%s()',
+            CASE WHEN tree THEN '' ELSE 'REFERENCING OLD TABLE AS previewpg_old NEW TABLE AS previewpg_new' END, relation));
+END
+$$;
+
+-- The body of a parent's trigger function: nothing when `idle` holds, else the lock, then the steps.
+CREATE OR REPLACE FUNCTION previewpg.children_body(number bigint, idle text, steps text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN format($f$
+#variable_conflict use_column
+DECLARE
+    previewpg_n bigint;
+BEGIN
+    IF %2$s THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pg_catalog.pg_advisory_xact_lock(1886549618, %1$s);
+%3$s    RETURN NULL;
+END
+$f$, number, idle, steps);
 END
 $$;

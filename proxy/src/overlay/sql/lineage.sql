@@ -64,10 +64,26 @@ BEGIN
 END
 $$;
 
+-- How a relation's own rows in upper are read: a partitioned table's rows are its partitions'.
+CREATE OR REPLACE FUNCTION previewpg.upper_of(relation oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN CASE WHEN (SELECT c.relkind FROM pg_class c WHERE c.oid = relation) = 'p' THEN '' ELSE 'ONLY ' END || previewpg.name_of(relation);
+END
+$$;
+
+-- Whose claims table serves a relation: a partition's root's.
+CREATE OR REPLACE FUNCTION previewpg.claims_of(relation oid) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT r.claims FROM previewpg.relation r WHERE r.upper = relation);
+END
+$$;
+
 -- Whether anything was written to it, or tried to be: the files never shrink to nothing while somebody's transaction may still commit.
 CREATE OR REPLACE FUNCTION previewpg.is_written(relation oid) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
-    SELECT coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass('previewpg_claims.r' || $1)) > 0, false)
+    SELECT coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass('previewpg_claims.r' || coalesce((SELECT r.claims FROM previewpg.relation AS r WHERE r.upper = $1), $1::bigint))) > 0, false)
         OR coalesce(pg_catalog.pg_relation_size($1) > 0, false)
 $$;
 
@@ -139,10 +155,10 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     RETURN (
-    SELECT CASE WHEN r.key_numbers = '{}' THEN format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s)', r.upper)
-        ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.upper,
+    SELECT CASE WHEN r.key_numbers = '{}' THEN format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s)', r.claims)
+        ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.claims,
             (SELECT string_agg(format('previewpg_c.%1$I %3$s %2$s.%1$I', a.attname, alias,
-                        previewpg.index_equality(to_regclass('previewpg_claims.r' || r.upper || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
+                        previewpg.index_equality(to_regclass('previewpg_claims.r' || r.claims || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
              FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place)
              JOIN pg_attribute a ON a.attrelid = r.upper AND a.attnum = k.number)) END
     FROM previewpg.relation r WHERE r.upper = $1);

@@ -6,6 +6,7 @@ CREATE OR REPLACE FUNCTION previewpg.attach(description jsonb) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     target oid := to_regclass(format('%I.%I', description ->> 'schema', description ->> 'name'));
+    root oid := target;
     kind "char";
     chosen smallint[];
     columns text;
@@ -24,7 +25,7 @@ BEGIN
         cause := coalesce(cause, 'The role that reads production has no SELECT right on it');
     ELSIF kind IN ('m', 'f') THEN
         outcome := 'read_only';
-    ELSIF kind <> 'r' THEN
+    ELSIF kind NOT IN ('r', 'p') THEN
         outcome := 'unsupported';
         cause := 'It is another kind of relation here than on production';
     END IF;
@@ -52,10 +53,22 @@ BEGIN
           WHERE (SELECT array_agg(e ORDER BY e) FROM jsonb_array_elements_text(k.names) AS e)
               = (SELECT array_agg(a.attname::text ORDER BY a.attname::text) FROM unnest(x.numbers) AS n JOIN pg_attribute a ON a.attrelid = target AND a.attnum = n))
     ORDER BY x.indisprimary DESC, cardinality(x.numbers), x.indexrelid LIMIT 1;
+    -- A partition keeps its root's key and claims; the root comes first.
+    IF (SELECT c.relispartition FROM pg_class c WHERE c.oid = target) THEN
+        root := pg_partition_root(target);
+        SELECT array_agg(a.attnum ORDER BY k.place) INTO chosen
+        FROM previewpg.relation r, unnest(r.key_columns) WITH ORDINALITY AS k(name, place)
+        JOIN pg_attribute a ON a.attrelid = target AND a.attname = k.name
+        WHERE r.upper = root AND r.state = 'merged';
+    END IF;
+    IF (root <> target OR kind = 'p') AND chosen IS NULL AND outcome = 'merged' THEN
+        outcome := 'unsupported';
+        cause := 'It belongs to a partitioned table without a primary key';
+    END IF;
     INSERT INTO previewpg.relation (upper, production_schema, production_name, key_numbers, state, reason, row_security, production_columns, production_rows, production_bytes, claims, copy_up)
     VALUES (target, description ->> 'schema', description ->> 'name', CASE WHEN outcome = 'merged' THEN coalesce(chosen, '{}') ELSE '{}' END, outcome, cause,
             coalesce((description ->> 'row_security')::boolean, false), description -> 'columns',
-            coalesce((description ->> 'rows')::bigint, 0), coalesce((description ->> 'bytes')::bigint, 0), target::bigint, target::bigint);
+            coalesce((description ->> 'rows')::bigint, 0), coalesce((description ->> 'bytes')::bigint, 0), root::bigint, target::bigint);
     IF outcome = 'unsupported' THEN
         RETURN outcome;
     END IF;

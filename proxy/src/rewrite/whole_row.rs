@@ -1,0 +1,118 @@
+//! Whole rows: `SELECT u FROM users u` gives a value of the row type `users`. A derived table's row is an anonymous record, so a whole-row reference is given its type again.
+
+use super::plan::Refusal;
+use super::read::Locked;
+use super::{Planner, replace};
+use crate::overlay::names::{qualified, quote_identifier};
+use crate::sql::facts::{Role, Span, Statement};
+use crate::sql::patch::Edits;
+
+/// Casts each whole-row reference to a merged relation.
+pub(super) fn name_types(
+    planner: &Planner<'_>,
+    edits: &mut Edits,
+    locked: Locked,
+) -> Result<(), Refusal> {
+    let statement = planner.statement;
+    for column in &statement.columns {
+        let ([name], [span]) = (column.parts.as_slice(), column.spans.as_slice()) else {
+            continue;
+        };
+        let meant = planner.backed().find(|(at, relation)| {
+            let Some(named) = statement.relations.get(*at) else {
+                return false;
+            };
+            let range_name = named
+                .alias
+                .as_ref()
+                .map_or(&named.name.name, |(alias, _)| alias);
+            let is_derived =
+                named.role == Role::Read && (locked == Locked::Merged || !planner.is_locked(*at));
+            is_derived
+                && range_name == name
+                && sees(statement, column.level, named.level)
+                && relation.column(name).is_none()
+        });
+        let Some((at, relation)) = meant else {
+            continue;
+        };
+        if is_shadowed(planner, name, at) {
+            continue;
+        }
+        let alias = quote_identifier(name);
+        let row = format!(
+            "ROW({alias}.*)::{}",
+            qualified(&relation.schema, &relation.name)
+        );
+        let outer = statement
+            .relations
+            .get(at)
+            .and_then(|named| named.level)
+            .and_then(|level| statement.levels.get(level));
+        // A row that an outer join makes up is NULL, not a row of NULLs.
+        let typed = if outer.is_some_and(|level| level.outer_join) {
+            format!("CASE WHEN {alias} IS DISTINCT FROM NULL THEN {row} END")
+        } else {
+            row
+        };
+        let label = if is_item(planner, column.level, span) {
+            format!(" AS {alias}")
+        } else {
+            String::new()
+        };
+        replace(edits, span, format!("({typed}){label}"))?;
+    }
+    Ok(())
+}
+
+/// Whether what stands at one level can refer to what another level's FROM offers.
+fn sees(statement: &Statement, from: Option<usize>, offered: Option<usize>) -> bool {
+    let mut level = from;
+    while let Some(id) = level {
+        if Some(id) == offered {
+            return true;
+        }
+        level = statement.levels.get(id).and_then(|level| level.parent);
+    }
+    false
+}
+
+/// Whether a column of another relation at the same level has the name: then that is meant.
+fn is_shadowed(planner: &Planner<'_>, name: &str, at: usize) -> bool {
+    let level = planner
+        .statement
+        .relations
+        .get(at)
+        .and_then(|named| named.level);
+    planner
+        .statement
+        .relations
+        .iter()
+        .zip(&planner.resolved)
+        .any(|(named, resolved)| {
+            named.level == level
+                && resolved
+                    .known()
+                    .is_some_and(|relation| relation.column(name).is_some())
+        })
+}
+
+/// Whether the reference is an item of its level's target list by itself, so that it names the output column.
+fn is_item(planner: &Planner<'_>, level: Option<usize>, span: &Span) -> bool {
+    let Some(list) = level
+        .and_then(|level| planner.statement.levels.get(level))
+        .map(|level| &level.list)
+    else {
+        return false;
+    };
+    if span.start < list.start || list.end < span.end {
+        return false;
+    }
+    let before = planner.source(&(list.start..span.start)).trim_end();
+    let after = planner.source(&(span.end..list.end)).trim_start();
+    let begins = before.is_empty()
+        || before.ends_with(',')
+        || before.eq_ignore_ascii_case("distinct")
+        || before.eq_ignore_ascii_case("all");
+    begins && (after.is_empty() || after.starts_with(','))
+}
