@@ -97,7 +97,7 @@ pub struct Server {
     kept: bool,
     // Dropped, and the directories removed, after the server has ended: see `Drop`.
     runtime: TempDir,
-    _lock: Option<File>,
+    _locks: (File, Option<File>),
 }
 
 impl Server {
@@ -107,7 +107,7 @@ impl Server {
     /// When any of that fails; the message says what to do.
     pub async fn start(spec: Spec) -> Result<Self, EmbeddedError> {
         let launcher = Launcher::detect()?;
-        let runtime = temporary_directory(&launcher)?;
+        let (runtime, runtime_lock) = temporary_directory(&launcher)?;
         let (home, lock) = match &spec.home {
             Home::Temporary => (runtime.path().to_owned(), None),
             Home::Kept(directory) => {
@@ -151,7 +151,7 @@ impl Server {
             log,
             kept,
             runtime,
-            _lock: lock,
+            _locks: (runtime_lock, lock),
         };
         server.wait_until_ready().await?;
         server.require_foreign_data().await?;
@@ -418,29 +418,65 @@ fn installation_for(data: &Path, major: u32) -> Result<Installation, EmbeddedErr
     }
 }
 
-/// A private temporary directory whose path is short enough for a socket.
-fn temporary_directory(launcher: &Launcher) -> Result<TempDir, EmbeddedError> {
+/// The file whose lock says that a kept directory is in use.
+const KEPT_LOCK: &str = "previewpg.lock";
+/// The same for a temporary directory: another name, for a directory with this one may be removed.
+const TEMPORARY_LOCK: &str = "previewpg-temporary.lock";
+/// How temporary directories' names begin.
+const PREFIX: &str = "previewpg-";
+
+/// A private temporary directory whose path is short enough for a socket, and its lock. What killed processes left is removed.
+fn temporary_directory(launcher: &Launcher) -> Result<(TempDir, File), EmbeddedError> {
     let usual = std::env::temp_dir();
     let base = if usual.as_os_str().len() > LONGEST_SOCKET_DIRECTORY - 20 {
         PathBuf::from("/tmp")
     } else {
         usual
     };
+    remove_left_over(&base);
     // tempfile makes it 0700.
     let directory = tempfile::Builder::new()
-        .prefix("previewpg-")
+        .prefix(PREFIX)
         .tempdir_in(&base)
         .map_err(files("make a directory in", &base))?;
+    // It gets its name when it's locked: an unlocked one would be taken for left over.
+    let (new, path) = (
+        directory.path().join("new.lock"),
+        directory.path().join(TEMPORARY_LOCK),
+    );
+    let lock = File::create(&new).map_err(files("make", &new))?;
+    lock.try_lock()
+        .map_err(|error| files("lock", &new)(error.into()))?;
+    std::fs::rename(&new, &path).map_err(files("make", &path))?;
     launcher
         .give(directory.path())
         .map_err(files("change the owner of", directory.path()))?;
-    Ok(directory)
+    Ok((directory, lock))
+}
+
+/// Removes the temporary directories of processes that were killed: those whose lock nobody holds.
+fn remove_left_over(base: &Path) {
+    let Ok(entries) = std::fs::read_dir(base) else {
+        return;
+    };
+    for entry in entries.filter_map(Result::ok) {
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        let Ok(lock) = File::open(entry.path().join(TEMPORARY_LOCK)) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() {
+            // Somebody else's can't be removed, and needn't be.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Makes the kept directory, or opens it, and locks it for as long as we live.
 fn open_home(directory: &Path) -> Result<File, EmbeddedError> {
     std::fs::create_dir_all(directory).map_err(files("make", directory))?;
-    let lock_path = directory.join("previewpg.lock");
+    let lock_path = directory.join(KEPT_LOCK);
     let empty = std::fs::read_dir(directory)
         .map_err(files("read", directory))?
         .next()
@@ -737,6 +773,38 @@ mod tests {
             Err(EmbeddedError::NotOurs(_))
         ));
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_removed_and_nothing_else() {
+        let base = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let directory = base.path().join(name);
+            std::fs::create_dir(&directory).unwrap();
+            File::create(directory.join(TEMPORARY_LOCK)).unwrap()
+        };
+        drop(make("previewpg-left"));
+        drop(make("others"));
+        let kept = base.path().join("previewpg-kept");
+        drop(open_home(&kept).unwrap());
+        let used = make("previewpg-used");
+        used.try_lock().unwrap();
+        std::fs::create_dir(base.path().join("previewpg-new")).unwrap();
+        remove_left_over(base.path());
+        let mut names: Vec<_> = std::fs::read_dir(base.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "others",
+                "previewpg-kept",
+                "previewpg-new",
+                "previewpg-used"
+            ]
+        );
     }
 
     #[test]
