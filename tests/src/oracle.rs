@@ -14,7 +14,7 @@ use crate::script::{Ignore, Order, Script, Statement};
 const COMPARED: &str = "VCMDHPpqWstcdn";
 
 /// Differences after which a run is given up: what follows is mostly their consequence.
-const ENOUGH: usize = 6;
+const ENOUGH: usize = 12;
 
 /// One of the two sides.
 pub struct Side {
