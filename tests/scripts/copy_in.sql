@@ -46,11 +46,6 @@ SELECT count(*), max(id) FROM orders;
 COPY bookings FROM STDIN;
 6000	4	[2025-01-02,2025-01-04)
 \.
-COPY events FROM STDIN;
-9100	2024-06-01	copy	{}
-9101	2025-06-01	copy	\N
-\.
-SELECT * FROM events WHERE kind = 'copy' ORDER BY id;
 COPY log_lines FROM STDIN WITH (FORMAT csv, HEADER);
 at,level,line
 2026-02-02,copy,"a ""quoted"" line"

@@ -9,7 +9,6 @@ COPY orders TO STDOUT;
 COPY (TABLE categories) TO STDOUT;
 COPY public.categories TO STDOUT WITH DELIMITER '|' NULL 'none';
 COPY active_users TO STDOUT;
-COPY events TO STDOUT;
 COPY (DELETE FROM counters WHERE name = 'c3' RETURNING *) TO STDOUT;
 COPY nothing TO STDOUT;
 COPY counters (nothing) TO STDOUT;

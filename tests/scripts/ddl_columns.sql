@@ -49,8 +49,6 @@ ALTER TABLE counters DROP COLUMN value, ADD COLUMN value text DEFAULT 'again';
 SELECT * FROM counters ORDER BY name LIMIT 2;
 ALTER TABLE log_lines ADD COLUMN id bigserial PRIMARY KEY;
 SELECT count(DISTINCT id) FROM log_lines;
-ALTER TABLE events ADD COLUMN source text DEFAULT 'web';
-SELECT source, count(*) FROM events GROUP BY source;
 ALTER TABLE order_items RENAME COLUMN order_id TO of_order;
 SELECT * FROM order_items WHERE of_order = 5 ORDER BY line;
 UPDATE order_items SET quantity = 50 WHERE of_order = 5 AND line = 1 RETURNING *;

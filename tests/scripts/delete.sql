@@ -17,9 +17,6 @@ DELETE FROM tasks WHERE grp IN (SELECT grp FROM parents WHERE email = 'p1000-1@e
 SELECT count(*) FROM tasks;
 DELETE FROM bookings WHERE room = 3 AND lower(stay) > '2025-03-01';
 SELECT count(*) FROM bookings;
-DELETE FROM events WHERE kind = 'buy' AND at < '2024-03-01' RETURNING id;
-DELETE FROM events_2025 WHERE id % 2 = 0;
-SELECT count(*), min(at) FROM events;
 DELETE FROM users WHERE id = 1999 RETURNING email, settings;
 SELECT * FROM users WHERE id = 1999;
 DELETE FROM users WHERE id = (SELECT max(id) FROM users) RETURNING id;

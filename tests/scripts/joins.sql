@@ -31,7 +31,6 @@ SELECT u.name, b.vat FROM users u JOIN billing.users b ON b.id = u.id WHERE u.id
 SELECT public.users.name, billing.users.vat FROM public.users JOIN billing.users ON billing.users.id = public.users.id WHERE public.users.id < 3;
 SELECT n."The Text", u.name FROM "Customer Notes" n JOIN users u ON u.id = n."userId" WHERE n."Id" < 4;
 SELECT count(*) FROM users u JOIN users v ON u.id = v.id + 1;
-SELECT e.kind, count(*) FROM events e JOIN events_2024 f USING (id) GROUP BY e.kind ORDER BY 1;
 SELECT s.name, s.sold, p.stock FROM sales s JOIN products p ON p.id = s.product_id ORDER BY s.sold DESC, p.id LIMIT 5;
 SELECT x.id FROM (SELECT * FROM users WHERE id < 10) x JOIN (SELECT user_id FROM orders) y ON y.user_id = x.id;
 SELECT g.n, u.name FROM generate_series(1, 3) g (n) JOIN users u ON u.id = g.n ORDER BY 1;

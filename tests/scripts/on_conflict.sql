@@ -24,7 +24,6 @@ INSERT INTO billing.invoices VALUES (1, 1, 1, 'x') ON CONFLICT (number) DO NOTHI
 INSERT INTO bookings VALUES (2000, 1, '[2025-01-01,2025-01-03)') ON CONFLICT DO NOTHING;
 INSERT INTO bookings VALUES (2000, 1, '[2025-01-01,2025-01-03)') ON CONFLICT ON CONSTRAINT bookings_overlap DO NOTHING RETURNING id;
 INSERT INTO order_items VALUES (10, 1, 5, 100) ON CONFLICT (order_id, line) DO UPDATE SET quantity = excluded.quantity RETURNING *;
-INSERT INTO events VALUES (50, '2024-02-20', 'new kind') ON CONFLICT (id, at) DO UPDATE SET kind = excluded.kind RETURNING *;
 INSERT INTO log_lines VALUES (NULL, 'x', 'y') ON CONFLICT DO NOTHING;
 -- params: 'c6', 60
 INSERT INTO counters VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value RETURNING *;

@@ -77,5 +77,4 @@ SELECT pg_typeof(status), pg_typeof(total), pg_typeof(home) FROM orders o JOIN u
 LISTEN shop;
 NOTIFY shop, 'hello';
 SELECT tableoid::regclass, count(*) FROM users GROUP BY 1;
-SELECT tableoid::regclass, count(*) FROM events GROUP BY 1 ORDER BY 1;
 SELECT count(ctid) FROM users;

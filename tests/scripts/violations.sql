@@ -48,9 +48,6 @@ INSERT INTO parents VALUES (1, 1, 'p1000-1@example.org');
 INSERT INTO billing.invoices VALUES (9000, 1, 1, 'R-5');
 INSERT INTO billing.invoices VALUES (9000, 99999, 1, 'R-9000');
 UPDATE billing.invoices SET number = 'R-8' WHERE id = 7;
-INSERT INTO events VALUES (60, '2024-03-01', 'x', NULL);
-INSERT INTO events VALUES (61, NULL, 'x', NULL);
-INSERT INTO events VALUES (60, '2024-03-02', 'x', NULL);
 INSERT INTO "Customer Notes" ("Id") VALUES (3);
 INSERT INTO "Customer Notes" ("userId") VALUES (88888);
 -- The same against rows that are the preview's own.

@@ -14,7 +14,7 @@ use crate::script::{Ignore, Order, Script, Statement};
 const COMPARED: &str = "VCMDHPpqWstcdn";
 
 /// Differences after which a run is given up: what follows is mostly their consequence.
-const ENOUGH: usize = 6;
+const ENOUGH: usize = 12;
 
 /// One of the two sides.
 pub struct Side {
@@ -46,7 +46,7 @@ impl Side {
 
     /// The session of that name, connected when first used.
     pub fn session(&mut self, name: &str) -> &mut Session {
-        if self.sessions.get(name).is_none() {
+        if !self.sessions.contains_key(name) {
             let session = Session::connect(&self.address)
                 .unwrap_or_else(|e| panic!("log in at the {}: {e:?}", self.name));
             self.sessions.insert(name.to_owned(), session);

@@ -14,7 +14,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -364,7 +364,7 @@ impl Drop for Server {
 
 /// The folder of this test process: sockets, data, logs. World-readable, so that every role can come near.
 pub fn workplace() -> &'static Path {
-    static PLACE: OnceLock<(PathBuf, Mutex<ChildStdin>)> = OnceLock::new();
+    static PLACE: OnceLock<(PathBuf, Mutex<Child>)> = OnceLock::new();
     &PLACE
         .get_or_init(|| {
             let place = std::env::temp_dir().join(format!("previewpg-tests-{}", std::process::id()));
@@ -381,7 +381,7 @@ pub fn workplace() -> &'static Path {
                 place.display(),
                 kept.display()
             );
-            let mut watchdog = Command::new("sh")
+            let watchdog = Command::new("sh")
                 .arg("-c")
                 .arg(script)
                 .stdin(Stdio::piped())
@@ -390,8 +390,8 @@ pub fn workplace() -> &'static Path {
                 .process_group(0)
                 .spawn()
                 .expect("start the watchdog");
-            let stdin = watchdog.stdin.take().expect("the watchdog's input");
-            (place, Mutex::new(stdin))
+            // Kept for its standard input, which closes when this process ends.
+            (place, Mutex::new(watchdog))
         })
         .0
 }
