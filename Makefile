@@ -35,8 +35,8 @@ doc: ## Documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(STAGE) doc $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
 
 fuzz: ## Fuzz each target for a minute (needs nightly Rust and cargo-fuzz); SECONDS_EACH=n
-	for target in $$(cd proxy/fuzz && $(CARGO) +nightly fuzz list); do \
-		(cd proxy/fuzz && $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$${SECONDS_EACH:-60}); \
+	for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \
+		(cd fuzz && $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$${SECONDS_EACH:-60}); \
 	done
 
 check-fmt:

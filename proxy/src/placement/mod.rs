@@ -248,7 +248,7 @@ fn means_the_same(planner: &Planner<'_>, transaction_time: &mut bool) -> bool {
         }
         *transaction_time = true;
     }
-    let built_in_types = statement.types.iter().all(|name| {
+    statement.types.iter().all(|name| {
         let system = name
             .schema
             .as_deref()
@@ -256,8 +256,7 @@ fn means_the_same(planner: &Planner<'_>, transaction_time: &mut bool) -> bool {
         system
             && !catalog.types.contains_key(&name.name)
             && !IDENTIFIER_TYPES.contains(&name.name.as_str())
-    });
-    built_in_types
+    })
 }
 
 #[cfg(test)]

@@ -464,7 +464,7 @@ pub(crate) fn provisioning(places: &Places, scale: &Scale, table: &mut Table) {
         run_long(&mut session, "ANALYZE");
         let fresh = Server::start("provisioned");
         let started = Instant::now();
-        let status = Command::new(PathBuf::from(binary()))
+        let status = Command::new(binary())
             .arg("provision")
             .env(
                 "PREVIEWPG_PRODUCTION_URL",
