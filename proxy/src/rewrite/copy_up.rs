@@ -237,7 +237,7 @@ fn simple_view<'a>(
     let name = quote_identifier(name);
     let rows = move |lower: &Lower| {
         let view = &lower.view;
-        let unclaimed = unclaimed(lower, Some("previewpg_l"));
+        let unclaimed = unclaimed(lower, "previewpg_l");
         format!(
             "SELECT {list}, previewpg_row FROM (SELECT previewpg_l.*, ROW(previewpg_l.*)::{view} AS previewpg_row \
              FROM {view} AS previewpg_l WHERE {unclaimed}) AS {name}{condition}"
@@ -668,7 +668,7 @@ impl<'p, 'a> Probe<'p, 'a> {
         let Some(copy_up) = &self.lower.copy_up else {
             return Ok(vec![self.whole()]);
         };
-        let rows = self.array(Search {
+        let rows = self.search(Search {
             with: String::new(),
             from,
             conditions,
@@ -682,11 +682,11 @@ impl<'p, 'a> Probe<'p, 'a> {
                 "error"
             };
             format!(
-                "SELECT previewpg.copy_up_available({}::oid, {rows}, {wanted}, '{word}')",
+                "SELECT previewpg.copy_up_available({}::oid, ARRAY({rows}), {wanted}, '{word}')",
                 self.relation.oid
             )
         } else {
-            format!("SELECT {copy_up}({rows})")
+            call(copy_up, &rows)
         };
         Ok(vec![Before {
             parameters: parameters(&text),
@@ -869,7 +869,7 @@ impl<'p, 'a> Probe<'p, 'a> {
         let Some(copy_up) = &self.lower.copy_up else {
             return Ok(vec![self.whole()]);
         };
-        let text = format!("SELECT {copy_up}({})", self.array(search));
+        let text = call(copy_up, &self.search(search));
         Ok(vec![Before {
             parameters: parameters(&text),
             text,
@@ -877,8 +877,8 @@ impl<'p, 'a> Probe<'p, 'a> {
         }])
     }
 
-    /// The array of lower's unclaimed rows that the search finds.
-    fn array(&self, search: Search) -> String {
+    /// A query for lower's unclaimed rows that the search finds.
+    fn search(&self, search: Search) -> String {
         let alias = self.quoted_alias();
         let view = &self.lower.view;
         let (source, row, unclaimed) = match &self.through {
@@ -890,7 +890,7 @@ impl<'p, 'a> Probe<'p, 'a> {
             None => (
                 format!("{view} AS {alias}"),
                 format!("ROW({alias}.*)::{view}"),
-                unclaimed(self.lower, Some(self.alias)),
+                unclaimed(self.lower, self.alias),
             ),
         };
         let from = match search.from {
@@ -916,7 +916,9 @@ impl<'p, 'a> Probe<'p, 'a> {
         } else {
             format!("{} ", search.with.trim_end())
         };
-        format!("ARRAY({with}SELECT {row} FROM {from} WHERE {unclaimed}{conditions} {tail})",)
+        format!(
+            "{with}SELECT {row} AS previewpg_r FROM {from} WHERE {unclaimed}{conditions} {tail}"
+        )
     }
 
     fn render(&self, span: &Span) -> Result<String, Refusal> {
@@ -926,6 +928,13 @@ impl<'p, 'a> Probe<'p, 'a> {
     fn quoted_alias(&self) -> String {
         quote_identifier(self.alias)
     }
+}
+
+/// Calls the copy-up function for the rows of a query, unless there are none: each call costs the session its cached plans.
+fn call(copy_up: &str, rows: &str) -> String {
+    format!(
+        "SELECT {copy_up}(pg_catalog.array_agg(previewpg_r)) FROM ({rows}) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+    )
 }
 
 /// The highest `$n` of a text of ours.

@@ -263,19 +263,25 @@ fn clean_tables_are_read_on_production() {
 #[test]
 fn a_write_copies_up_first() {
     let catalog = shop(true);
-    let start = "SELECT previewpg_copy.r1(ARRAY(SELECT ROW(\"users\".*)::previewpg_lower.r1 FROM previewpg_lower.r1 AS \"users\" WHERE \"users\".\"id\" <> ALL (ARRAY(SELECT \"id\" FROM previewpg_claims.r1))";
+    let start = "SELECT previewpg_copy.r1(pg_catalog.array_agg(previewpg_r)) FROM (SELECT ROW(\"users\".*)::previewpg_lower.r1 AS previewpg_r FROM previewpg_lower.r1 AS \"users\" WHERE NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_c WHERE previewpg_c.\"id\" = \"users\".\"id\")";
     for (text, expected) in [
         (
             "UPDATE users SET name = 'x' WHERE id = 5",
-            vec![format!("{start} AND (id = 5) LIMIT 1001))")],
+            vec![format!(
+                "{start} AND (id = 5) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+            )],
         ),
         (
             "DELETE FROM public.users WHERE public.users.id = $1",
-            vec![format!("{start} AND (\"users\".id = $1) LIMIT 1001))")],
+            vec![format!(
+                "{start} AND (\"users\".id = $1) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+            )],
         ),
         (
             "UPDATE users SET name = 'x' WHERE id = 5 AND random() < 0.5",
-            vec![format!("{start} AND (id = 5) LIMIT 1001))")],
+            vec![format!(
+                "{start} AND (id = 5) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+            )],
         ),
         (
             "UPDATE users SET name = 'x'",
@@ -325,11 +331,11 @@ fn an_insert_copies_up_only_what_it_may_conflict_with() {
     assert_eq!(
         before,
         [
-            "SELECT previewpg_copy.r1(ARRAY(WITH previewpg_row (\"id\") AS (VALUES (CAST($1 AS integer)), (CAST(7 AS integer))), \
+            "SELECT previewpg_copy.r1(pg_catalog.array_agg(previewpg_r)) FROM (WITH previewpg_row (\"id\") AS (VALUES (CAST($1 AS integer)), (CAST(7 AS integer))), \
              previewpg_new (previewpg_1) AS MATERIALIZED (SELECT id FROM previewpg_row) \
-             SELECT ROW(\"users\".*)::previewpg_lower.r1 FROM previewpg_lower.r1 AS \"users\" \
-             WHERE \"users\".\"id\" <> ALL (ARRAY(SELECT \"id\" FROM previewpg_claims.r1)) \
-             AND ((id) = ANY (ARRAY(SELECT previewpg_1 FROM previewpg_new))) LIMIT 1001))",
+             SELECT ROW(\"users\".*)::previewpg_lower.r1 AS previewpg_r FROM previewpg_lower.r1 AS \"users\" \
+             WHERE NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_c WHERE previewpg_c.\"id\" = \"users\".\"id\") \
+             AND ((id) = ANY (ARRAY(SELECT previewpg_1 FROM previewpg_new))) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0",
             "SELECT previewpg.permit(1)",
         ]
     );
@@ -416,8 +422,8 @@ fn a_lock_copies_up_what_it_locks_and_leaves_the_table_itself() {
     assert_eq!(queue.text, None);
     assert_eq!(
         queue.before[0].text,
-        "SELECT previewpg.copy_up_available(2::oid, ARRAY(SELECT ROW(\"orders\".*)::previewpg_lower.r2 FROM previewpg_lower.r2 AS \"orders\" \
-         WHERE \"orders\".\"id\" <> ALL (ARRAY(SELECT \"id\" FROM previewpg_claims.r2)) AND (total > 0) ORDER BY id LIMIT (3)::bigint + 256), (3)::bigint, 'skip')"
+        "SELECT previewpg.copy_up_available(2::oid, ARRAY(SELECT ROW(\"orders\".*)::previewpg_lower.r2 AS previewpg_r FROM previewpg_lower.r2 AS \"orders\" \
+         WHERE NOT EXISTS (SELECT FROM previewpg_claims.r2 AS previewpg_c WHERE previewpg_c.\"id\" = \"orders\".\"id\") AND (total > 0) ORDER BY id LIMIT (3)::bigint + 256), (3)::bigint, 'skip')"
     );
     let share = fresh(&catalog, "SELECT * FROM users WHERE id = 1 FOR SHARE");
     assert!(share.before[0].apart);
