@@ -109,6 +109,9 @@ pub(super) async fn restore(
     for (schema, name) in &wanted.tables {
         arguments.push(format!("--table={}.{}", pattern(schema), pattern(name)).into());
     }
+    for (schema, name) in &wanted.exclude_tables {
+        arguments.push(format!("--exclude-table={}.{}", pattern(schema), pattern(name)).into());
+    }
     if wanted.tables.is_empty() {
         for schema in &wanted.include_schemas {
             arguments.push(format!("--schema={}", pattern(schema)).into());
