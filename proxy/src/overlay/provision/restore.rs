@@ -158,6 +158,8 @@ pub(super) async fn restore(
             "--no-privileges",
             "--no-tablespaces",
             "--no-password",
+            // Else a complaint doesn't name its object.
+            "--verbose",
         ]
         .map(OsString::from)
         .to_vec();

@@ -89,7 +89,7 @@ BEGIN
         -- What PostgreSQL says when it builds the index over these rows.
         GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, broken = CONSTRAINT_NAME, schema_name = SCHEMA_NAME, table_name = TABLE_NAME;
         RAISE exclusion_violation USING MESSAGE = format('could not create exclusion constraint "%s"', broken),
-            DETAIL = replace(detail, ' conflicts with existing key ', ' conflicts with key '), SCHEMA = schema_name, TABLE = table_name, CONSTRAINT = broken;
+            DETAIL = regexp_replace(detail, '^Key (.*) conflicts with existing key (.*)\.$', 'Key \2 conflicts with key \1.'), SCHEMA = schema_name, TABLE = table_name, CONSTRAINT = broken;
     END;
     EXECUTE format('DROP VIEW previewpg_lower.a%s', relation);
     IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
