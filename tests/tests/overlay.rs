@@ -53,20 +53,30 @@ async fn measure() {
         ));
     }
     let world = World::new(&script).await.expect("provision");
-    let insert = "INSERT INTO orders SELECT 1000000 + i, i % 200000 + 1, i FROM generate_series(1, 100000) i";
-    for (name, session) in [("full copy", &world.copy), ("preview", &world.preview)] {
+    let sessions = [("full copy", &world.copy), ("preview", &world.preview)];
+    let timed = async |session: &Client, text: &str| {
         let start = std::time::Instant::now();
-        session.batch_execute(insert).await.unwrap();
-        println!("{name}: 100,000 rows inserted in {:?}", start.elapsed());
-        for at in 1..=3 {
-            let start = std::time::Instant::now();
-            session
-                .batch_execute(&format!(
-                    "INSERT INTO orders VALUES (2000000 + {at}, {at}, 1)"
-                ))
-                .await
-                .unwrap();
-            println!("{name}: one row inserted in {:?}", start.elapsed());
+        session.batch_execute(text).await.unwrap();
+        start.elapsed()
+    };
+    for run in 1..=6 {
+        for (name, session) in sessions {
+            let insert = format!(
+                "INSERT INTO orders SELECT {run}000000 + i, i % 200000 + 1, i FROM generate_series(1, 100000) i"
+            );
+            println!(
+                "{name}: 100,000 rows inserted in {:?}",
+                timed(session, &insert).await
+            );
+        }
+    }
+    for at in 1..=20 {
+        for (name, session) in sessions {
+            let insert = format!("INSERT INTO orders VALUES (20000000 + {at}, {at}, 1)");
+            println!(
+                "{name}: one row inserted in {:?}",
+                timed(session, &insert).await
+            );
         }
     }
     let relation = world
@@ -75,21 +85,14 @@ async fn measure() {
         .await
         .unwrap();
     let oid: u32 = relation.get(0);
-    for at in 1..=4 {
-        let start = std::time::Instant::now();
-        world.preview.batch_execute(&format!("BEGIN; SELECT previewpg_copy.r{oid}(array_agg(l)) FROM previewpg_lower.r{oid} l WHERE id = {at} HAVING count(*) > 0; SELECT previewpg.permit({oid}); UPDATE users SET email = 'x{at}' WHERE id = {at}; COMMIT")).await.unwrap();
-        println!(
-            "preview: update of one production row in {:?}",
-            start.elapsed()
-        );
+    for at in 1..=20 {
+        let update = format!("UPDATE users SET email = 'x{at}' WHERE id = {at}");
+        let time = timed(&world.copy, &update).await;
+        println!("full copy: update of one row in {time:?}");
+        // As the proxy sends it: prepared, in one transaction.
+        let time = timed(&world.preview, &format!("BEGIN; SELECT previewpg_copy.r{oid}(array_agg(l)) FROM previewpg_lower.r{oid} l WHERE id = {at} HAVING count(*) > 0; SELECT previewpg.permit({oid}); {update}; COMMIT")).await;
+        println!("preview: update of one row in {time:?}");
     }
-    let start = std::time::Instant::now();
-    world
-        .copy
-        .batch_execute("UPDATE users SET email = 'x1' WHERE id = 1")
-        .await
-        .unwrap();
-    println!("full copy: update of one row in {:?}", start.elapsed());
 }
 
 /// The code of an error, or `ok`.

@@ -76,6 +76,7 @@ DECLARE
     texts text;
     unnested text;
     unnested_due text;
+    ranged record;
 BEGIN
     SELECT * INTO i FROM pg_index x WHERE x.indexrelid = index;
     relation := i.indrelid;
@@ -95,12 +96,26 @@ BEGIN
     INTO keys, found_keys, shipped, matched, arguments, arrays, names, condition, texts, unnested, unnested_due
     FROM previewpg.index_columns(index) AS c;
     condition := coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true') || condition;
+    -- Many new keys are usually beyond all of production's: one look at their range spares shipping them.
+    SELECT format($f$
+    IF pg_catalog.cardinality(previewpg_k%1$s) > 100 THEN
+        SELECT pg_catalog.min(k), pg_catalog.max(k) INTO previewpg_low, previewpg_high FROM pg_catalog.unnest(previewpg_k%1$s) AS k;
+        PERFORM 1 FROM previewpg_lower.r%2$s AS previewpg_l WHERE %3$s OPERATOR(pg_catalog.>=) previewpg_low AND %3$s OPERATOR(pg_catalog.<=) previewpg_high LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    END IF;$f$, c.place, relation, c.expression) AS text,
+           format(E'    previewpg_low %1$s;\n    previewpg_high %1$s;\n', c.type) AS variables
+    INTO ranged FROM previewpg.index_columns(index) AS c
+    WHERE i.indkey[c.place - 1] > 0 AND (distinct_nulls OR c.not_null)
+      AND c.type IN ('smallint', 'integer', 'bigint', 'numeric', 'date', 'timestamp without time zone', 'timestamp with time zone')
+    ORDER BY c.place LIMIT 1;
     -- A generic plan: a custom one would ask production for estimates again and again.
     PERFORM previewpg.put_function('x' || index, arguments, 'void', 'SET plan_cache_mode = force_generic_plan', format($f$
 #variable_conflict use_column
 DECLARE
     previewpg_found text[];
-BEGIN
+%12$sBEGIN%13$s
     WITH found AS MATERIALIZED (SELECT %1$s%11$s FROM previewpg_lower.r%2$s AS previewpg_l WHERE %3$s%4$s)
     SELECT ARRAY[%5$s] INTO previewpg_found
     FROM ROWS FROM (%6$s) WITH ORDINALITY AS n(%7$s, place) JOIN found AS f ON %8$s
@@ -112,7 +127,8 @@ END
 $f$, found_keys, relation, coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true'), shipped,
         texts, unnested,
         names, matched, previewpg.unclaimed(relation, 'f'), index,
-        coalesce(', ' || previewpg.column_list(relation, (SELECT r.key_numbers FROM previewpg.relation r WHERE r.upper = relation), 'previewpg_l.'), '')));
+        coalesce(', ' || previewpg.column_list(relation, (SELECT r.key_numbers FROM previewpg.relation r WHERE r.upper = relation), 'previewpg_l.'), ''),
+        coalesce(ranged.variables, ''), coalesce(ranged.text, '')));
     call := previewpg.build_call(index, 'x' || index, arguments, arrays, format($f$
     -- Keys that upper holds twice: copying a row up while the constraint was deferred checked nothing.
     SELECT ARRAY[%1$s] INTO previewpg_twice
@@ -263,8 +279,17 @@ BEGIN
             updated := updated || format(E'    %s;\n', previewpg.build_exclusion(item.indexrelid));
         END LOOP;
         IF r.key_numbers <> '{}' THEN
-            inserted := inserted || format(E'    INSERT INTO previewpg_claims.r%s SELECT %s FROM previewpg_new ON CONFLICT DO NOTHING;\n',
-                r.claims, previewpg.column_list(relation, r.key_numbers));
+            -- For many rows a plain INSERT, which is cheaper; what is claimed already, or at this moment, is rare.
+            inserted := inserted || format($f$    IF (SELECT pg_catalog.count(*) FROM (SELECT 1 FROM previewpg_new LIMIT 1000) AS n) = 1000 THEN
+        BEGIN
+            INSERT INTO previewpg_claims.r%1$s SELECT %2$s FROM previewpg_new;
+        EXCEPTION WHEN unique_violation THEN
+            INSERT INTO previewpg_claims.r%1$s SELECT %2$s FROM previewpg_new ON CONFLICT DO NOTHING;
+        END;
+    ELSE
+        INSERT INTO previewpg_claims.r%1$s SELECT %2$s FROM previewpg_new ON CONFLICT DO NOTHING;
+    END IF;
+$f$, r.claims, previewpg.column_list(relation, r.key_numbers));
             updated := updated || format(E'    INSERT INTO previewpg_claims.r%s SELECT %2$s FROM previewpg_new EXCEPT SELECT %2$s FROM previewpg_old ON CONFLICT DO NOTHING;\n',
                 r.claims, previewpg.column_list(relation, r.key_numbers));
         END IF;
@@ -364,7 +389,9 @@ BEGIN
         UNION SELECT k.conrelid FROM pg_constraint k JOIN previewpg.relation r ON r.upper = k.confrelid WHERE k.contype = 'f' AND r.state IN ('merged', 'detached'))
     LOOP
         BEGIN
-            PERFORM previewpg.build(target);
+            -- Attaching has built the projection, the claims and the copy-up.
+            PERFORM previewpg.build_checks(target);
+            PERFORM previewpg.build_children(target);
         EXCEPTION WHEN OTHERS THEN
             UPDATE previewpg.relation AS r SET state = 'unsupported', reason = SQLERRM WHERE r.upper = target AND r.state = 'merged';
         END;
