@@ -263,7 +263,7 @@ BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
     backed := coalesce(r.state = 'merged', false);
     IF backed THEN
-        inserted := format(E'    PERFORM previewpg.touched(%s::pg_catalog.oid);\n', relation);
+        inserted := format(E'    IF pg_catalog.current_setting(\'previewpg.copying\', true) = \'%1$s\' THEN\n        RETURN NULL;\n    END IF;\n    PERFORM previewpg.touched(%1$s::pg_catalog.oid);\n', relation);
         FOR item IN
             SELECT x.indexrelid FROM pg_index x
             WHERE x.indrelid = relation AND x.indisunique AND x.indislive AND x.indisready ORDER BY x.indexrelid
@@ -334,9 +334,11 @@ BEGIN
     END IF;
     IF r.state = 'merged' THEN
         PERFORM previewpg.build_claims(relation, r.key_numbers);
-        PERFORM previewpg.build_copy(relation, r.key_numbers);
     END IF;
     PERFORM previewpg.build_checks(relation);
+    IF r.state = 'merged' THEN
+        PERFORM previewpg.build_copy(relation, r.key_numbers);
+    END IF;
     PERFORM previewpg.build_children(relation);
 END
 $$;
@@ -389,8 +391,9 @@ BEGIN
         UNION SELECT k.conrelid FROM pg_constraint k JOIN previewpg.relation r ON r.upper = k.confrelid WHERE k.contype = 'f' AND r.state IN ('merged', 'detached'))
     LOOP
         BEGIN
-            -- Attaching has built the projection, the claims and the copy-up.
+            -- Attaching has built the projection and the claims.
             PERFORM previewpg.build_checks(target);
+            PERFORM previewpg.build_copy(r.upper, r.key_numbers) FROM previewpg.relation r WHERE r.upper = target AND r.state = 'merged';
             PERFORM previewpg.build_children(target);
         EXCEPTION WHEN OTHERS THEN
             UPDATE previewpg.relation AS r SET state = 'unsupported', reason = SQLERRM WHERE r.upper = target AND r.state = 'merged';
