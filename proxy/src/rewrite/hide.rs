@@ -40,7 +40,11 @@ const SYSTEM: [(&str, &str); 24] = [
     ("pg_statio_user_tables", "schemaname !~ '^previewpg'"),
     ("pg_stat_user_functions", "schemaname !~ '^previewpg'"),
     ("pg_tables", "schemaname !~ '^previewpg'"),
-    ("pg_trigger", "tgname !~ '^0?previewpg'"),
+    (
+        "pg_trigger",
+        "tgname !~ '^0?previewpg' AND tgrelid NOT IN (SELECT c.oid FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname ~ '^previewpg')",
+    ),
     ("pg_type", outside_of_ours!("typnamespace")),
     (
         "pg_user_mapping",
@@ -76,7 +80,10 @@ const INFORMATION_SCHEMA: [(&str, &str); 21] = [
     ("table_constraints", "table_schema !~ '^previewpg'"),
     ("table_privileges", "table_schema !~ '^previewpg'"),
     ("tables", "table_schema !~ '^previewpg'"),
-    ("triggers", "trigger_name !~ '^0?previewpg'"),
+    (
+        "triggers",
+        "trigger_name !~ '^0?previewpg' AND event_object_schema !~ '^previewpg'",
+    ),
     ("user_mappings", "foreign_server_name !~ '^previewpg'"),
     ("view_table_usage", "view_schema !~ '^previewpg'"),
     ("views", "table_schema !~ '^previewpg'"),
