@@ -59,6 +59,7 @@ PREPARE rename (text, bigint) AS UPDATE users SET name = $1 WHERE id = $2 RETURN
 UPDATE users SET name = 'Second' WHERE id = 5;
 -- ignore: origin: a cursor's or prepared statement's columns don't tell the table that they come from (docs/limits.md)
 EXECUTE by_id (5);
+-- ignore: origin: a cursor's or prepared statement's columns don't tell the table that they come from (docs/limits.md)
 EXECUTE by_id ('x');
 EXECUTE nobody (1);
 DEALLOCATE by_id;
