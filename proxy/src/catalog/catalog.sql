@@ -4,6 +4,8 @@ CREATE OR REPLACE FUNCTION previewpg.catalog() RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog
 SET quote_all_identifiers = off
+-- Its estimated cost is high and its work small: compiling it takes seconds.
+SET jit = off
 AS $catalog$
 WITH space AS MATERIALIZED (
     SELECT oid, nspname::text AS name FROM pg_namespace

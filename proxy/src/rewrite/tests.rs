@@ -475,6 +475,8 @@ fn what_would_be_wrong_is_refused() {
             "stored_query",
         ),
         ("SELECT * FROM previewpg_lower.r1", "own_name"),
+        ("CREATE SCHEMA previewpg_mine", "own_name"),
+        ("DROP SCHEMA IF EXISTS \"previewpg\" CASCADE", "own_name"),
     ] {
         match one(&catalog, text) {
             Plan::Refuse(refusal) => assert_eq!(refusal.construct, construct, "{text}"),
