@@ -25,7 +25,8 @@ pub struct Scenario {
     pub sessions: &'static [&'static [&'static str]],
     /// What's looked at when all have finished.
     pub observe: &'static str,
-    /// The preview may wait where a copy doesn't (one lock for each parent table instead of one for each parent): then
+    /// The preview may wait where a copy doesn't (one lock for each parent table instead of one for each parent) or let
+    /// another waiter go first (all who wait for a claim wake together): then
     /// its outcome must be one that the copy has in some order.
     pub may_wait_more: bool,
     /// How long each wait is watched: longer than the deadlock and lock time-outs where a scenario is about them.

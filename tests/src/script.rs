@@ -12,6 +12,7 @@
 //! | `-- limit: 2` | Execute fetches so many rows at a time (extended protocol) |
 //! | `-- together: 3` | this and the following statements as one string (simple) or one pipeline (extended) |
 //! | `-- expect: refused CONSTRUCT: why` | documented to be refused: the preview answers 0A000 naming the construct, the copy isn't asked |
+//! | `-- known: why` | a known defect: the answers must differ; `-- known: simple: why` and `extended`: by that protocol only |
 //! | `-- ignore: rows: why` | also `notices`, `detail`, `columns`, `tag`, `context`: not compared, with the reason |
 
 use std::fmt;
@@ -67,6 +68,17 @@ pub struct Statement {
     pub refused: Option<String>,
     /// What isn't compared.
     pub ignore: Vec<Ignore>,
+    /// A known defect: the preview's answer differs, and the test fails as soon as it doesn't any more.
+    pub known: Option<Known>,
+}
+
+/// A known defect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// What is wrong.
+    pub why: String,
+    /// `Some(true)`: only by the simple protocol, `Some(false)`: only by the extended.
+    pub only_simple: Option<bool>,
 }
 
 impl Statement {
@@ -88,6 +100,7 @@ impl Statement {
             only_simple: None,
             refused: None,
             ignore: Vec::new(),
+            known: None,
         }
     }
 
@@ -232,6 +245,17 @@ fn apply(statement: &mut Statement, key: &str, value: &str) -> Result<(), String
                 .and_then(|w| w.split_once(": "))
                 .ok_or("expect: refused CONSTRUCT: why")?;
             statement.refused = Some(construct.0.to_owned());
+        }
+        ("known", why) => {
+            let (only_simple, why) = match why.split_once(": ") {
+                Some(("simple", why)) => (Some(true), why),
+                Some(("extended", why)) => (Some(false), why),
+                _ => (None, why),
+            };
+            statement.known = Some(Known {
+                why: why.to_owned(),
+                only_simple,
+            });
         }
         ("ignore", what) => {
             let (what, _reason) = what.split_once(": ").ok_or("ignore: WHAT: why")?;

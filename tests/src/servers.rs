@@ -498,7 +498,8 @@ fn as_unprivileged(program: &Path) -> Command {
     if fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0) {
         command.uid(uid).gid(gid);
     }
-    command.current_dir("/");
+    // Another user's HOME would be searched for client certificates by libpq inside of the server.
+    command.current_dir("/").env("HOME", workplace());
     command
 }
 

@@ -190,6 +190,7 @@ fn certify(server: &mut Server, name: &str) -> std::path::PathBuf {
             "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
         ])
         .args(["-addext", &format!("subjectAltName={name}")])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")
@@ -221,7 +222,10 @@ fn tls_name_mismatch() {
         production.tcp("reader", "shop").url(),
         root.display()
     );
-    mentions(&must_not_start(&url, &[]), &["certificate", "127.0.0.1"]);
+    mentions(
+        &must_not_start(&url, &[]),
+        &["certificate", "valid for name", "127.0.0.1"],
+    );
 }
 
 #[test]
@@ -258,7 +262,7 @@ fn an_untrusted_certificate() {
         production.tcp("reader", "shop").url(),
         root.display()
     );
-    mentions(&must_not_start(&url, &[]), &["certificate"]);
+    mentions(&must_not_start(&url, &[]), &["invalid peer certificate"]);
 }
 
 #[test]
@@ -707,7 +711,10 @@ fn with_a_role_that_can_write_every_other_lock_holds() {
             "COMMENT ON TABLE users IS 'x'",
             "ANALYZE users",
         ] {
-            session.must(sql);
+            // Refused or served, but never wrong.
+            let answer = session.query(sql);
+            let state = answer.sqlstate();
+            assert!(matches!(state, None | Some("0A000")), "{sql}: {answer:?}");
         }
         for sql in [
             "SET default_transaction_read_only = off; SELECT count(*) FROM billing.users",
@@ -724,25 +731,21 @@ fn with_a_role_that_can_write_every_other_lock_holds() {
         let tables = tables.rows().concat();
         assert!(tables.len() > 10, "foreign tables: {tables:?}");
         for table in &tables {
-            let answer = behind.query(&format!("DELETE FROM {table}"));
-            let state = answer.sqlstate();
-            assert_eq!(
-                state,
-                Some("55000"),
-                "DELETE FROM {table}: {:?}",
-                answer.error()
-            );
+            // A materialized view can't be written in any case: PostgreSQL says so while planning.
+            let locked = |behind: &mut Session, state: &str| {
+                let answer = behind.query(&format!("DELETE FROM {table}"));
+                let found = answer.sqlstate().unwrap_or("success");
+                assert!(
+                    [state, "42809"].contains(&found),
+                    "DELETE FROM {table}: {answer:?}"
+                );
+            };
+            locked(&mut behind, "55000");
             assert!(behind.query(&format!("TRUNCATE {table}")).error().is_some());
             behind.must(&format!(
                 "ALTER FOREIGN TABLE {table} OPTIONS (SET updatable 'true')"
             ));
-            let answer = behind.query(&format!("DELETE FROM {table}"));
-            assert_eq!(
-                answer.sqlstate(),
-                Some("25006"),
-                "{table}: {:?}",
-                answer.error()
-            );
+            locked(&mut behind, "25006");
         }
         let after = digest(&servers.production.admin(&database));
         let touched = difference(&before, &after);

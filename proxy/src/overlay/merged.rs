@@ -26,34 +26,32 @@ pub fn merged(relation: &Relation, lower: &Lower) -> String {
          UNION ALL SELECT {columns}{separator}0 FROM {view}) AS previewpg_m \
          WHERE previewpg_src = 1 OR {unclaimed}",
         view = lower.view,
-        unclaimed = unclaimed(lower, None),
+        unclaimed = unclaimed(lower, "previewpg_m"),
     )
 }
 
-/// The condition that a row of lower isn't claimed; `alias` qualifies its key columns.
+/// The condition that a row isn't claimed; `alias` is what its key columns belong to.
+///
+/// A correlated NOT EXISTS: PostgreSQL probes the claims' index for a few rows and hashes them for many, whichever is cheaper. With 100,000 claims a point look-up
+/// takes 0.7 ms this way; an array of the claims sent to production takes 52 ms, a hashed NOT IN 30 ms.
 #[must_use]
-pub fn unclaimed(lower: &Lower, alias: Option<&str>) -> String {
+pub fn unclaimed(lower: &Lower, alias: &str) -> String {
     let claims = &lower.claims;
-    let key = |name: &String| match alias {
-        Some(alias) => format!("{}.{}", quote_identifier(alias), quote_identifier(name)),
-        None => quote_identifier(name),
-    };
-    match lower.key.as_slice() {
+    if lower.key.is_empty() {
         // The claims of a relation without a key hold one row once everything was copied up.
-        [] => format!("NOT EXISTS (SELECT FROM {claims})"),
-        // An InitPlan, shipped to production as a parameter.
-        [name] => format!(
-            "{} <> ALL (ARRAY(SELECT {} FROM {claims}))",
-            key(name),
-            quote_identifier(name)
-        ),
-        // A hashed SubPlan. Key columns are NOT NULL on both sides: NOT IN is safe here.
-        names => format!(
-            "({}) NOT IN (SELECT {} FROM {claims})",
-            names.iter().map(key).collect::<Vec<_>>().join(", "),
-            identifier_list(names.iter().map(String::as_str)),
-        ),
+        return format!("NOT EXISTS (SELECT FROM {claims})");
     }
+    let alias = quote_identifier(alias);
+    let same_key: Vec<String> = lower
+        .key
+        .iter()
+        .map(|name| quote_identifier(name))
+        .map(|name| format!("previewpg_c.{name} = {alias}.{name}"))
+        .collect();
+    format!(
+        "NOT EXISTS (SELECT FROM {claims} AS previewpg_c WHERE {})",
+        same_key.join(" AND ")
+    )
 }
 
 #[cfg(test)]
@@ -121,10 +119,10 @@ mod tests {
             text(&["id"]),
             "SELECT \"id\", \"kind\" FROM (SELECT \"id\", \"kind\", 1 AS previewpg_src FROM ONLY \"public\".\"users\" \
              UNION ALL SELECT \"id\", \"kind\", 0 FROM previewpg_lower.r7) AS previewpg_m \
-             WHERE previewpg_src = 1 OR \"id\" <> ALL (ARRAY(SELECT \"id\" FROM previewpg_claims.r7))"
+             WHERE previewpg_src = 1 OR NOT EXISTS (SELECT FROM previewpg_claims.r7 AS previewpg_c WHERE previewpg_c.\"id\" = \"previewpg_m\".\"id\")"
         );
         assert!(text(&["id", "kind"]).ends_with(
-            "OR (\"id\", \"kind\") NOT IN (SELECT \"id\", \"kind\" FROM previewpg_claims.r7)"
+            "WHERE previewpg_c.\"id\" = \"previewpg_m\".\"id\" AND previewpg_c.\"kind\" = \"previewpg_m\".\"kind\")"
         ));
         assert!(text(&[]).ends_with("OR NOT EXISTS (SELECT FROM previewpg_claims.r7)"));
     }

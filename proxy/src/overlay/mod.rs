@@ -41,7 +41,8 @@
 //!
 //! # What DDL can't follow
 //! `ALTER COLUMN .. TYPE .. USING` needs `previewpg.copy_up_all(oid, true)` first (refused otherwise). `ADD FOREIGN KEY` over existing rows of upper is checked by PostgreSQL itself, which sees
-//! upper parents only: copy the parents up first. `ALTER TYPE .. RENAME VALUE` of an enum that production's rows use changes what they read as on one side only: refuse it.
+//! upper parents only: copy the parents up first. Refused: `ALTER TYPE .. RENAME VALUE` of an enum that production's rows use, joining or leaving a partition or inheritance tree,
+//! and changes of a partitioned table that take a copy-up of the whole. A partition's claims are its root's; dropping or truncating one claims all its keys.
 
 pub mod merged;
 pub mod names;

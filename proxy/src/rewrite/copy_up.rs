@@ -292,7 +292,7 @@ fn simple_view<'a>(
     let name = quote_identifier(name);
     let rows = move |lower: &Lower| {
         let view = &lower.view;
-        let unclaimed = unclaimed(lower, Some("previewpg_l"));
+        let unclaimed = unclaimed(lower, "previewpg_l");
         format!(
             "SELECT {list}, previewpg_row FROM (SELECT previewpg_l.*, ROW(previewpg_l.*)::{view} AS previewpg_row \
              FROM {view} AS previewpg_l WHERE {unclaimed}) AS {name}{condition}"
@@ -752,7 +752,7 @@ impl<'p, 'a> Probe<'p, 'a> {
         let Some(copy_up) = &self.lower.copy_up else {
             return Ok(vec![self.whole()]);
         };
-        let rows = self.array(Search {
+        let rows = self.search(Search {
             unsteady,
             with: String::new(),
             from,
@@ -767,11 +767,11 @@ impl<'p, 'a> Probe<'p, 'a> {
                 "error"
             };
             format!(
-                "SELECT previewpg.copy_up_available({}::oid, {rows}, {wanted}, '{word}')",
+                "SELECT previewpg.copy_up_available({}::oid, ARRAY({rows}), {wanted}, '{word}')",
                 self.relation.oid
             )
         } else {
-            format!("SELECT {copy_up}({rows})")
+            call(copy_up, &rows)
         };
         let copy = Before {
             parameters: parameters(&text),
@@ -961,25 +961,25 @@ impl<'p, 'a> Probe<'p, 'a> {
             return Ok(vec![self.whole()]);
         };
         let unsteady = search.unsteady;
-        let array = self.array(search);
-        let copy = Before::of(format!("SELECT {copy_up}({array})"));
+        let rows = self.search(search);
+        let copy = Before::of(call(copy_up, &rows));
         if !unsteady {
             return Ok(vec![copy]);
         }
-        let settle = self.settle(&array);
+        let settle = self.settle(&rows);
         Ok(vec![copy.clone(), copy, settle])
     }
 
     /// After a search that may find other rows each time: the whole table, if it still finds some.
-    fn settle(&self, array: &str) -> Before {
+    fn settle(&self, rows: &str) -> Before {
         Before::of(format!(
-            "SELECT previewpg.settle({}::oid, cardinality({array}))",
+            "SELECT previewpg.settle({}::oid, (SELECT pg_catalog.count(*) FROM ({rows}) AS previewpg_s))",
             self.relation.oid
         ))
     }
 
-    /// The array of lower's unclaimed rows that the search finds.
-    fn array(&self, search: Search) -> String {
+    /// A query for lower's unclaimed rows that the search finds.
+    fn search(&self, search: Search) -> String {
         let alias = self.quoted_alias();
         let view = &self.lower.view;
         let (source, row, unclaimed) = match &self.through {
@@ -991,7 +991,7 @@ impl<'p, 'a> Probe<'p, 'a> {
             None => (
                 format!("{view} AS {alias}"),
                 format!("ROW({alias}.*)::{view}"),
-                unclaimed(self.lower, Some(self.alias)),
+                unclaimed(self.lower, self.alias),
             ),
         };
         let from = match search.from {
@@ -1017,7 +1017,9 @@ impl<'p, 'a> Probe<'p, 'a> {
         } else {
             format!("{} ", search.with.trim_end())
         };
-        format!("ARRAY({with}SELECT {row} FROM {from} WHERE {unclaimed}{conditions} {tail})",)
+        format!(
+            "{with}SELECT {row} AS previewpg_r FROM {from} WHERE {unclaimed}{conditions} {tail}"
+        )
     }
 
     fn render(&self, span: &Span) -> Result<String, Refusal> {
@@ -1027,6 +1029,13 @@ impl<'p, 'a> Probe<'p, 'a> {
     fn quoted_alias(&self) -> String {
         quote_identifier(self.alias)
     }
+}
+
+/// Calls the copy-up function for the rows of a query, unless there are none: each call costs the session its cached plans.
+fn call(copy_up: &str, rows: &str) -> String {
+    format!(
+        "SELECT {copy_up}(pg_catalog.array_agg(previewpg_r)) FROM ({rows}) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+    )
 }
 
 /// The highest `$n` of a text of ours.

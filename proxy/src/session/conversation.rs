@@ -783,7 +783,18 @@ impl Conversation {
             Some(fields.iter().map(|field| field.type_oid).collect())
         };
         let found = row_body(tag, frame);
-        if expected.and_then(types) != found.as_ref().and_then(types) {
+        let (expected, found) = (expected.and_then(types), found.as_ref().and_then(types));
+        let same = match (&expected, &found) {
+            (Some(expected), Some(found)) => {
+                expected.len() == found.len()
+                    && expected
+                        .iter()
+                        .zip(found)
+                        .all(|(expected, found)| same_type(*expected, *found))
+            }
+            (expected, found) => expected == found,
+        };
+        if !same {
             self.broken.get_or_insert(Broken::Columns);
         }
     }
@@ -1043,7 +1054,8 @@ impl Conversation {
     /// What follows from having sent a statement to run.
     pub(crate) fn sent(&mut self, statement: &Statement, effects: Effects) {
         self.sight.sent(statement);
-        if effects.search_path {
+        // A temporary schema or one of the path's may have come or gone.
+        if effects.search_path || effects.schema {
             self.sight.path_changed();
         }
         if effects.settings {
@@ -1145,6 +1157,14 @@ impl Conversation {
 /// The body of a RowDescription; `None` for NoData.
 fn row_body(tag: u8, frame: &Bytes) -> Option<Bytes> {
     (tag == b'T').then(|| frame.slice(crate::wire::frame::HEADER.min(frame.len())..))
+}
+
+/// Whether values of the one type are, on the wire, values of the other: a row of a table is one of an anonymous row type.
+fn same_type(expected: u32, found: u32) -> bool {
+    const FIRST_USER_OID: u32 = 16384;
+    const RECORD: u32 = 2249;
+    const RECORD_ARRAY: u32 = 2287;
+    expected == found || (expected >= FIRST_USER_OID && matches!(found, RECORD | RECORD_ARRAY))
 }
 
 fn incomplete(scanner: &Scanner, buffer: &[u8]) -> bool {

@@ -280,6 +280,7 @@ impl Sight {
     pub(crate) fn schema_changed(&mut self) {
         self.schema_touched = true;
         self.stale = true;
+        self.path_changed();
     }
 
     /// ParameterStatus.

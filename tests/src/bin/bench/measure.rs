@@ -1,7 +1,6 @@
 //! What is measured.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
