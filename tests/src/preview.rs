@@ -1,9 +1,11 @@
 //! A preview: a `previewpg up` process over production, with a fresh server of its own.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::client::{Address, Session};
@@ -90,6 +92,99 @@ impl Preview {
     }
 }
 
+/// A preview whose fresh database lives on one server with those of others: what most tests need, and soon there.
+/// A database of a template that was provisioned before is copied from the first one's, and `up` goes on from there.
+pub struct Tenant {
+    process: Option<Up>,
+    server: &'static Server,
+    database: String,
+    /// Where clients connect.
+    pub address: Address,
+}
+
+impl Tenant {
+    /// Starts a preview of a database of the shared production server that was made from `template`.
+    pub fn of(database: &str, template: &str) -> Tenant {
+        let server = shared_fresh();
+        let production = Servers::shared().production.tcp("reader", database).url();
+        let fresh = server.tcp("postgres", "postgres").url();
+        let provisioned = format!("provisioned_{template}");
+        {
+            let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
+            if templates.contains(template) {
+                server.copy_database(&provisioned, database);
+            } else {
+                provision(&production, &fresh);
+                server.copy_database(database, &provisioned);
+                templates.insert(template.to_owned());
+            }
+        }
+        let (process, address, _) = Up::start(&production, &fresh, &[])
+            .unwrap_or_else(|failure| panic!("previewpg up failed: {failure:?}"));
+        Tenant {
+            process: Some(process),
+            server,
+            database: database.to_owned(),
+            address,
+        }
+    }
+
+    /// Starts a preview of a database like no other.
+    pub fn of_its_own(database: &str) -> Tenant {
+        Tenant::of(database, database)
+    }
+
+    /// Removes what [`Tenant::of_its_own`] keeps to copy from.
+    pub fn forget(template: &str) {
+        let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
+        if templates.remove(template) {
+            shared_fresh()
+                .connect("postgres")
+                .query(&format!("DROP DATABASE provisioned_{template} WITH (FORCE)"));
+        }
+    }
+
+    /// A superuser's session directly at fresh, behind the preview's back: for names of types and for locks.
+    pub fn behind(&self) -> Address {
+        self.server.admin(&self.database)
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        self.process.take();
+        if let Ok(mut session) = Session::connect(&self.server.admin("postgres")) {
+            session.query(&format!(
+                "DROP DATABASE IF EXISTS {} WITH (FORCE)",
+                self.database
+            ));
+        }
+    }
+}
+
+/// Templates whose provisioned database is on the shared fresh server.
+static TEMPLATES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+fn shared_fresh() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| Server::start("fresh"))
+}
+
+/// Runs `previewpg provision`.
+fn provision(production: &str, fresh: &str) {
+    let out = Command::new(binary())
+        .args(["provision", "--production", production, "--fresh", fresh])
+        .args(["--client-user", "app", "--sequence-gap", "0"])
+        .env("PREVIEWPG_CLIENT_PASSWORD", PASSWORD)
+        .output()
+        .expect("run previewpg");
+    assert!(
+        out.status.success(),
+        "previewpg provision failed: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+}
+
 /// Why `up` didn't come up.
 #[derive(Debug)]
 pub struct Failure {
@@ -112,13 +207,14 @@ impl Up {
         fresh: &str,
         extra: &[&str],
     ) -> Result<(Up, Address, Option<String>), Failure> {
+        let place = |url: &str| {
+            let place = url.rsplit('@').next().unwrap_or_default();
+            place.replace(['/', ':'], "-")
+        };
         let log = workplace().join(format!(
-            "previewpg-{}.log",
-            fresh
-                .rsplit('@')
-                .next()
-                .unwrap_or_default()
-                .replace(['/', ':'], "-")
+            "previewpg-{}-{}.log",
+            place(fresh),
+            place(production)
         ));
         let out = std::fs::OpenOptions::new()
             .create(true)

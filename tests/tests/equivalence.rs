@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use previewpg_tests::client::Protocol;
 use previewpg_tests::digest::{difference, digest};
 use previewpg_tests::oracle::{self, Report, Side};
-use previewpg_tests::preview::Preview;
+use previewpg_tests::preview::Tenant;
 use previewpg_tests::script::Script;
 use previewpg_tests::servers::Servers;
 
@@ -103,7 +103,7 @@ fn both_sides(path: &str, protocol: Protocol, word: &str) {
         );
         oracle::run(&script, protocol, &mut copy, &mut other)
     } else {
-        let preview = Preview::of(&database);
+        let preview = Tenant::of(&database, "shop");
         let mut side = Side::new("preview", &preview.address, &preview.behind());
         let report = oracle::run(&script, protocol, &mut copy, &mut side);
         if !report.differences.is_empty() {

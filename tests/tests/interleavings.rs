@@ -14,7 +14,7 @@ use std::time::Duration;
 use previewpg_tests::digest::{difference, digest};
 use previewpg_tests::interleave::{self, Scenario};
 use previewpg_tests::oracle::Side;
-use previewpg_tests::preview::Preview;
+use previewpg_tests::preview::Tenant;
 use previewpg_tests::servers::{Servers, keep_logs};
 
 /// The shop, and a table for each group of the scenarios that change a table's shape.
@@ -244,7 +244,7 @@ fn both_sides(scenario: &Scenario) {
         );
         interleave::run(scenario, &mut copy, &mut other)
     } else {
-        let preview = Preview::of(&database);
+        let preview = Tenant::of(&database, "lanes");
         let mut side = Side::new("preview", &preview.address, &preview.behind());
         interleave::run(scenario, &mut copy, &mut side)
     };

@@ -16,7 +16,7 @@ use std::time::Duration;
 use previewpg_tests::client::Protocol;
 use previewpg_tests::digest::{difference, digest};
 use previewpg_tests::oracle::{self, Side};
-use previewpg_tests::preview::Preview;
+use previewpg_tests::preview::Tenant;
 use previewpg_tests::random::Case;
 use previewpg_tests::script::Script;
 use previewpg_tests::servers::{Servers, keep_logs};
@@ -61,7 +61,7 @@ fn differences(case: &Case, template: &str) -> Vec<String> {
         );
         oracle::run(&script, protocol, &mut copy, &mut other).differences
     } else {
-        let preview = Preview::of(template);
+        let preview = Tenant::of_its_own(template);
         let mut side = Side::new("preview", &preview.address, &preview.behind());
         oracle::run(&script, protocol, &mut copy, &mut side).differences
     };
@@ -91,6 +91,7 @@ fn check(half: u64) {
         let touched = difference(&before, &after);
         assert!(touched.is_empty(), "PRODUCTION WAS TOUCHED: {touched:?}");
         servers.drop_database(&template);
+        Tenant::forget(&template);
         if failed.len() >= 2 {
             break;
         }

@@ -4,6 +4,8 @@ CREATE OR REPLACE FUNCTION previewpg.catalog() RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog
 SET quote_all_identifiers = off
+-- Its estimated cost is high and its work small: compiling it takes seconds.
+SET jit = off
 AS $catalog$
 WITH space AS MATERIALIZED (
     SELECT oid, nspname::text AS name FROM pg_namespace
@@ -69,6 +71,62 @@ WITH space AS MATERIALIZED (
     FROM pg_constraint k JOIN rel r ON r.oid = k.confrelid
     WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
     GROUP BY k.confrelid
+), code AS MATERIALIZED (
+    -- Functions whose bodies can be read: what else calls them, unseen in a statement's text, is told by pg_depend.
+    SELECT p.oid FROM pg_proc p JOIN space s ON s.oid = p.pronamespace JOIN pg_language g ON g.oid = p.prolang
+    WHERE g.lanname NOT IN ('c', 'internal')
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+), code_use AS MATERIALIZED (
+    SELECT d.classid, d.objid, code.oid AS function FROM code
+    JOIN pg_depend d ON d.refclassid = 'pg_proc'::regclass AND d.refobjid = code.oid
+    UNION
+    SELECT d.classid, d.objid, code.oid FROM code JOIN pg_operator o ON o.oprcode = code.oid
+    JOIN pg_depend d ON d.refclassid = 'pg_operator'::regclass AND d.refobjid = o.oid
+), type_code AS MATERIALIZED (
+    -- Domain checks and casts; of a type made of others, theirs.
+    WITH RECURSIVE own(type, function) AS (
+        SELECT c.contypid, u.function FROM code_use u JOIN pg_constraint c ON u.classid = 'pg_constraint'::regclass AND c.oid = u.objid
+        WHERE c.contypid <> 0
+        UNION
+        SELECT t.oid, code.oid FROM code JOIN pg_cast k ON k.castfunc = code.oid
+        JOIN pg_type t ON t.oid IN (k.castsource, k.casttarget) JOIN space s ON s.oid = t.typnamespace
+    ), part(whole, type) AS (
+        SELECT t.oid, unnest(ARRAY[t.typbasetype, t.typelem]) FROM pg_type t JOIN space s ON s.oid = t.typnamespace
+        WHERE EXISTS (SELECT FROM own)
+        UNION ALL
+        SELECT r.reltype, a.atttypid FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid
+        WHERE a.attnum > 0 AND NOT a.attisdropped AND EXISTS (SELECT FROM own)
+    ), all_parts(type, function) AS (
+        SELECT type, function FROM own
+        UNION
+        SELECT part.whole, a.function FROM all_parts a JOIN part ON part.type = a.type
+    )
+    SELECT type, function FROM all_parts WHERE type <> 0
+), row_code AS (
+    -- What a new row of a relation may call: defaults, generated columns, checks, indexes, policies, conditions of triggers, types of columns.
+    SELECT relation, json_agg(DISTINCT function::bigint) AS functions FROM (
+        SELECT d.adrelid AS relation, u.function FROM code_use u JOIN pg_attrdef d ON u.classid = 'pg_attrdef'::regclass AND d.oid = u.objid
+        UNION ALL
+        SELECT c.conrelid, u.function FROM code_use u JOIN pg_constraint c ON u.classid = 'pg_constraint'::regclass AND c.oid = u.objid
+        UNION ALL
+        SELECT i.indrelid, u.function FROM code_use u JOIN pg_index i ON u.classid = 'pg_class'::regclass AND i.indexrelid = u.objid
+        UNION ALL
+        SELECT y.polrelid, u.function FROM code_use u JOIN pg_policy y ON u.classid = 'pg_policy'::regclass AND y.oid = u.objid
+        UNION ALL
+        SELECT g.tgrelid, u.function FROM code_use u JOIN pg_trigger g ON u.classid = 'pg_trigger'::regclass AND g.oid = u.objid
+        WHERE g.tgqual IS NOT NULL
+        UNION ALL
+        SELECT a.attrelid, t.function FROM type_code t JOIN pg_attribute a ON a.atttypid = t.type
+        WHERE a.attnum > 0 AND NOT a.attisdropped
+    ) AS use GROUP BY relation
+), routine_call AS (
+    -- Defaults of arguments, parts of aggregates, bodies of SQL that was parsed when it was made, types of arguments and results.
+    SELECT routine, json_agg(DISTINCT function::bigint) AS functions FROM (
+        SELECT u.objid AS routine, u.function FROM code_use u WHERE u.classid = 'pg_proc'::regclass
+        UNION ALL
+        SELECT d.objid, t.function FROM type_code t
+        JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_type'::regclass AND d.refobjid = t.type
+    ) AS use GROUP BY routine
 ), heir AS (
     SELECT r.oid FROM rel r
     WHERE EXISTS (SELECT FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
@@ -96,15 +154,16 @@ SELECT json_build_object(
         'definition', CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END,
         'reads', view_read.reads,
         'trigger_functions', trigger_function.functions,
+        'row_functions', row_code.functions,
         'children', child.children,
         'lower', CASE WHEN l.upper IS NOT NULL THEN json_build_object(
-            'state', l.state,
+            'state', CASE WHEN hidden.rows THEN 'unsupported' ELSE l.state END,
             'key', l.key_columns,
             'production_schema', l.production_schema,
             'production_name', l.production_name,
             'same_shape', l.same_shape,
             'row_security', l.row_security,
-            'reason', l.reason,
+            'reason', CASE WHEN hidden.rows THEN 'Row-level security is forced on it, and its policies can''t be applied to production''s rows.' ELSE l.reason END,
             'claims', l.claims::bigint,
             'copy_up', l.copy_up::bigint,
             'written', l.state <> 'unsupported' AND previewpg.is_written(r.oid)) END))
@@ -113,8 +172,11 @@ SELECT json_build_object(
         LEFT JOIN key ON key.indrelid = r.oid
         LEFT JOIN view_read ON view_read.ev_class = r.oid
         LEFT JOIN trigger_function ON trigger_function.tgrelid = r.oid
+        LEFT JOIN row_code ON row_code.relation = r.oid
         LEFT JOIN child ON child.confrelid = r.oid
-        LEFT JOIN previewpg.relation l ON l.upper = r.oid), '[]'),
+        LEFT JOIN previewpg.relation l ON l.upper = r.oid
+        -- Clients own their tables: policies hold for them only when forced.
+        CROSS JOIN LATERAL (SELECT l.state = 'merged' AND r.relrowsecurity AND r.relforcerowsecurity AS rows) AS hidden), '[]'),
     'routines', coalesce((SELECT json_agg(json_build_object(
         'oid', p.oid::bigint,
         'schema', s.name,
@@ -122,15 +184,20 @@ SELECT json_build_object(
         'volatility', p.provolatile,
         'language', g.lanname,
         'aggregate', p.prokind IN ('a', 'w'),
+        'calls', routine_call.functions,
         'body', CASE WHEN g.lanname IN ('c', 'internal') THEN '' ELSE coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) END,
         'extension', (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
                       WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' LIMIT 1)))
-        FROM pg_proc p JOIN space s ON s.oid = p.pronamespace JOIN pg_language g ON g.oid = p.prolang), '[]'),
+        FROM pg_proc p JOIN space s ON s.oid = p.pronamespace JOIN pg_language g ON g.oid = p.prolang
+        LEFT JOIN routine_call ON routine_call.routine = p.oid), '[]'),
+    'operators', coalesce((SELECT json_agg(json_build_object('name', o.oprname, 'function', code.oid::bigint))
+        FROM pg_operator o JOIN code ON code.oid = o.oprcode), '[]'),
     'types', coalesce((SELECT json_agg(json_build_object(
         'oid', t.oid::bigint,
         'schema', s.name,
         'name', t.typname,
         'kind', t.typtype,
+        'functions', (SELECT json_agg(DISTINCT u.function::bigint) FROM type_code u WHERE u.type = t.oid),
         'array', t.typelem <> 0 AND t.typsubscript = 'array_subscript_handler'::regproc))
         FROM pg_type t JOIN space s ON s.oid = t.typnamespace
         LEFT JOIN pg_class c ON c.oid = t.typrelid

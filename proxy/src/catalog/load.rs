@@ -111,7 +111,11 @@ pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
             oid: row.oid,
             kind: letter(&row.kind),
             array: row.array,
+            functions: row.functions.unwrap_or_default(),
         });
+    }
+    for row in document.operators {
+        catalog.operators.push((row.name, row.function));
     }
     let routines = document
         .routines
@@ -162,6 +166,14 @@ struct Document {
     relations: Vec<RelationRow>,
     routines: Vec<RoutineRow>,
     types: Vec<TypeRow>,
+    #[serde(default)]
+    operators: Vec<OperatorRow>,
+}
+
+#[derive(Deserialize)]
+struct OperatorRow {
+    name: String,
+    function: Oid,
 }
 
 #[derive(Deserialize)]
@@ -180,6 +192,7 @@ struct RelationRow {
     definition: Option<String>,
     reads: Option<Vec<Oid>>,
     trigger_functions: Option<Vec<Oid>>,
+    row_functions: Option<Vec<Oid>>,
     children: Option<Vec<Oid>>,
     lower: Option<LowerRow>,
 }
@@ -232,6 +245,7 @@ struct RoutineRow {
     aggregate: bool,
     body: String,
     extension: Option<String>,
+    calls: Option<Vec<Oid>>,
 }
 
 #[derive(Deserialize)]
@@ -241,6 +255,7 @@ struct TypeRow {
     name: String,
     kind: String,
     array: bool,
+    functions: Option<Vec<Oid>>,
 }
 
 impl RelationRow {
@@ -283,6 +298,7 @@ impl RelationRow {
             row_security: self.row_security,
             rules: self.rules,
             trigger_functions: self.trigger_functions.unwrap_or_default(),
+            row_functions: self.row_functions.unwrap_or_default(),
             children: self.children.unwrap_or_default(),
             partition_root: self.partition_root,
             inherits: self.inherits,
@@ -360,6 +376,7 @@ impl RoutineRow {
             language: self.language,
             body: self.body,
             extension: self.extension,
+            calls: self.calls.unwrap_or_default(),
             aggregate: self.aggregate,
             reach: Reach::default(),
         }

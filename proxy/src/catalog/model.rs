@@ -27,6 +27,8 @@ pub struct Catalog {
     pub types: HashMap<String, Vec<UserType>>,
     /// There are operators outside pg_catalog that no extension owns.
     pub user_operators: bool,
+    /// The operators whose functions have bodies that can be read: name and function.
+    pub operators: Vec<(String, Oid)>,
     /// How many rows one statement may copy up.
     pub max_copy_up_rows: u64,
     /// Major version of fresh, for example 15.
@@ -55,6 +57,8 @@ pub struct UserType {
     pub kind: u8,
     /// It is the array type of another one.
     pub array: bool,
+    /// The functions that making a value of it may call: a domain's checks, casts to and from it.
+    pub functions: Vec<Oid>,
 }
 
 /// A relation of fresh.
@@ -86,6 +90,8 @@ pub struct Relation {
     pub rules: bool,
     /// The functions of its users' enabled triggers (ours and PostgreSQL's own left out).
     pub trigger_functions: Vec<Oid>,
+    /// The functions that a new row of it may call besides: in defaults, generated columns, checks, indexes, policies, conditions of triggers, and for its columns' types.
+    pub row_functions: Vec<Oid>,
     /// The tables whose foreign keys refer to this one.
     pub children: Vec<Oid>,
     /// A partition's root table.
@@ -234,6 +240,8 @@ pub struct Routine {
     pub body: String,
     /// It belongs to an extension.
     pub extension: Option<String>,
+    /// The functions that PostgreSQL knows it to call: an aggregate's parts, defaults of arguments, checks of argument types, a SQL-standard body's calls.
+    pub calls: Vec<Oid>,
     /// It's an aggregate or a window function.
     pub aggregate: bool,
     /// What calling it may touch, the routines that it calls included.

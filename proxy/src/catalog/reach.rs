@@ -13,8 +13,10 @@ use super::model::{Catalog, Oid, Reach, Routine};
 struct Names<'a> {
     /// Relations that production's rows show through, by name.
     backed: HashMap<&'a str, Vec<Oid>>,
-    /// Trigger functions of every relation, by the relation's name.
+    /// What a new row of a relation calls (triggers, defaults, checks), by the relation's name; what a value of a type calls, by the type's.
     triggers: HashMap<&'a str, Vec<Oid>>,
+    /// Operators with their functions.
+    operators: &'a [(String, Oid)],
     /// Schemas.
     schemas: BTreeSet<&'a str>,
     /// Routines by name.
@@ -91,6 +93,7 @@ impl<'a> Names<'a> {
         let mut names = Self {
             backed: HashMap::new(),
             triggers: HashMap::new(),
+            operators: &catalog.operators,
             schemas: catalog.by_name.keys().map(String::as_str).collect(),
             routines,
         };
@@ -102,9 +105,16 @@ impl<'a> Names<'a> {
                     .or_default()
                     .push(relation.oid);
             }
-            if !relation.trigger_functions.is_empty() {
+            if !relation.trigger_functions.is_empty() || !relation.row_functions.is_empty() {
                 let functions = names.triggers.entry(&relation.name).or_default();
                 functions.extend(&relation.trigger_functions);
+                functions.extend(&relation.row_functions);
+            }
+        }
+        for (name, same_name) in &catalog.types {
+            for of_type in same_name.iter().filter(|t| !t.functions.is_empty()) {
+                let functions = names.triggers.entry(name).or_default();
+                functions.extend(&of_type.functions);
             }
         }
         names
@@ -112,6 +122,12 @@ impl<'a> Names<'a> {
 }
 
 fn of_routine(routine: &Routine, names: &Names<'_>) -> Direct {
+    let mut direct = of_body(routine, names);
+    direct.calls.extend(&routine.calls);
+    direct
+}
+
+fn of_body(routine: &Routine, names: &Names<'_>) -> Direct {
     match routine.language.as_str() {
         "sql" => scan(&routine.body, false, names),
         "plpgsql" => scan(&routine.body, true, names),
@@ -176,6 +192,9 @@ impl Token {
 fn scan(body: &str, procedural: bool, names: &Names<'_>) -> Direct {
     let tokens = tokens(body);
     let mut direct = Direct::default();
+    let operators = names.operators.iter();
+    let used = operators.filter(|(operator, _)| body.contains(operator.as_str()));
+    direct.calls.extend(used.map(|(_, function)| *function));
     for (at, token) in tokens.iter().enumerate() {
         let Token::Word(word) = token else { continue };
         let context = Context {
@@ -432,6 +451,7 @@ mod tests {
         Names {
             backed: HashMap::from([("users", vec![1]), ("Orders", vec![2])]),
             triggers: HashMap::from([("audit", vec![90])]),
+            operators: &[],
             schemas: BTreeSet::from(["public"]),
             routines: HashMap::from([("helper", vec![91])]),
         }

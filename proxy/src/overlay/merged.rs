@@ -97,6 +97,7 @@ mod tests {
             row_security: false,
             rules: false,
             trigger_functions: Vec::new(),
+            row_functions: Vec::new(),
             children: Vec::new(),
             partition_root: None,
             inherits: false,

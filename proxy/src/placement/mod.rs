@@ -3,8 +3,8 @@
 //! | level | where | when |
 //! |---|---|---|
 //! | 1 | fresh | no lower-backed relation is mentioned ([`crate::rewrite`] sees to that) |
-//! | 2 | production | every relation is clean and everything else in the statement means the same there: [`production`] |
-//! | 3 | production, with the delta shipped | not built yet; its place is beside [`production`] |
+//! | 2 | production | every relation is clean and everything else in the statement means the same there: `production` |
+//! | 3 | production, with the delta shipped | not built yet; its place is beside `production` |
 //! | 4 | fresh, through the foreign tables | everything else: always correct |
 //!
 //! Only the statement and the catalog are looked at here; what depends on the session (settings, transaction, result types) is the session's part.

@@ -28,10 +28,16 @@ pub(super) fn whole_table(relation: Oid, detach: bool) -> Before {
 }
 
 fn permit(relation: Oid) -> Before {
-    Before {
-        text: format!("SELECT previewpg.permit({relation})"),
-        parameters: 0,
-        apart: false,
+    Before::of(format!("SELECT previewpg.permit({relation})"))
+}
+
+impl Before {
+    fn of(text: String) -> Self {
+        Self {
+            parameters: parameters(&text),
+            text,
+            apart: false,
+        }
     }
 }
 
@@ -183,6 +189,55 @@ impl<'a> Planner<'a> {
             })
     }
 
+    /// Whether the text calls a volatile function of the user's.
+    fn calls_volatile_routine(&self, span: &Span) -> bool {
+        self.statement
+            .functions
+            .iter()
+            .filter(|function| span.start <= function.span.start && function.span.end <= span.end)
+            .flat_map(|function| super::resolve::routines(&function.name, self.context))
+            .any(|routine| routine.volatility == b'v' && routine.extension.is_none())
+    }
+
+    /// Whether what the text gives may depend on the order in which rows are found, which copying some of them up changes:
+    /// LIMIT, OFFSET, DISTINCT ON, window functions and aggregates that keep an order. Not in a query that locks rows of `target`: it finds them in upper alone, as the statement itself will.
+    fn is_unsteady(&self, span: &Span, target: Oid) -> bool {
+        let inside = |other: &Span| span.start <= other.start && other.end <= span.end;
+        let locks_target = |id: LevelId| {
+            let mut relations = self
+                .statement
+                .relations
+                .iter()
+                .zip(&self.resolved)
+                .enumerate();
+            relations.any(|(at, (named, resolved))| {
+                named.level == Some(id)
+                    && self.is_locked(at)
+                    && resolved
+                        .known()
+                        .is_some_and(|relation| relation.oid == target)
+            })
+        };
+        let levels = self.statement.levels.iter().enumerate();
+        let picks = levels
+            .filter(|(_, level)| inside(&level.span))
+            .any(|(id, level)| {
+                let mut words = self
+                    .source(&level.span)
+                    .split_ascii_whitespace()
+                    .map(str::to_ascii_lowercase)
+                    .skip(1);
+                let distinct_on = level.distinct
+                    && words.next().as_deref() == Some("distinct")
+                    && words.next().is_some_and(|word| word.starts_with("on"));
+                (level.limit.is_some() || level.offset.is_some() || distinct_on)
+                    && !locks_target(id)
+            });
+        let text = self.source(span).to_ascii_lowercase();
+        let mut words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        picks || words.any(|word| word == "over" || word == "first_value" || word.ends_with("_agg"))
+    }
+
     /// Whether the text may mention one of these names.
     fn mentions(&self, span: &Span, names: &[String]) -> bool {
         let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
@@ -275,6 +330,8 @@ enum Inserted {
 /// The parts of a search for rows.
 #[derive(Default)]
 struct Search {
+    /// It may find others once those that it finds are copied up.
+    unsteady: bool,
     /// A WITH list, with its keyword.
     with: String,
     /// FROM items besides lower, or in place of it.
@@ -329,6 +386,7 @@ impl<'p, 'a> Probe<'p, 'a> {
             if !self.is_usable(from, level, with.as_ref()) {
                 return Ok(vec![self.whole()]);
             }
+            search.unsteady |= self.is_unsteady(from);
             search.from = From::With(self.render(from)?);
         }
         for conjunct in level
@@ -338,14 +396,23 @@ impl<'p, 'a> Probe<'p, 'a> {
         {
             self.check_skip_locked(conjunct)?;
             if self.is_usable(conjunct, level, with.as_ref()) {
+                search.unsteady |= self.is_unsteady(conjunct);
                 search.conditions.push(self.render(conjunct)?);
             }
         }
+        search.unsteady |= write
+            .with
+            .as_ref()
+            .is_some_and(|with| self.is_unsteady(with));
         search.with = with.unwrap_or_default();
         if search.conditions.is_empty() && self.through.is_none() {
             return Ok(vec![self.whole()]);
         }
         self.rows(search)
+    }
+
+    fn is_unsteady(&self, span: &Span) -> bool {
+        self.planner.is_unsteady(span, self.relation.oid)
     }
 
     /// Whether a part of the statement gives the same when it's evaluated in front of it. `with`: the WITH list that can be had there.
@@ -371,7 +438,9 @@ impl<'p, 'a> Probe<'p, 'a> {
         if by_source || !usable(source) || !usable(on) {
             return Ok(vec![self.whole()]);
         }
+        let parts = [source, on].into_iter().chain(&write.with);
         self.rows(Search {
+            unsteady: parts.into_iter().any(|span| self.is_unsteady(span)),
             from: From::With(self.render(source)?),
             conditions: vec![self.render(on)?],
             with: with.unwrap_or_default(),
@@ -406,7 +475,8 @@ impl<'p, 'a> Probe<'p, 'a> {
                 Inserted::Nothing => {}
                 Inserted::Unknown => return Ok(vec![self.whole()]),
                 Inserted::Rows { with, rows } => {
-                    before.extend(self.conflicts(key, &wanted, &with, &rows)?)
+                    let unsteady = self.is_unsteady(&write.span);
+                    before.extend(self.conflicts(key, &wanted, &with, &rows, unsteady)?);
                 }
             }
         }
@@ -420,6 +490,7 @@ impl<'p, 'a> Probe<'p, 'a> {
         wanted: &[&str],
         with: &str,
         rows: &str,
+        unsteady: bool,
     ) -> Result<Vec<Before>, Refusal> {
         let values: Vec<String> = (1..=key.expressions.len())
             .map(|n| format!("previewpg_{n}"))
@@ -453,6 +524,7 @@ impl<'p, 'a> Probe<'p, 'a> {
         }
         conditions.extend(key.predicate.clone());
         self.rows(Search {
+            unsteady,
             with,
             from: From::Lower,
             conditions,
@@ -489,6 +561,15 @@ impl<'p, 'a> Probe<'p, 'a> {
         source: &InsertSource,
         wanted: &[&str],
     ) -> Result<Inserted, Refusal> {
+        // A generated column's value is computed of others'; a function of the user's says volatile by default and may well give an existing key.
+        let generated = |name: &&str| {
+            self.relation
+                .column(name)
+                .is_some_and(|column| column.generated)
+        };
+        if wanted.iter().any(generated) || self.planner.calls_volatile_routine(&write.span) {
+            return Ok(Inserted::Unknown);
+        }
         let all: Vec<&str> = match columns {
             Some(columns) => columns.iter().map(String::as_str).collect(),
             None => self
@@ -629,8 +710,10 @@ impl<'p, 'a> Probe<'p, 'a> {
             .map(|condition| condition.conjuncts.as_slice())
             .unwrap_or_default();
         let mut conditions = Vec::new();
+        let mut unsteady = false;
         for conjunct in all_conjuncts {
             if !planner.is_volatile(conjunct) && !self.looks_outside(conjunct, id, level) {
+                unsteady |= self.is_unsteady(conjunct);
                 conditions.push(self.render(conjunct)?);
             }
         }
@@ -640,6 +723,7 @@ impl<'p, 'a> Probe<'p, 'a> {
                 if self.looks_outside(from, id, level) || planner.is_volatile(from) {
                     return Ok(vec![self.whole()]);
                 }
+                unsteady |= self.is_unsteady(from);
                 From::Instead(self.render_with_lower(from, at)?)
             }
             _ => From::Lower,
@@ -669,6 +753,7 @@ impl<'p, 'a> Probe<'p, 'a> {
             return Ok(vec![self.whole()]);
         };
         let rows = self.search(Search {
+            unsteady,
             with: String::new(),
             from,
             conditions,
@@ -688,11 +773,17 @@ impl<'p, 'a> Probe<'p, 'a> {
         } else {
             call(copy_up, &rows)
         };
-        Ok(vec![Before {
+        let copy = Before {
             parameters: parameters(&text),
             text,
             apart,
-        }])
+        };
+        // SKIP LOCKED: no row is owed to anybody.
+        if !unsteady || skips {
+            return Ok(vec![copy]);
+        }
+        let settle = self.settle(&rows);
+        Ok(vec![copy.clone(), copy, settle])
     }
 
     /// ORDER BY and the number of rows that a locking SELECT can return, where that bounds what must be copied up.
@@ -869,12 +960,22 @@ impl<'p, 'a> Probe<'p, 'a> {
         let Some(copy_up) = &self.lower.copy_up else {
             return Ok(vec![self.whole()]);
         };
-        let text = call(copy_up, &self.search(search));
-        Ok(vec![Before {
-            parameters: parameters(&text),
-            text,
-            apart: false,
-        }])
+        let unsteady = search.unsteady;
+        let rows = self.search(search);
+        let copy = Before::of(call(copy_up, &rows));
+        if !unsteady {
+            return Ok(vec![copy]);
+        }
+        let settle = self.settle(&rows);
+        Ok(vec![copy.clone(), copy, settle])
+    }
+
+    /// After a search that may find other rows each time: the whole table, if it still finds some.
+    fn settle(&self, rows: &str) -> Before {
+        Before::of(format!(
+            "SELECT previewpg.settle({}::oid, (SELECT pg_catalog.count(*) FROM ({rows}) AS previewpg_s))",
+            self.relation.oid
+        ))
     }
 
     /// A query for lower's unclaimed rows that the search finds.

@@ -17,10 +17,26 @@ macro_rules! outside_of_ours {
     };
 }
 
+/// The same over a column with a relation's OID.
+macro_rules! not_of_our_relations {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " <> ALL (ARRAY(SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname ~ '^previewpg'))"
+        )
+    };
+}
+
 /// The catalogs of pg_catalog that show something of ours, and the condition that leaves it out.
-const SYSTEM: [(&str, &str); 24] = [
+const SYSTEM: [(&str, &str); 27] = [
     ("pg_class", outside_of_ours!("relnamespace")),
     ("pg_constraint", outside_of_ours!("connamespace")),
+    (
+        "pg_depend",
+        "NOT (refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass \
+         AND refobjid IN (SELECT x.oid FROM pg_catalog.pg_extension x WHERE x.extname = 'postgres_fdw'))",
+    ),
     ("pg_event_trigger", "evtname !~ '^previewpg'"),
     ("pg_extension", "extname <> 'postgres_fdw'"),
     ("pg_foreign_data_wrapper", "fdwname <> 'postgres_fdw'"),
@@ -29,6 +45,7 @@ const SYSTEM: [(&str, &str); 24] = [
         "pg_foreign_table",
         "ftserver NOT IN (SELECT s.oid FROM pg_catalog.pg_foreign_server s WHERE s.srvname ~ '^previewpg')",
     ),
+    ("pg_index", not_of_our_relations!("indrelid")),
     ("pg_indexes", "schemaname !~ '^previewpg'"),
     ("pg_namespace", "nspname !~ '^previewpg'"),
     ("pg_matviews", "schemaname !~ '^previewpg'"),
@@ -40,7 +57,14 @@ const SYSTEM: [(&str, &str); 24] = [
     ("pg_statio_user_tables", "schemaname !~ '^previewpg'"),
     ("pg_stat_user_functions", "schemaname !~ '^previewpg'"),
     ("pg_tables", "schemaname !~ '^previewpg'"),
-    ("pg_trigger", "tgname !~ '^0?previewpg'"),
+    ("pg_rewrite", not_of_our_relations!("ev_class")),
+    (
+        "pg_trigger",
+        concat!(
+            "tgname !~ '^0?previewpg' AND ",
+            not_of_our_relations!("tgrelid")
+        ),
+    ),
     ("pg_type", outside_of_ours!("typnamespace")),
     (
         "pg_user_mapping",
@@ -76,7 +100,10 @@ const INFORMATION_SCHEMA: [(&str, &str); 21] = [
     ("table_constraints", "table_schema !~ '^previewpg'"),
     ("table_privileges", "table_schema !~ '^previewpg'"),
     ("tables", "table_schema !~ '^previewpg'"),
-    ("triggers", "trigger_name !~ '^0?previewpg'"),
+    (
+        "triggers",
+        "trigger_name !~ '^0?previewpg' AND event_object_schema !~ '^previewpg'",
+    ),
     ("user_mappings", "foreign_server_name !~ '^previewpg'"),
     ("view_table_usage", "view_schema !~ '^previewpg'"),
     ("views", "table_schema !~ '^previewpg'"),

@@ -1,8 +1,8 @@
 //! Facts + catalog → what to send where. Pure: values in, values out.
 //!
-//! A read of a lower-backed relation becomes its merged form ([`read`]); a write or a row lock gets statements in front that copy up the rows it may
-//! touch ([`copy_up`]); calls of code that would read past the overlay are refused ([`routine`]); a look at the system catalogs doesn't find us ([`hide`]). Names are resolved as PostgreSQL
-//! would for this session at this moment ([`resolve`]). What can't be had is refused with words from one place ([`refusal`]).
+//! A read of a lower-backed relation becomes its merged form (`read`); a write or a row lock gets statements in front that copy up the rows it may
+//! touch (`copy_up`); calls of code that would read past the overlay are refused (`routine`); a look at the system catalogs doesn't find us (`hide`). Names are resolved as PostgreSQL
+//! would for this session at this moment (`resolve`). What can't be had is refused with words from one place (`refusal`).
 
 pub mod plan;
 
@@ -367,7 +367,14 @@ impl<'a> Planner<'a> {
                 return Err(refusal::own_name(own));
             }
         }
-        Ok(())
+        // A schema of such a name would be hidden from whoever made it.
+        let names_schema =
+            matches!(&self.statement.kind, Kind::Utility { tag } if tag.ends_with(" SCHEMA"));
+        let mut words = self.statement.words.iter();
+        match words.find(|word| names_schema && word.starts_with("previewpg")) {
+            Some(own) => Err(refusal::own_name(own)),
+            None => Ok(()),
+        }
     }
 
     fn refuse_unsupported(&self, relation: &Relation) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::plan::Refusal;
 use super::resolve::Resolution;
 use super::{Context, Planner, group_by, refusal, replace, whole_row};
-use crate::catalog::model::Relation;
+use crate::catalog::model::{Relation, RelationKind};
 use crate::overlay::merged::merged;
 use crate::overlay::names::quote_identifier;
 use crate::sql::facts::{self, Kind, Role};
@@ -40,6 +40,10 @@ impl Planner<'_> {
             }
             if named.sampled {
                 return Err(refusal::tablesample(&relation.name));
+            }
+            // A partitioned table has no rows of its own, on production neither.
+            if named.only && relation.kind == RelationKind::Partitioned {
+                continue;
             }
             let select = expand(relation, self.context, 0)?;
             let alias = quote_identifier(&self.derived_name(at, relation));
@@ -203,7 +207,7 @@ pub(crate) fn expand(
     let Some(definition) = relation.definition.as_deref() else {
         return Err(refuse("It isn't a table or a view."));
     };
-    if relation.kind == crate::catalog::model::RelationKind::MaterializedView {
+    if relation.kind == RelationKind::MaterializedView {
         return Err(refuse(
             "It is a materialized view that was made in the preview over production's rows.",
         ));
@@ -235,6 +239,9 @@ pub(crate) fn expand(
         };
         if named.sampled {
             return Err(refusal::tablesample(&inner.name));
+        }
+        if named.only && inner.kind == RelationKind::Partitioned {
+            continue;
         }
         let select = expand(inner, context, depth + 1)?;
         let alias = quote_identifier(&named.name.name);

@@ -1,12 +1,13 @@
 //! Calls: what a statement's functions, triggers and blocks may touch beyond its own text.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::plan::{Effects, Refusal};
 use super::{Planner, refusal, resolve};
-use crate::catalog::model::{Oid, Reach};
+use crate::catalog::model::{Oid, Reach, Routine};
 use crate::catalog::reach;
-use crate::sql::facts::{Kind, Role};
+use crate::sql::facts::{Kind, Role, WriteKind};
 
 /// Built-in functions, and those of PostgreSQL's own extensions, that run a query or read a table given as text.
 const TEXT_QUERIES: [&str; 26] = [
@@ -132,23 +133,53 @@ impl Planner<'_> {
             each(&block, "this DO block".to_owned())?;
             all.absorb(&block);
         }
-        for function in self.fired() {
-            let routine = self
-                .context
-                .catalog
-                .routines
-                .values()
-                .flatten()
-                .find(|routine| routine.oid == function);
-            if let Some(routine) = routine {
-                each(
-                    &routine.reach,
-                    format!("trigger function \"{}\"", routine.name),
-                )?;
+        for (oids, what) in [
+            (self.fired(), "trigger function"),
+            (self.evaluated(), "function"),
+        ] {
+            for routine in oids.iter().filter_map(|oid| self.routine(*oid)) {
+                each(&routine.reach, format!("{what} \"{}\"", routine.name))?;
                 all.absorb(&routine.reach);
             }
         }
         Ok(all)
+    }
+
+    fn routine(&self, oid: Oid) -> Option<&Arc<Routine>> {
+        let routines = self.context.catalog.routines.values().flatten();
+        routines.into_iter().find(|routine| routine.oid == oid)
+    }
+
+    /// The functions that the statement may call without naming them: those behind operators, casts and domains, and those that new rows call.
+    fn evaluated(&self) -> BTreeSet<Oid> {
+        let catalog = self.context.catalog;
+        let mut functions = BTreeSet::new();
+        if matches!(self.statement.kind, Kind::CreateRoutine) {
+            return functions;
+        }
+        if !catalog.operators.is_empty() {
+            let text = self.source(&self.statement.span);
+            let operators = catalog.operators.iter();
+            let used = operators.filter(|(operator, _)| text.contains(operator.as_str()));
+            functions.extend(used.map(|(_, function)| *function));
+        }
+        for name in &self.statement.types {
+            // `domain[]` names the domain too.
+            let same_name = catalog.types.get(&name.name).into_iter().flatten();
+            functions.extend(same_name.flat_map(|of_type| &of_type.functions));
+        }
+        let deletes_only = !self.statement.writes.is_empty()
+            && self
+                .statement
+                .writes
+                .iter()
+                .all(|write| matches!(write.kind, WriteKind::Delete { .. }));
+        if !deletes_only && !matches!(self.statement.kind, Kind::Truncate) {
+            let tables = self.written();
+            let tables = tables.iter().filter_map(|oid| catalog.relations.get(oid));
+            functions.extend(tables.flat_map(|relation| &relation.row_functions));
+        }
+        functions
     }
 
     /// A statement that can't be read: every routine whose name is in it counts as called.

@@ -475,6 +475,8 @@ fn what_would_be_wrong_is_refused() {
             "stored_query",
         ),
         ("SELECT * FROM previewpg_lower.r1", "own_name"),
+        ("CREATE SCHEMA previewpg_mine", "own_name"),
+        ("DROP SCHEMA IF EXISTS \"previewpg\" CASCADE", "own_name"),
     ] {
         match one(&catalog, text) {
             Plan::Refuse(refusal) => assert_eq!(refusal.construct, construct, "{text}"),
@@ -496,4 +498,79 @@ fn catalogs_do_not_show_ours() {
         &*text,
         "SELECT nspname FROM (SELECT * FROM pg_catalog.\"pg_namespace\" WHERE nspname !~ '^previewpg') AS \"pg_namespace\" WHERE pg_namespace.oid > 1"
     );
+}
+
+mod properties {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    static SHOP: LazyLock<Catalog> = LazyLock::new(|| shop(true));
+
+    /// Pieces of statements that name no table of production, in any order.
+    fn pieces() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("SELECT"),
+            Just("*"),
+            Just("FROM"),
+            Just("mine"),
+            Just("m"),
+            Just("WHERE"),
+            Just("id"),
+            Just("="),
+            Just("$1"),
+            Just("'users'"),
+            Just("$$orders$$"),
+            Just("-- users\n"),
+            Just("/* FROM users */"),
+            Just("("),
+            Just(")"),
+            Just(","),
+            Just("INSERT INTO"),
+            Just("UPDATE"),
+            Just("DELETE FROM"),
+            Just("SET"),
+            Just("VALUES"),
+            Just("1"),
+            Just("WITH"),
+            Just("AS"),
+            Just("JOIN"),
+            Just("ON"),
+            Just("GROUP BY"),
+            Just("ORDER BY"),
+            Just("LIMIT"),
+            Just("FOR UPDATE"),
+            Just("RETURNING"),
+            Just("CREATE TABLE"),
+            Just("ALTER TABLE"),
+            Just("\"Weird \u{fc} name\""),
+            Just("lower"),
+            Just("E'\\''"),
+        ];
+        prop::collection::vec(piece, 1..24).prop_map(|pieces| pieces.join(" "))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// What names no table of production leaves byte for byte as it came, or, where nobody can read it, is refused.
+        #[test]
+        fn a_statement_without_known_tables_is_never_changed(text in pieces()) {
+            for plan in plans(&SHOP, &text) {
+                match plan {
+                    Plan::Pass(_) | Plan::Refuse(_) => {}
+                    Plan::Fresh(fresh) => prop_assert!(fresh.text.is_none() && fresh.before.is_empty(), "{text}: {fresh:?}"),
+                    Plan::Production(production) => prop_assert!(false, "{text}: {production:?}"),
+                }
+            }
+        }
+
+        /// No bytes make the planner panic.
+        #[test]
+        fn anything_can_be_planned(text in ".{0,200}") {
+            let _ = plans(&SHOP, &text);
+        }
+    }
 }

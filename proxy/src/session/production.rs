@@ -480,6 +480,7 @@ mod tests {
             oid,
             kind: letter,
             array: false,
+            functions: Vec::new(),
         };
         catalog.types.insert(
             "status".to_owned(),

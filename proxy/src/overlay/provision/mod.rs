@@ -1,7 +1,7 @@
 //! Provisioning: from an empty (or adopted) fresh database to one that looks at production.
 //!
-//! [`inspect`] reads both databases, [`plan`] turns what it read into a list of named steps (a value: print it, and nothing ran), and
-//! [`execute`] runs them. Running it again on a provisioned fresh loses nothing and brings in production's new tables.
+//! [`inspect()`] reads both databases, [`plan()`] turns what it read into a list of named steps (a value: print it, and nothing ran), and
+//! [`execute()`] runs them. Running it again on a provisioned fresh loses nothing and brings in production's new tables.
 //! This module opens no connections: it is given two.
 
 use std::path::PathBuf;
@@ -193,7 +193,7 @@ pub enum Error {
 /// Provisions: inspects, plans and executes, while no other provisioning of the same fresh runs (a second one waits).
 ///
 /// # Errors
-/// As [`inspect`] and [`execute`].
+/// As [`inspect()`] and [`execute()`].
 pub async fn provision(
     options: &Options,
     production: &Client,

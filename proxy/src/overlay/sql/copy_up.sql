@@ -2,7 +2,7 @@
 
 -- The projection view: production's rows in upper's shape. Rebuilt only when its text changed. true: it was (re)made.
 CREATE OR REPLACE FUNCTION previewpg.build_projection(relation oid) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET client_min_messages = warning SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     view text := format('previewpg_lower.r%s', relation);
     query text;

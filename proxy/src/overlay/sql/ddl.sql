@@ -101,7 +101,7 @@ $$;
 
 -- Removes what stands around a table that is gone, or that looks at production no more.
 CREATE OR REPLACE FUNCTION previewpg.forget(relation oid) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET client_min_messages = warning SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     f record;
 BEGIN

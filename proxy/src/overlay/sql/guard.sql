@@ -10,6 +10,17 @@ BEGIN
 END
 $$;
 
+-- In front of a statement whose choice of rows may change when some of them are copied up (LIMIT without a full order, say): remaining is how many
+-- rows of lower it would still choose now. With everything in upper it can choose what it likes.
+CREATE OR REPLACE FUNCTION previewpg.settle(relation oid, remaining bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF remaining > 0 THEN
+        PERFORM previewpg.copy_up_all(relation, false);
+    END IF;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION previewpg.guard() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
