@@ -124,9 +124,20 @@ BEGIN
     INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
     GET DIAGNOSTICS previewpg_n = ROW_COUNT;
     RETURN previewpg_n;
+EXCEPTION WHEN serialization_failure THEN
+    -- Somebody claimed one after this transaction's snapshot: is it in upper?
+    BEGIN
+        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT DISTINCT ON (%3$s) %9$s FROM pg_catalog.unnest(previewpg_rows) AS r;
+        RAISE SQLSTATE 'PPG03';
+    EXCEPTION
+        WHEN SQLSTATE 'PPG03' THEN
+            RAISE serialization_failure USING MESSAGE = 'could not serialize access due to concurrent delete';
+        WHEN OTHERS THEN
+            RAISE serialization_failure USING MESSAGE = 'could not serialize access due to concurrent update';
+    END;
 END
 $f$, relation, previewpg.column_list(relation, key), previewpg.column_list(relation, key, 'r.'), target, stored,
-        previewpg.stored_columns(relation, 'want.'), joined, previewpg.claims_of(relation)));
+        previewpg.stored_columns(relation, 'want.'), joined, previewpg.claims_of(relation), previewpg.stored_columns(relation, 'r.')));
     EXECUTE format('ALTER FUNCTION previewpg_copy.i%s OWNER TO %I', relation, app);
     -- The client's triggers and rules, and those of foreign keys that we don't check, are for new rows. Where there are none, ours alone are told
     -- to look away: each change of session_replication_role makes the session plan everything anew.
