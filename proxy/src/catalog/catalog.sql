@@ -157,13 +157,13 @@ SELECT json_build_object(
         'row_functions', row_code.functions,
         'children', child.children,
         'lower', CASE WHEN l.upper IS NOT NULL THEN json_build_object(
-            'state', l.state,
+            'state', CASE WHEN hidden.rows THEN 'unsupported' ELSE l.state END,
             'key', l.key_columns,
             'production_schema', l.production_schema,
             'production_name', l.production_name,
             'same_shape', l.same_shape,
             'row_security', l.row_security,
-            'reason', l.reason,
+            'reason', CASE WHEN hidden.rows THEN 'Row-level security is forced on it, and its policies can''t be applied to production''s rows.' ELSE l.reason END,
             'claims', l.claims::bigint,
             'copy_up', l.copy_up::bigint,
             'written', l.state <> 'unsupported' AND previewpg.is_written(r.oid)) END))
@@ -174,7 +174,9 @@ SELECT json_build_object(
         LEFT JOIN trigger_function ON trigger_function.tgrelid = r.oid
         LEFT JOIN row_code ON row_code.relation = r.oid
         LEFT JOIN child ON child.confrelid = r.oid
-        LEFT JOIN previewpg.relation l ON l.upper = r.oid), '[]'),
+        LEFT JOIN previewpg.relation l ON l.upper = r.oid
+        -- Clients own their tables: policies hold for them only when forced.
+        CROSS JOIN LATERAL (SELECT l.state = 'merged' AND r.relrowsecurity AND r.relforcerowsecurity AS rows) AS hidden), '[]'),
     'routines', coalesce((SELECT json_agg(json_build_object(
         'oid', p.oid::bigint,
         'schema', s.name,

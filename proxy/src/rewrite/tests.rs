@@ -553,7 +553,7 @@ mod properties {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig::with_cases(400))]
 
         /// What names no table of production leaves byte for byte as it came, or, where nobody can read it, is refused.
         #[test]

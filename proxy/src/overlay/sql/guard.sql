@@ -10,12 +10,12 @@ BEGIN
 END
 $$;
 
--- In front of a statement whose choice of rows may change when some of them are copied up (LIMIT without a full order, say): found is how many
+-- In front of a statement whose choice of rows may change when some of them are copied up (LIMIT without a full order, say): remaining is how many
 -- rows of lower it would still choose now. With everything in upper it can choose what it likes.
-CREATE OR REPLACE FUNCTION previewpg.settle(relation oid, found bigint) RETURNS void
+CREATE OR REPLACE FUNCTION previewpg.settle(relation oid, remaining bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF found > 0 THEN
+    IF remaining > 0 THEN
         PERFORM previewpg.copy_up_all(relation, false);
     END IF;
 END
@@ -47,6 +47,7 @@ BEGIN
         AND pg_catalog.strpos(lines[2], pg_catalog.format('"%s"."%s"',
             pg_catalog.replace(TG_TABLE_SCHEMA, '"', '""'), pg_catalog.replace(TG_TABLE_NAME, '"', '""'))) > 0
         AND coalesce(lines[3], '') !~ '^PL/pgSQL function .* (SQL statement|EXECUTE)$' THEN
+        PERFORM previewpg.touched(TG_RELID);
         RETURN NULL;
     END IF;
     RAISE feature_not_supported USING
