@@ -441,6 +441,35 @@ fn a_lock_copies_up_what_it_locks_and_leaves_the_table_itself() {
     )));
 }
 
+/// Which row a worker takes depends on what the others hold: the search for it leaves the choice to upper's own locks.
+#[test]
+fn a_write_of_what_a_skip_locked_query_chooses_waits_for_nobody() {
+    let catalog = shop(true);
+    let choice =
+        "(SELECT id FROM orders WHERE total > 0 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)";
+    for text in [
+        format!("UPDATE orders SET total = 0 WHERE id = {choice}"),
+        format!("WITH c AS {choice} DELETE FROM orders USING c WHERE orders.id = c.id"),
+    ] {
+        let plan = fresh(&catalog, &text);
+        let [available, copy_up, ..] = plan.before.as_slice() else {
+            panic!("{text}: {plan:?}");
+        };
+        assert!(available.text.contains("copy_up_available"), "{text}");
+        assert!(copy_up.text.contains(choice), "{text}: {}", copy_up.text);
+    }
+    let blocking = fresh(
+        &catalog,
+        "DELETE FROM orders WHERE id = (SELECT id FROM orders ORDER BY id LIMIT 1 FOR UPDATE)",
+    );
+    assert!(
+        blocking
+            .before
+            .iter()
+            .all(|before| !before.text.contains("FOR UPDATE"))
+    );
+}
+
 #[test]
 fn what_would_be_wrong_is_refused() {
     let catalog = shop(true);
