@@ -138,9 +138,9 @@ impl Tenant {
     pub fn forget(template: &str) {
         let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
         if templates.remove(template) {
-            shared_fresh()
-                .connect("postgres")
-                .query(&format!("DROP DATABASE provisioned_{template} WITH (FORCE)"));
+            shared_fresh().connect("postgres").query(&format!(
+                "DROP DATABASE provisioned_{template} WITH (FORCE)"
+            ));
         }
     }
 
