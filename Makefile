@@ -9,8 +9,9 @@ SHELL := /bin/bash
 STAGE := .ci/stage
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:6432
+SUITES := $(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs))
 
-.PHONY: help demo test bench fmt lint doc fuzz build unit suites drivers tour check-fmt packages packages-drivers packages-bench rust
+.PHONY: help demo test bench fmt lint doc fuzz build unit suites $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +20,7 @@ demo: rust packages ## Install what is missing, build, and walk through a previe
 	$(CARGO) build --release --bin previewpg
 	target/release/previewpg demo --listen $(LISTEN)
 
-test: rust packages packages-drivers check-fmt lint doc build unit drivers tour ## Everything that CI runs
+test: rust packages packages-drivers check-fmt lint doc build unit suites tour ## Everything that CI runs
 
 bench: rust packages packages-bench ## Compare production, a full copy, pgbouncer and a preview, side by side
 	$(CARGO) build --release --bins
@@ -45,11 +46,14 @@ check-fmt:
 build:
 	$(STAGE) build $(CARGO) build --workspace --all-targets --locked --quiet
 
-unit: ## Unit tests and the suites against real servers
-	$(STAGE) tests $(CARGO) test --workspace --locked --quiet
+unit: ## Unit tests, of everything but the suites
+	$(STAGE) unit $(CARGO) test --workspace --exclude previewpg_tests --locked --quiet
+	$(STAGE) tools $(CARGO) test --package previewpg_tests --lib --bins --locked --quiet
 
-drivers: ## Other people's clients through a preview
-	if [ -x tests/drivers/run ]; then $(STAGE) drivers tests/drivers/run; fi
+suites: $(SUITES) ## The suites against real servers; one by its name: make equivalence
+
+$(SUITES):
+	$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet
 
 tour: ## The tour, with a non-zero status if it shows anything wrong
 	$(STAGE) tour target/debug/previewpg demo --exit --listen 127.0.0.1:0
@@ -61,7 +65,7 @@ packages:
 	@.ci/packages build postgres
 
 packages-drivers:
-	@if [ -x tests/drivers/run ]; then .ci/packages drivers; fi
+	@.ci/packages drivers
 
 packages-bench:
 	@.ci/packages bench

@@ -1,16 +1,16 @@
 #!/bin/sh
 # Other people's clients, run against one database.
 #
-#   run.sh install         fetches psycopg (PyPI), pg (npm) and pgjdbc (Maven) into target/drivers; psql and a JDK come
-#                          from the system (postgresql-client, openjdk-17-jdk-headless)
+#   run.sh install         fetches psycopg (PyPI) and pg (npm) into target/drivers; the others are packages of the system
+#                          (.ci/packages drivers)
 #   run.sh DRIVER HOST PORT USER PASSWORD DATABASE
 #                          DRIVER: psql, psycopg, jdbc or node; prints what the driver saw
 #
-# The versions are pinned: a failure is ours, not theirs.
+# The versions of what is fetched are pinned: a failure is ours, not theirs.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 target=${PREVIEWPG_DRIVERS:-$here/../../target/drivers}
-jdbc=42.7.4
+jdbc=${PREVIEWPG_PGJDBC:-/usr/share/java/postgresql.jar}
 
 install() {
     mkdir -p "$target"
@@ -22,9 +22,7 @@ install() {
         mkdir -p "$target/node"
         (cd "$target/node" && npm install --silent --no-audit --no-fund pg@8.16.3)
     fi
-    if [ ! -e "$target/postgresql-$jdbc.jar" ]; then
-        mvn -q -B dependency:copy -Dartifact=org.postgresql:postgresql:$jdbc -DoutputDirectory="$target"
-    fi
+    [ -e "$jdbc" ] || { echo "pgjdbc isn't at $jdbc: apt-get install libpostgresql-jdbc-java, or set PREVIEWPG_PGJDBC" >&2; exit 1; }
 }
 
 [ $# -ge 1 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -37,7 +35,7 @@ psql)
         -f "$here/psql.sql" 2>&1
     ;;
 psycopg) exec "$target/venv/bin/python" "$here/smoke.py" "$@" 2>&1 ;;
-jdbc) exec java -cp "$target/postgresql-$jdbc.jar" "$here/Smoke.java" "$@" 2>&1 ;;
+jdbc) exec java -cp "$jdbc" "$here/Smoke.java" "$@" 2>&1 ;;
 node) NODE_PATH=$target/node/node_modules exec node "$here/smoke.js" "$@" 2>&1 ;;
 *) echo "no driver $driver" >&2; exit 2 ;;
 esac

@@ -81,6 +81,7 @@ ALTER TABLE users DROP COLUMN id;
 ALTER TYPE order_status ADD VALUE 'returned' AFTER 'shipped';
 UPDATE orders SET status = 'returned' WHERE id = 3 RETURNING status;
 SELECT status, count(*) FROM orders GROUP BY status ORDER BY status;
+-- expect: refused enum public.order_status: production's rows hold the old name
 ALTER TYPE order_status RENAME VALUE 'new' TO 'fresh';
 SELECT status, count(*) FROM orders GROUP BY status ORDER BY status;
 ALTER TABLE bookings ADD COLUMN guest bigint DEFAULT 1 REFERENCES users;

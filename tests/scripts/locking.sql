@@ -13,6 +13,7 @@ UPDATE jobs SET state = 'running', worker = 'w1' WHERE id = 1 RETURNING *;
 COMMIT;
 UPDATE jobs SET state = 'running', worker = 'w2' WHERE id = (SELECT id FROM jobs WHERE state = 'ready' ORDER BY run_at, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, worker;
 UPDATE jobs SET state = 'done' WHERE state = 'running' RETURNING id;
+-- rows: unordered
 DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state = 'done' ORDER BY id FOR UPDATE SKIP LOCKED LIMIT 3) RETURNING id;
 SELECT count(*), min(id) FROM jobs;
 BEGIN;
@@ -22,6 +23,7 @@ COMMIT;
 WITH t AS (SELECT id FROM tasks WHERE grp = 1501 FOR UPDATE) SELECT count(*) FROM t;
 SELECT DISTINCT id FROM users FOR UPDATE;
 SELECT count(*) FROM users FOR UPDATE;
+-- expect: refused active_users: the rows under a view would have to be found before they're locked
 SELECT id FROM active_users WHERE id = 7 FOR UPDATE;
 SELECT 1 FOR UPDATE;
 SELECT id FROM users u WHERE id = 5 FOR UPDATE OF users;

@@ -1,6 +1,7 @@
 -- What is documented to be refused: 0A000 with a reason and a way out, and the session goes on.
--- expect: refused previewpg_lower: the preview's own schemas aren't there for clients
-SELECT * FROM previewpg_lower.users;
+-- expect: refused previewpg: the preview's own schemas aren't there for clients
+SELECT * FROM previewpg.relation;
 -- expect: refused previewpg: nor may they be made
 CREATE SCHEMA previewpg_mine;
+SELECT * FROM previewpg_lower.users;
 SELECT count(*) FROM users;

@@ -46,8 +46,9 @@ UPDATE users SET name = 'Again' WHERE name = 'Renamed' RETURNING id, version;
 BEGIN;
 DECLARE c CURSOR FOR SELECT * FROM counters WHERE name = 'c5' FOR UPDATE;
 FETCH c;
+-- expect: refused CURRENT OF: the cursor's row may be production's
 UPDATE counters SET value = 777 WHERE CURRENT OF c;
-COMMIT;
+ROLLBACK;
 SELECT value FROM counters WHERE name = 'c5';
 SELECT what, row_id, old, new FROM audit ORDER BY row_id, what, new::text;
 SELECT id, name, version FROM users WHERE version > 1 ORDER BY id;

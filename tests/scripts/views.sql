@@ -30,15 +30,20 @@ DROP VIEW dark;
 DROP VIEW dark CASCADE;
 SELECT * FROM named;
 SELECT * FROM sales ORDER BY product_id LIMIT 3;
+-- expect: refused materialized view: its query runs inside of PostgreSQL, which sees the preview's rows only
 REFRESH MATERIALIZED VIEW sales;
-SELECT * FROM sales ORDER BY product_id LIMIT 3;
 SELECT count(*), sum(sold) FROM sales;
+-- expect: refused materialized view: the same
 CREATE MATERIALIZED VIEW per_status AS SELECT status, count(*) AS n FROM orders GROUP BY status;
-SELECT * FROM per_status ORDER BY status;
 DELETE FROM orders WHERE id > 4990;
-SELECT * FROM per_status ORDER BY status;
-REFRESH MATERIALIZED VIEW per_status;
-SELECT * FROM per_status ORDER BY status;
+CREATE TABLE kept (id int PRIMARY KEY, kind text);
+INSERT INTO kept VALUES (1, 'a'), (2, 'a'), (3, 'b');
+CREATE MATERIALIZED VIEW per_kind AS SELECT kind, count(*) AS n FROM kept GROUP BY kind;
+SELECT * FROM per_kind ORDER BY kind;
+DELETE FROM kept WHERE id = 3;
+SELECT * FROM per_kind ORDER BY kind;
+REFRESH MATERIALIZED VIEW per_kind;
+SELECT * FROM per_kind ORDER BY kind;
 UPDATE order_overview SET customer = 'x' WHERE id = 20;
 CREATE TEMP VIEW mine AS SELECT id FROM orders WHERE user_id = 50;
 SELECT * FROM mine ORDER BY id;

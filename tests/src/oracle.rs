@@ -169,6 +169,9 @@ pub fn run(script: &Script, protocol: Protocol, copy: &mut Side, preview: &mut S
         }
         let differences = if let Some(construct) = &statement.refused {
             refusal(construct, &preview.run(group, protocol))
+        } else if statement.only_preview {
+            let error = preview.run(group, protocol).error().map(show_fields);
+            error.into_iter().collect()
         } else {
             let expected = copy.run(group, protocol);
             let found = preview.run(group, protocol);
@@ -255,6 +258,13 @@ fn compare(
         if let Some(error) = expected.error() {
             out.push(format!("    the copy's error:    {}", show_fields(error)));
         }
+        for (side, answer) in [("copy", expected), ("preview", found)] {
+            for event in &answer.events {
+                if let Event::Notice(fields) = event {
+                    out.push(format!("    the {side} notices: {}", show_fields(fields)));
+                }
+            }
+        }
         return out;
     }
     if expected.status != found.status {
@@ -271,18 +281,20 @@ fn compare(
                     columns
                         .iter()
                         .map(|c| {
-                            let table = side.name_of(Kind::Table, c.table);
+                            let origin = if ignores(Ignore::Origin) {
+                                "not compared".to_owned()
+                            } else {
+                                let table = side.name_of(Kind::Table, c.table);
+                                let none = if c.table == 0 { "-" } else { "?" };
+                                format!("{}.{}", table.as_deref().unwrap_or(none), c.attribute)
+                            };
                             let kind = side.name_of(Kind::Type, c.type_oid);
                             format!(
-                                "{} {}({}, {}) of {}.{}",
+                                "{} {}({}, {}) of {origin}",
                                 c.name,
                                 kind.unwrap_or_else(|| "?".to_owned()),
                                 c.type_len,
                                 c.type_mod,
-                                table.unwrap_or_else(
-                                    || if c.table == 0 { "-" } else { "?" }.to_owned()
-                                ),
-                                c.attribute
                             )
                         })
                         .collect::<Vec<_>>()

@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tokio_postgres::{Client, Config, NoTls};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
 /// What can go wrong here, with the text that says it.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -66,6 +67,42 @@ impl Servers {
             let _ = connection.await;
         });
         Ok(client)
+    }
+
+    /// Connects, and gives what the server says beside answers: `severity code detail` (a signal has no detail).
+    ///
+    /// # Errors
+    /// When that's not possible.
+    pub async fn listen(
+        &self,
+        port: u16,
+        user: &str,
+        database: &str,
+    ) -> Result<(Client, UnboundedReceiver<String>), Failure> {
+        let (client, mut connection) = Config::new()
+            .host_path(&self.folder)
+            .port(port)
+            .user(user)
+            .dbname(database)
+            .connect(NoTls)
+            .await?;
+        let (tell, heard) = unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) =
+                std::future::poll_fn(|context| connection.poll_message(context)).await
+            {
+                if let AsyncMessage::Notice(notice) = message {
+                    let detail = notice.detail().unwrap_or_default();
+                    // Nobody listens any more: that's the listener's affair.
+                    let _ = tell.send(format!(
+                        "{} {} {detail}",
+                        notice.severity(),
+                        notice.code().code()
+                    ));
+                }
+            }
+        });
+        Ok((client, heard))
     }
 }
 

@@ -13,7 +13,8 @@
 //! | `-- together: 3` | this and the following statements as one string (simple) or one pipeline (extended) |
 //! | `-- expect: refused CONSTRUCT: why` | documented to be refused: the preview answers 0A000 naming the construct, the copy isn't asked |
 //! | `-- known: why` | a known defect: the answers must differ; `-- known: simple: why` and `extended`: by that protocol only |
-//! | `-- ignore: rows: why` | also `notices`, `detail`, `columns`, `tag`, `context`: not compared, with the reason |
+//! | `-- only: preview: why` | for the preview alone, where it must succeed: what a refusal recommends |
+//! | `-- ignore: rows: why` | also `notices`, `detail`, `columns`, `origin` (of columns), `tag`, `context`: not compared, with the reason |
 
 use std::fmt;
 
@@ -28,6 +29,8 @@ pub enum Ignore {
     Detail,
     /// The whole row description.
     Columns,
+    /// The table and attribute that a column comes from; its name and type still are.
+    Origin,
     /// The command tag.
     Tag,
     /// An error's or notice's context.
@@ -66,6 +69,8 @@ pub struct Statement {
     pub only_simple: Option<bool>,
     /// The construct that the preview documents not to serve.
     pub refused: Option<String>,
+    /// Only the preview is asked, and must answer without an error.
+    pub only_preview: bool,
     /// What isn't compared.
     pub ignore: Vec<Ignore>,
     /// A known defect: the preview's answer differs, and the test fails as soon as it doesn't any more.
@@ -99,6 +104,7 @@ impl Statement {
             },
             only_simple: None,
             refused: None,
+            only_preview: false,
             ignore: Vec::new(),
             known: None,
         }
@@ -246,6 +252,10 @@ fn apply(statement: &mut Statement, key: &str, value: &str) -> Result<(), String
                 .ok_or("expect: refused CONSTRUCT: why")?;
             statement.refused = Some(construct.0.to_owned());
         }
+        ("only", what) => {
+            what.strip_prefix("preview: ").ok_or("only: preview: why")?;
+            statement.only_preview = true;
+        }
         ("known", why) => {
             let (only_simple, why) = match why.split_once(": ") {
                 Some(("simple", why)) => (Some(true), why),
@@ -264,6 +274,7 @@ fn apply(statement: &mut Statement, key: &str, value: &str) -> Result<(), String
                 "notices" => Ignore::Notices,
                 "detail" => Ignore::Detail,
                 "columns" => Ignore::Columns,
+                "origin" => Ignore::Origin,
                 "tag" => Ignore::Tag,
                 "context" => Ignore::Context,
                 other => return Err(format!("nothing named {other} can be ignored")),

@@ -400,7 +400,14 @@ impl<'a> Planner<'a> {
                 return Err(refusal::own_name(own));
             }
         }
-        Ok(())
+        // A schema of such a name would be hidden from whoever made it.
+        let names_schema =
+            matches!(&self.statement.kind, Kind::Utility { tag } if tag.ends_with(" SCHEMA"));
+        let mut words = self.statement.words.iter();
+        match words.find(|word| names_schema && word.starts_with("previewpg")) {
+            Some(own) => Err(refusal::own_name(own)),
+            None => Ok(()),
+        }
     }
 
     fn refuse_unsupported(&self, relation: &Relation) -> Result<(), Refusal> {

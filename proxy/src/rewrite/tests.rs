@@ -485,6 +485,8 @@ fn what_would_be_wrong_is_refused() {
             "stored_query",
         ),
         ("SELECT * FROM previewpg_lower.r1", "own_name"),
+        ("CREATE SCHEMA previewpg_mine", "own_name"),
+        ("DROP SCHEMA IF EXISTS \"previewpg\" CASCADE", "own_name"),
     ] {
         match one(&catalog, text) {
             Plan::Refuse(refusal) => assert_eq!(refusal.construct, construct, "{text}"),
@@ -561,7 +563,7 @@ mod properties {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig::with_cases(400))]
 
         /// What names no table of production leaves byte for byte as it came, or, where nobody can read it, is refused.
         #[test]

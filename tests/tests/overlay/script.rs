@@ -75,12 +75,27 @@ pub(crate) fn options(servers: &Servers, database: &str) -> Options {
 impl World {
     /// Makes a production from a script, a full copy by the same script, and a preview.
     pub(crate) async fn new(script: &str) -> Result<Self, Failure> {
+        Self::new_for(script, "reader", "").await
+    }
+
+    /// As [`World::new`], for a fresh that has tables of the app role's already.
+    pub(crate) async fn adopting(script: &str, fresh: &str) -> Result<Self, Failure> {
+        Self::new_for(script, "reader", fresh).await
+    }
+
+    /// As [`World::new`], for another role that reads production.
+    pub(crate) async fn new_for(
+        script: &str,
+        reader_name: &str,
+        before: &str,
+    ) -> Result<Self, Failure> {
         let servers = Servers::get()?;
         let database = format!("w{}", servers.number());
         let copy_database = format!("{database}_copy");
         let root = servers.connect(PRODUCTION, "postgres", "postgres").await?;
         root.batch_execute(
             "DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$; GRANT pg_read_all_data TO reader; \
+             DO $$ BEGIN CREATE ROLE narrow LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$; \
              DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$"
         )
         .await
@@ -97,15 +112,14 @@ impl World {
         root.batch_execute(&format!("CREATE DATABASE {database}"))
             .await?;
         let owner = servers.connect(FRESH, "postgres", &database).await?;
-        let reader = servers.connect(PRODUCTION, "reader", &database).await?;
+        if !before.is_empty() {
+            owner.batch_execute(&format!("DO $$ BEGIN CREATE ROLE app LOGIN CREATEDB; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$; GRANT CREATE ON SCHEMA public TO app; SET ROLE app; {before}; RESET ROLE")).await?;
+        }
+        let reader = servers.connect(PRODUCTION, reader_name, &database).await?;
+        let mut options = options(servers, &database);
+        options.production.user = reader_name.to_owned();
         let start = std::time::Instant::now();
-        let outcome = provision::provision(
-            &options(servers, &database),
-            &reader,
-            &owner,
-            &mut Timed(start),
-        )
-        .await?;
+        let outcome = provision::provision(&options, &reader, &owner, &mut Timed(start)).await?;
         println!("provisioned in {:?}", start.elapsed());
         root.batch_execute(&format!("CREATE DATABASE {copy_database} OWNER app"))
             .await?;

@@ -99,6 +99,17 @@ async fn run(
     }
     progress.step(total, total, "done");
     outcome.relations = attached(fresh).await.map_err(Error::Fresh)?;
+    outcome
+        .relations
+        .extend(plan.absent.iter().map(|(name, reason)| Attached {
+            name: name.clone(),
+            state: "unsupported".to_owned(),
+            reason: Some(reason.clone()),
+            keyless: false,
+        }));
+    outcome
+        .relations
+        .sort_by(|one, other| one.name.cmp(&other.name));
     Ok(outcome)
 }
 

@@ -60,6 +60,12 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// The columns of its unconditional, immediate unique keys: primary first.
     pub keys: Vec<Vec<String>>,
+    /// The definitions of its valid checks, foreign keys, exclusion constraints and unique indexes, without names.
+    #[serde(default)]
+    pub promises: Vec<String>,
+    /// Fresh had it already; set by the plan.
+    #[serde(default)]
+    pub adopted: bool,
     /// Why it can't be served; set by the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

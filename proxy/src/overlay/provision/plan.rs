@@ -13,11 +13,16 @@ pub(super) const PRODUCTION_PASSWORD: &str = ":'production_password'";
 /// Stands for the app role's SCRAM verifier in a step's text.
 pub(super) const CLIENT_VERIFIER: &str = ":'client_verifier'";
 
+/// Why a table is absent.
+const NO_RIGHT: &str = "The role that reads production has no SELECT right on it";
+
 /// What provisioning does, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     /// The steps.
     pub steps: Vec<Step>,
+    /// Tables of production that the preview goes without, and why.
+    pub absent: Vec<(String, String)>,
 }
 
 /// One step.
@@ -51,6 +56,8 @@ pub struct Restore {
     pub include_schemas: Vec<String>,
     /// Not these schemas.
     pub exclude_schemas: Vec<String>,
+    /// Not these tables: `pg_dump` may not lock them.
+    pub exclude_tables: Vec<(String, String)>,
 }
 
 impl fmt::Display for Plan {
@@ -126,6 +133,8 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
         .iter()
         .filter(|relation| !present.contains(&(relation.schema.as_str(), relation.name.as_str())))
         .collect();
+    let (missing, absent): (Vec<&Relation>, Vec<&Relation>) =
+        missing.into_iter().partition(|relation| relation.select);
     if !missing.is_empty() || present.is_empty() {
         steps.push(Step {
             name: if present.is_empty() {
@@ -144,6 +153,10 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
                 },
                 include_schemas: options.include_schemas.clone(),
                 exclude_schemas: options.exclude_schemas.clone(),
+                exclude_tables: absent
+                    .iter()
+                    .map(|relation| (relation.schema.clone(), relation.name.clone()))
+                    .collect(),
             }),
         });
     }
@@ -153,11 +166,14 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
     ));
     for relation in &production.relations {
         let name = format!("{}.{}", relation.schema, relation.name);
-        if options.empty_tables.contains(&name) {
+        if options.empty_tables.contains(&name)
+            || absent.iter().any(|other| std::ptr::eq(*other, relation))
+        {
             continue;
         }
         let described = Relation {
             reason: reason(relation),
+            adopted: present.contains(&(relation.schema.as_str(), relation.name.as_str())),
             ..relation.clone()
         };
         // Serializing strings, numbers and booleans can't fail.
@@ -200,7 +216,16 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
             quote_literal(&production.fingerprint())
         ),
     ));
-    Plan { steps }
+    let absent = absent
+        .into_iter()
+        .map(|relation| {
+            (
+                format!("{}.{}", relation.schema, relation.name),
+                NO_RIGHT.to_owned(),
+            )
+        })
+        .collect();
+    Plan { steps, absent }
 }
 
 /// Why a relation of production can't be served, as far as its description tells.

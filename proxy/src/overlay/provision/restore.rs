@@ -109,6 +109,9 @@ pub(super) async fn restore(
     for (schema, name) in &wanted.tables {
         arguments.push(format!("--table={}.{}", pattern(schema), pattern(name)).into());
     }
+    for (schema, name) in &wanted.exclude_tables {
+        arguments.push(format!("--exclude-table={}.{}", pattern(schema), pattern(name)).into());
+    }
     if wanted.tables.is_empty() {
         for schema in &wanted.include_schemas {
             arguments.push(format!("--schema={}", pattern(schema)).into());
@@ -155,6 +158,8 @@ pub(super) async fn restore(
             "--no-privileges",
             "--no-tablespaces",
             "--no-password",
+            // Else a complaint doesn't name its object.
+            "--verbose",
         ]
         .map(OsString::from)
         .to_vec();

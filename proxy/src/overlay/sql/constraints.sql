@@ -76,6 +76,7 @@ DECLARE
     texts text;
     unnested text;
     unnested_due text;
+    ranged record;
 BEGIN
     SELECT * INTO i FROM pg_index x WHERE x.indexrelid = index;
     relation := i.indrelid;
@@ -95,12 +96,26 @@ BEGIN
     INTO keys, found_keys, shipped, matched, arguments, arrays, names, condition, texts, unnested, unnested_due
     FROM previewpg.index_columns(index) AS c;
     condition := coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true') || condition;
+    -- Many new keys are usually beyond all of production's: one look at their range spares shipping them.
+    SELECT format($f$
+    IF pg_catalog.cardinality(previewpg_k%1$s) > 100 THEN
+        SELECT pg_catalog.min(k), pg_catalog.max(k) INTO previewpg_low, previewpg_high FROM pg_catalog.unnest(previewpg_k%1$s) AS k;
+        PERFORM 1 FROM previewpg_lower.r%2$s AS previewpg_l WHERE %3$s OPERATOR(pg_catalog.>=) previewpg_low AND %3$s OPERATOR(pg_catalog.<=) previewpg_high LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    END IF;$f$, c.place, relation, c.expression) AS text,
+           format(E'    previewpg_low %1$s;\n    previewpg_high %1$s;\n', c.type) AS variables
+    INTO ranged FROM previewpg.index_columns(index) AS c
+    WHERE i.indkey[c.place - 1] > 0 AND (distinct_nulls OR c.not_null)
+      AND c.type IN ('smallint', 'integer', 'bigint', 'numeric', 'date', 'timestamp without time zone', 'timestamp with time zone')
+    ORDER BY c.place LIMIT 1;
     -- A generic plan: a custom one would ask production for estimates again and again.
     PERFORM previewpg.put_function('x' || index, arguments, 'void', 'SET plan_cache_mode = force_generic_plan', format($f$
 #variable_conflict use_column
 DECLARE
     previewpg_found text[];
-BEGIN
+%12$sBEGIN%13$s
     WITH found AS MATERIALIZED (SELECT %1$s%11$s FROM previewpg_lower.r%2$s AS previewpg_l WHERE %3$s%4$s)
     SELECT ARRAY[%5$s] INTO previewpg_found
     FROM ROWS FROM (%6$s) WITH ORDINALITY AS n(%7$s, place) JOIN found AS f ON %8$s
@@ -112,7 +127,8 @@ END
 $f$, found_keys, relation, coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true'), shipped,
         texts, unnested,
         names, matched, previewpg.unclaimed(relation, 'f'), index,
-        coalesce(', ' || previewpg.column_list(relation, (SELECT r.key_numbers FROM previewpg.relation r WHERE r.upper = relation), 'previewpg_l.'), '')));
+        coalesce(', ' || previewpg.column_list(relation, (SELECT r.key_numbers FROM previewpg.relation r WHERE r.upper = relation), 'previewpg_l.'), ''),
+        coalesce(ranged.variables, ''), coalesce(ranged.text, '')));
     call := previewpg.build_call(index, 'x' || index, arguments, arrays, format($f$
     -- Keys that upper holds twice: copying a row up while the constraint was deferred checked nothing.
     SELECT ARRAY[%1$s] INTO previewpg_twice
@@ -219,11 +235,15 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.put_trigger(relation oid, name text, wanted boolean, definition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    present boolean := EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = name AND t.tgparentid = 0);
+    present record;
 BEGIN
-    IF wanted AND NOT present AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = name) THEN
+    SELECT t.tgparentid, t.tgenabled INTO present FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = name;
+    IF wanted AND present.tgenabled IS NULL THEN
         EXECUTE format('CREATE TRIGGER %I %s', name, format(definition, previewpg.name_of(relation)));
-    ELSIF present AND NOT wanted THEN
+    ELSIF wanted AND present.tgenabled <> 'O' THEN
+        -- DISABLE TRIGGER USER means the client's own.
+        EXECUTE format('ALTER TABLE %s ENABLE TRIGGER %I', previewpg.name_of(relation), name);
+    ELSIF present.tgparentid = 0 AND NOT wanted THEN
         EXECUTE format('DROP TRIGGER %I ON %s', name, previewpg.name_of(relation));
     END IF;
 END
@@ -243,6 +263,7 @@ BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
     backed := coalesce(r.state = 'merged', false);
     IF backed THEN
+        inserted := format(E'    PERFORM previewpg.touched(%s::pg_catalog.oid);\n', relation);
         FOR item IN
             SELECT x.indexrelid FROM pg_index x
             WHERE x.indrelid = relation AND x.indisunique AND x.indislive AND x.indisready ORDER BY x.indexrelid
@@ -258,8 +279,17 @@ BEGIN
             updated := updated || format(E'    %s;\n', previewpg.build_exclusion(item.indexrelid));
         END LOOP;
         IF r.key_numbers <> '{}' THEN
-            inserted := inserted || format(E'    INSERT INTO previewpg_claims.r%s SELECT %s FROM previewpg_new ON CONFLICT DO NOTHING;\n',
-                r.claims, previewpg.column_list(relation, r.key_numbers));
+            -- For many rows a plain INSERT, which is cheaper; what is claimed already, or at this moment, is rare.
+            inserted := inserted || format($f$    IF (SELECT pg_catalog.count(*) FROM (SELECT 1 FROM previewpg_new LIMIT 1000) AS n) = 1000 THEN
+        BEGIN
+            INSERT INTO previewpg_claims.r%1$s SELECT %2$s FROM previewpg_new;
+        EXCEPTION WHEN unique_violation THEN
+            INSERT INTO previewpg_claims.r%1$s SELECT %2$s FROM previewpg_new ON CONFLICT DO NOTHING;
+        END;
+    ELSE
+        INSERT INTO previewpg_claims.r%1$s SELECT %2$s FROM previewpg_new ON CONFLICT DO NOTHING;
+    END IF;
+$f$, r.claims, previewpg.column_list(relation, r.key_numbers));
             updated := updated || format(E'    INSERT INTO previewpg_claims.r%s SELECT %2$s FROM previewpg_new EXCEPT SELECT %2$s FROM previewpg_old ON CONFLICT DO NOTHING;\n',
                 r.claims, previewpg.column_list(relation, r.key_numbers));
         END IF;
@@ -277,6 +307,8 @@ BEGIN
     END LOOP;
     IF inserted <> '' THEN
         PERFORM previewpg.put_function('n' || relation, '', 'trigger', '', E'\nBEGIN\n' || inserted || E'    RETURN NULL;\nEND\n');
+    END IF;
+    IF updated <> '' THEN
         PERFORM previewpg.put_function('u' || relation, '', 'trigger', '', E'\nBEGIN\n' || updated || E'    RETURN NULL;\nEND\n');
     END IF;
     PERFORM previewpg.put_trigger(relation, '0previewpg_guard', backed,
@@ -309,6 +341,41 @@ BEGIN
 END
 $$;
 
+-- The constraints and unique indexes of a table that rows of lower may break, and their definitions without names.
+CREATE OR REPLACE FUNCTION previewpg.promisable(relation oid) RETURNS TABLE (object oid, definition text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT k.oid, pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = $1 AND k.convalidated AND k.contype IN ('c', 'f', 'x')
+    UNION ALL
+    SELECT i.indexrelid, substr(pg_get_indexdef(i.indexrelid), length('CREATE UNIQUE INDEX ' || quote_ident(c.relname)) + 1)
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1 AND i.indisunique;
+END
+$$;
+
+-- Checks a table that was here before production was looked at: its constraints, and NOT NULLs, over the rows of lower.
+CREATE OR REPLACE FUNCTION previewpg.verify_adopted(relation oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    item record;
+BEGIN
+    FOR item IN
+        SELECT a.attname, a.attnum FROM previewpg.attribute p JOIN pg_attribute a ON a.attrelid = p.upper AND a.attnum = p.number
+        WHERE p.upper = relation AND a.attnotnull AND NOT p.not_null ORDER BY a.attnum
+    LOOP
+        IF previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS l WHERE l.%I IS NULL AND %s LIMIT 1', relation, item.attname, previewpg.unclaimed(relation, 'l'))) > 0 THEN
+            PERFORM previewpg.raise_nulls(relation, item.attname);
+        END IF;
+        UPDATE previewpg.attribute AS p SET not_null = true WHERE p.upper = relation AND p.number = item.attnum;
+    END LOOP;
+    IF EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = relation AND k.contype = 'x' AND NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = k.oid)) THEN
+        RAISE feature_not_supported USING MESSAGE = 'an exclusion constraint that production lacks can''t be checked over production''s rows';
+    END IF;
+    PERFORM previewpg.verify(relation);
+END
+$$;
+
 -- Builds what stands around every relation, and around the preview's own tables that reference one. What fails is left to the planner to refuse.
 -- It commits now and then, for a transaction that locks everything might need more locks than there are; so the session's search path must be pg_catalog.
 CREATE OR REPLACE PROCEDURE previewpg.build_all()
@@ -322,7 +389,9 @@ BEGIN
         UNION SELECT k.conrelid FROM pg_constraint k JOIN previewpg.relation r ON r.upper = k.confrelid WHERE k.contype = 'f' AND r.state IN ('merged', 'detached'))
     LOOP
         BEGIN
-            PERFORM previewpg.build(target);
+            -- Attaching has built the projection, the claims and the copy-up.
+            PERFORM previewpg.build_checks(target);
+            PERFORM previewpg.build_children(target);
         EXCEPTION WHEN OTHERS THEN
             UPDATE previewpg.relation AS r SET state = 'unsupported', reason = SQLERRM WHERE r.upper = target AND r.state = 'merged';
         END;
@@ -332,12 +401,16 @@ BEGIN
         END IF;
     END LOOP;
     INSERT INTO previewpg.enum_label SELECT e.enumtypid, e.enumlabel FROM pg_enum e ON CONFLICT DO NOTHING;
-    -- What production's own schema promises needs no check.
-    INSERT INTO previewpg.verified
-    SELECT x.object, x.upper FROM (
-        SELECT k.oid, k.conrelid FROM pg_constraint k WHERE k.convalidated AND k.contype IN ('c', 'f', 'x')
-        UNION ALL SELECT i.indexrelid, i.indrelid FROM pg_index i WHERE i.indisunique) AS x(object, upper)
-    JOIN previewpg.relation r ON r.upper = x.upper
-    ON CONFLICT DO NOTHING;
+    -- What a table had here before and production does not promise.
+    FOREACH target IN ARRAY ARRAY(SELECT r.upper FROM previewpg.relation r WHERE r.state = 'merged' AND (
+        EXISTS (SELECT FROM previewpg.promisable(r.upper) AS p WHERE NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = p.object))
+        OR EXISTS (SELECT FROM previewpg.attribute p JOIN pg_attribute a ON a.attrelid = p.upper AND a.attnum = p.number WHERE p.upper = r.upper AND a.attnotnull AND NOT p.not_null)))
+    LOOP
+        BEGIN
+            PERFORM previewpg.verify_adopted(target);
+        EXCEPTION WHEN OTHERS THEN
+            UPDATE previewpg.relation AS r SET state = 'unsupported', reason = format('Rows of production break what the table has here: %s', SQLERRM) WHERE r.upper = target;
+        END;
+    END LOOP;
 END
 $$;

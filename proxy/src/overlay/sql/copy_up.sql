@@ -2,7 +2,7 @@
 
 -- The projection view: production's rows in upper's shape. Rebuilt only when its text changed. true: it was (re)made.
 CREATE OR REPLACE FUNCTION previewpg.build_projection(relation oid) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET client_min_messages = warning SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     view text := format('previewpg_lower.r%s', relation);
     query text;
@@ -193,6 +193,9 @@ BEGIN
     IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
         PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, pg_table_size(relation) - before));
     END IF;
+    IF copied > 0 THEN
+        PERFORM previewpg.touched(relation);
+    END IF;
     -- A partition stays: its root's claims hide its rows from both.
     IF detach AND r.claims = r.upper THEN
         PERFORM previewpg.detach(relation, 'It was copied up as a whole');
@@ -234,6 +237,7 @@ BEGIN
     EXECUTE (SELECT format('INSERT INTO previewpg_claims.r%s (%s) SELECT %2$s FROM previewpg_lower.r%3$s ON CONFLICT DO NOTHING', r.claims,
                  (SELECT string_agg(quote_ident(k), ', ') FROM unnest(r.key_columns) AS k), r.upper)
              FROM previewpg.relation r WHERE r.upper = relation);
+    PERFORM previewpg.touched(relation);
 END
 $$;
 

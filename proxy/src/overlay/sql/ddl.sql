@@ -53,6 +53,10 @@ DECLARE
     inserted text;
     claimed text;
     copied bigint;
+    detail text;
+    broken text;
+    schema_name text;
+    table_name text;
 BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
     IF (SELECT c.relkind = 'p' OR c.relispartition FROM pg_class c WHERE c.oid = relation) THEN
@@ -76,10 +80,17 @@ BEGIN
     JOIN pg_attribute c ON c.attrelid = to_regclass('previewpg_claims.r' || relation) AND c.attnum = k.place;
     EXECUTE format('CREATE VIEW previewpg_lower.a%s AS SELECT %s FROM previewpg_fdw.r%1$s', relation, selected);
     EXECUTE format('GRANT SELECT ON previewpg_lower.a%s TO %I', relation, previewpg.setting('app_role'));
-    copied := previewpg.as_app(format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM previewpg_lower.a%s AS l WHERE NOT EXISTS (SELECT 1 FROM previewpg_claims.r%4$s AS previewpg_c WHERE %5$s) LIMIT %6$s',
+    BEGIN
+        copied := previewpg.as_app(format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM previewpg_lower.a%s AS l WHERE NOT EXISTS (SELECT 1 FROM previewpg_claims.r%4$s AS previewpg_c WHERE %5$s) LIMIT %6$s',
         previewpg.name_of(relation), inserted,
         (SELECT string_agg('l.c' || a.attnum, ', ' ORDER BY a.attnum) FROM pg_attribute a JOIN previewpg.attribute p ON p.upper = a.attrelid AND p.number = a.attnum
          WHERE a.attrelid = relation AND NOT a.attisdropped AND a.attgenerated = ''), relation, coalesce(claimed, 'true'), rows_limit + 1));
+    EXCEPTION WHEN exclusion_violation THEN
+        -- What PostgreSQL says when it builds the index over these rows.
+        GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, broken = CONSTRAINT_NAME, schema_name = SCHEMA_NAME, table_name = TABLE_NAME;
+        RAISE exclusion_violation USING MESSAGE = format('could not create exclusion constraint "%s"', broken),
+            DETAIL = regexp_replace(detail, '^Key (.*) conflicts with existing key (.*)\.$', 'Key \2 conflicts with key \1.'), SCHEMA = schema_name, TABLE = table_name, CONSTRAINT = broken;
+    END;
     EXECUTE format('DROP VIEW previewpg_lower.a%s', relation);
     IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
         PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, pg_table_size(relation) - before));
@@ -90,7 +101,7 @@ $$;
 
 -- Removes what stands around a table that is gone, or that looks at production no more.
 CREATE OR REPLACE FUNCTION previewpg.forget(relation oid) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET client_min_messages = warning SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     f record;
 BEGIN
@@ -374,7 +385,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.ddl_command_end() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET client_min_messages = warning SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     target oid;
     wide boolean;
@@ -406,7 +417,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.sql_drop() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET client_min_messages = warning SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     target oid;
     dropped oid;
@@ -458,5 +469,70 @@ BEGIN
         MESSAGE = pg_catalog.format('the type of a column of table "%s" can''t be changed with USING from here in a preview', (SELECT c.relname FROM pg_catalog.pg_class AS c WHERE c.oid = relation)),
         DETAIL = 'The rows of production were not copied up first, and the new values can''t be computed for them.',
         HINT = pg_catalog.format('Copy the table up first: SELECT previewpg.copy_up_all(%s::pg_catalog.regclass, true).', pg_catalog.quote_literal(previewpg.name_of(relation)));
+END
+$$;
+
+-- PostgreSQL checks a new foreign key's rows of upper against upper parents only: so their parents are copied up before. All that is
+-- known at this point is the text; what isn't recognised in it ends in PostgreSQL's error.
+CREATE OR REPLACE FUNCTION previewpg.ddl_command_start() RETURNS event_trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    query text := pg_catalog.current_query();
+    name constant text := '("(?:[^"]|"")+"|[[:alpha:]_][[:alnum:]_$]*)';
+    part text[];
+    child text;
+BEGIN
+    IF query !~* 'references' THEN
+        RETURN;
+    END IF;
+    FOR part IN
+        SELECT m FROM pg_catalog.regexp_matches(query, pg_catalog.replace(
+            'alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(@(?:\s*\.\s*@)?)'
+            || '|foreign\s+key\s*\(([^()]*)\)\s*references\s+(?:only\s+)?(@(?:\s*\.\s*@)?)(?:\s*\(([^()]*)\))?', '@', pg_catalog.replace(name, '("', '(?:"')), 'gi') AS m
+    LOOP
+        IF part[1] IS NOT NULL THEN
+            child := part[1];
+        ELSIF child IS NOT NULL THEN
+            PERFORM previewpg.copy_up_parents(pg_catalog.to_regclass(child), pg_catalog.to_regclass(part[3]), part[2], part[4]);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Copies up the rows of a parent that the rows of a child in upper refer to. The columns are lists as an ALTER TABLE has them; NULL: the primary key.
+CREATE OR REPLACE FUNCTION previewpg.copy_up_parents(child oid, parent oid, child_columns text, parent_columns text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    keys text[];
+    theirs text[] := pg_catalog.parse_ident(pg_catalog.replace(child_columns, ',', '.'));
+    query text;
+BEGIN
+    IF child IS NULL OR NOT EXISTS (SELECT FROM previewpg.relation AS r WHERE r.upper = parent AND r.state = 'merged') THEN
+        RETURN;
+    END IF;
+    IF parent_columns IS NULL THEN
+        SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY k.place) INTO keys
+        FROM pg_catalog.pg_index AS i, pg_catalog.unnest(i.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k(number, place)
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = parent AND a.attnum = k.number
+        WHERE i.indrelid = parent AND i.indisprimary AND k.place <= i.indnkeyatts;
+    ELSE
+        keys := pg_catalog.parse_ident(pg_catalog.replace(parent_columns, ',', '.'));
+    END IF;
+    -- PostgreSQL says what is wrong with these.
+    IF pg_catalog.cardinality(keys) IS DISTINCT FROM pg_catalog.cardinality(theirs)
+        OR EXISTS (SELECT FROM pg_catalog.unnest(keys) AS k WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = parent AND a.attname = k AND a.attnum > 0))
+        OR EXISTS (SELECT FROM pg_catalog.unnest(theirs) AS k WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = child AND a.attname = k AND a.attnum > 0)) THEN
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM previewpg.relation AS r WHERE r.upper = parent AND r.key_columns = '{}') THEN
+        PERFORM previewpg.copy_up_all(parent, true);
+        RETURN;
+    END IF;
+    SELECT pg_catalog.format('SELECT previewpg_copy.r%s(pg_catalog.array_agg(l)) FROM previewpg_lower.r%s AS l WHERE EXISTS (SELECT 1 FROM %s AS c WHERE %s) HAVING pg_catalog.count(*) > 0',
+               r.copy_up, parent, previewpg.upper_of(child), pg_catalog.string_agg(pg_catalog.format('c.%I = l.%I', x.mine, x.theirs), ' AND '))
+    INTO query
+    FROM previewpg.relation AS r, ROWS FROM (pg_catalog.unnest(theirs), pg_catalog.unnest(keys)) AS x(mine, theirs) WHERE r.upper = parent GROUP BY r.copy_up;
+    EXECUTE query;
+    PERFORM previewpg.touched(parent);
 END
 $$;

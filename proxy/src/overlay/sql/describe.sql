@@ -31,7 +31,12 @@ SELECT json_build_object(
                 FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
                 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number WHERE k.place <= i.indnkeyatts) ORDER BY i.indisprimary DESC, i.indexrelid)
             FROM pg_index i
-            WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL), '[]'))
+            WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL), '[]'),
+        'promises', coalesce((SELECT json_agg(p.definition ORDER BY p.definition) FROM (
+            SELECT pg_get_constraintdef(k.oid) AS definition FROM pg_constraint k WHERE k.conrelid = c.oid AND k.convalidated AND k.contype IN ('c', 'f', 'x')
+            UNION ALL
+            SELECT substr(pg_get_indexdef(i.indexrelid), length('CREATE UNIQUE INDEX ' || quote_ident(x.relname)) + 1)
+            FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid) AS p), '[]'))
         ORDER BY c.relispartition, n.nspname, c.relname)
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'm', 'f') AND c.relpersistence <> 't'

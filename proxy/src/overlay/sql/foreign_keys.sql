@@ -76,6 +76,7 @@ DECLARE
     matched text;
     locked text;
     chosen text;
+    quick text;
     item record;
 BEGIN
     SELECT * INTO k FROM pg_constraint x WHERE x.oid = fk;
@@ -102,6 +103,15 @@ BEGIN
            string_agg(format('previewpg_k%s', c.place), ', ' ORDER BY c.place)
     INTO arguments, arrays, columns, names, present, unnested, shipped, matched, locked, chosen
     FROM previewpg.foreign_key_columns(fk) AS c;
+    -- Distinct keys, unique there: all are present when as many rows have them as there are keys. Production counts.
+    SELECT format($f$
+    IF NOT EXISTS (SELECT 1 FROM previewpg_claims.r%1$s AS p WHERE p.%2$s %3$s ANY (previewpg_k1))
+        AND (SELECT pg_catalog.count(*) FROM previewpg_lower.r%4$s AS p WHERE p.%2$s %3$s ANY (previewpg_k1)) = pg_catalog.cardinality(previewpg_k1) THEN
+        RETURN;
+    END IF;$f$, r.claims, c.parent, c.equality, r.upper)
+    INTO quick FROM previewpg.foreign_key_columns(fk) AS c, previewpg.relation r
+    WHERE r.upper = k.confrelid AND r.key_numbers = k.confkey AND cardinality(k.confkey) = 1 AND c.shippable;
+    quick := coalesce(quick, '');
     PERFORM previewpg.put_function('f' || fk, arguments, 'void', 'SET plan_cache_mode = force_generic_plan', format($f$
 #variable_conflict use_column
 BEGIN
@@ -112,8 +122,8 @@ BEGIN
         RETURN;
     END IF;
     -- Parents in lower, under the lock that stands for theirs.
-    PERFORM pg_catalog.pg_advisory_xact_lock_shared(1886549618, %9$s);
-    WITH p AS MATERIALIZED (SELECT p.* FROM previewpg_lower.r%10$s AS p WHERE %3$s),
+    PERFORM pg_catalog.pg_advisory_xact_lock_shared(1886549618, %9$s);%14$s
+    WITH p AS MATERIALIZED (SELECT %15$s FROM previewpg_lower.r%10$s AS p WHERE %3$s),
          f AS MATERIALIZED (SELECT %1$s FROM p WHERE %11$s)
     SELECT %4$s INTO %5$s FROM ROWS FROM (%6$s) WITH ORDINALITY AS n(%7$s, place) WHERE NOT EXISTS (SELECT 1 FROM f WHERE %8$s);
     IF previewpg_k1 IS NULL THEN
@@ -129,7 +139,9 @@ END
 $f$, locked, parent, shipped, arrays, chosen, unnested, names, matched,
         k.confrelid::bigint - CASE WHEN k.confrelid::bigint > 2147483647 THEN 4294967296 ELSE 0 END, k.confrelid,
         previewpg.unclaimed(k.confrelid, 'p'), fk,
-        (SELECT string_agg(format('previewpg_k%s[1]::pg_catalog.text', c.place), ', ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c)));
+        (SELECT string_agg(format('previewpg_k%s[1]::pg_catalog.text', c.place), ', ' ORDER BY c.place) FROM previewpg.foreign_key_columns(fk) c), quick,
+        (SELECT string_agg(DISTINCT format('p.%I', a.attname), ', ') FROM pg_attribute a JOIN previewpg.relation r ON r.upper = a.attrelid
+         WHERE r.upper = k.confrelid AND (a.attnum = ANY (r.key_numbers) OR a.attnum = ANY (k.confkey)))));
     -- In the order of the rows, so that the row that is complained about is PostgreSQL's.
     keys_inserted := format('SELECT %1$s, pg_catalog.min(place) AS place FROM (SELECT %2$s, pg_catalog.row_number() OVER () AS place FROM previewpg_new WHERE %3$s) AS k GROUP BY %1$s',
         names, columns, present);

@@ -47,6 +47,7 @@ BEGIN
         AND pg_catalog.strpos(lines[2], pg_catalog.format('"%s"."%s"',
             pg_catalog.replace(TG_TABLE_SCHEMA, '"', '""'), pg_catalog.replace(TG_TABLE_NAME, '"', '""'))) > 0
         AND coalesce(lines[3], '') !~ '^PL/pgSQL function .* (SQL statement|EXECUTE)$' THEN
+        PERFORM previewpg.touched(TG_RELID);
         RETURN NULL;
     END IF;
     RAISE feature_not_supported USING

@@ -117,6 +117,25 @@ BEGIN
 END
 $$;
 
+-- Tells the proxy, once in a session, that a relation (and what shares its claims) was written to without being the target of the client's statement:
+-- by a function, a trigger or a referential action.
+CREATE OR REPLACE FUNCTION previewpg.touched(relation oid) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    told text := pg_catalog.current_setting('previewpg.touched', true);
+    mark text := pg_catalog.concat('[', relation, ']');
+    member oid;
+BEGIN
+    IF pg_catalog.strpos(told, mark) > 0 THEN
+        RETURN;
+    END IF;
+    FOR member IN SELECT r.upper FROM previewpg.relation AS r WHERE r.claims = previewpg.claims_of(relation) LOOP
+        RAISE INFO 'previewpg' USING ERRCODE = 'PPG02', DETAIL = member::pg_catalog.text;
+    END LOOP;
+    PERFORM pg_catalog.set_config('previewpg.touched', pg_catalog.concat(told, mark), false);
+END
+$$;
+
 -- The operator by which an index's column compares for equality, as OPERATOR(schema.=).
 CREATE OR REPLACE FUNCTION previewpg.index_equality(index oid, place int) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$

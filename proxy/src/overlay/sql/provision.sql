@@ -83,10 +83,15 @@ BEGIN
                CASE WHEN c.name IS NULL THEN format('%s::%s', previewpg.default_literal(target, a.attnum), format_type(a.atttypid, a.atttypmod))
                     WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN quote_ident(c.name)
                     ELSE format('%I::%s', c.name, format_type(a.atttypid, a.atttypmod)) END,
-               CASE WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN c.name END, format_type(a.atttypid, a.atttypmod), a.attnotnull
+               CASE WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN c.name END, format_type(a.atttypid, a.atttypmod),
+               a.attnotnull AND coalesce(c.not_null, true)
         FROM pg_attribute a
-        LEFT JOIN jsonb_to_recordset(description -> 'columns') AS c(name text, type text) ON c.name = a.attname
+        LEFT JOIN jsonb_to_recordset(description -> 'columns') AS c(name text, type text, not_null boolean) ON c.name = a.attname
         WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped;
+        -- What production's own schema promises needs no check; all of it does where this table was made from that schema.
+        INSERT INTO previewpg.verified SELECT p.object, target FROM previewpg.promisable(target) AS p
+        WHERE NOT coalesce((description ->> 'adopted')::boolean, false) OR description -> 'promises' ? p.definition
+        ON CONFLICT DO NOTHING;
         UPDATE previewpg.relation r SET same_shape = previewpg.has_same_shape(target) WHERE r.upper = target;
         PERFORM previewpg.build_projection(target);
         IF outcome = 'merged' THEN
