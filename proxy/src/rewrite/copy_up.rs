@@ -92,7 +92,13 @@ impl<'a> Planner<'a> {
         if relation.rules {
             return Err(refusal::rules(&relation.name));
         }
-        let probe = Probe::new(self, relation, lower, self.alias(write.target))?;
+        let probe = Probe::new(
+            self,
+            relation,
+            lower,
+            self.alias(write.target),
+            Locked::Skipping(relation.oid),
+        )?;
         let mut before = match &write.kind {
             WriteKind::Insert {
                 columns,
@@ -138,7 +144,13 @@ impl<'a> Planner<'a> {
         if current_of || base.rules || !view.trigger_functions.is_empty() {
             return Err(refuse());
         }
-        let mut probe = Probe::new(self, base, lower, self.alias(write.target))?;
+        let mut probe = Probe::new(
+            self,
+            base,
+            lower,
+            self.alias(write.target),
+            Locked::Skipping(base.oid),
+        )?;
         probe.through = Some(rows(lower));
         let mut before = probe.condition(write)?;
         before.push(permit(base.oid));
@@ -152,7 +164,7 @@ impl<'a> Planner<'a> {
         if lower.read_only {
             return Ok(Vec::new());
         }
-        Probe::new(self, relation, lower, self.alias(at))?.lock(at)
+        Probe::new(self, relation, lower, self.alias(at), Locked::Merged)?.lock(at)
     }
 
     /// The name by which a relation's columns are referred to.
@@ -360,9 +372,10 @@ impl<'p, 'a> Probe<'p, 'a> {
         relation: &'a Relation,
         lower: &'a Lower,
         alias: &'a str,
+        locked: Locked,
     ) -> Result<Self, Refusal> {
         let mut edits = Edits::default();
-        planner.merge_reads(&mut edits, Locked::Merged)?;
+        planner.merge_reads(&mut edits, locked)?;
         planner.hide_ours(&mut edits)?;
         Ok(Self {
             planner,
@@ -994,10 +1007,17 @@ impl<'p, 'a> Probe<'p, 'a> {
                 unclaimed(self.lower, self.alias),
             ),
         };
-        let from = match search.from {
+        let from = match &search.from {
             From::Lower => source,
             From::With(others) => format!("{source}, {others}"),
-            From::Instead(items) => items,
+            From::Instead(items) => items.clone(),
+        };
+        // The nullable side of an outer join has no row there.
+        let there: String = match (&search.from, self.lower.key.first()) {
+            (From::Instead(_), Some(key)) => {
+                format!(" AND {alias}.{} IS NOT NULL", quote_identifier(key))
+            }
+            _ => String::new(),
         };
         let conditions: String = search
             .conditions
@@ -1018,7 +1038,7 @@ impl<'p, 'a> Probe<'p, 'a> {
             format!("{} ", search.with.trim_end())
         };
         format!(
-            "{with}SELECT {row} AS previewpg_r FROM {from} WHERE {unclaimed}{conditions} {tail}"
+            "{with}SELECT {row} AS previewpg_r FROM {from} WHERE {unclaimed}{there}{conditions} {tail}"
         )
     }
 
