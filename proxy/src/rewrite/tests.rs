@@ -78,7 +78,7 @@ fn shop(written: bool) -> Catalog {
     let shared = Shared::default();
     shared
         .set_builtins(
-            r#"[["lower","i",false],["now","s",false],["count","i",true],["sum","i",true],["random","v",false],["nextval","v",false],["row_to_json","s",false]]"#,
+            r#"[["lower","i",false],["now","s",false],["count","i",true],["sum","i",true],["random","v",false],["row_number","i",true],["nextval","v",false],["row_to_json","s",false]]"#,
         )
         .unwrap();
     load::parse(&document.to_string(), &shared).unwrap()
