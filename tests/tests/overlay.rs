@@ -238,6 +238,11 @@ async fn production_is_not_written_to_even_by_a_role_that_may() {
 async fn provisioning_again_loses_nothing_and_brings_new_tables() {
     let world = World::new(SHOP).await.unwrap();
     world.preview.batch_execute("INSERT INTO users(id, email) VALUES (5000, 'mine@x'); CREATE TABLE mine(id int); ALTER TABLE emp ADD COLUMN extra int DEFAULT 5").await.unwrap();
+    world
+        .production
+        .batch_execute("ALTER TABLE jobs ADD COLUMN later int")
+        .await
+        .unwrap();
     world.production.batch_execute("CREATE TABLE fresh_news(id int PRIMARY KEY, user_id bigint REFERENCES users); INSERT INTO fresh_news VALUES (1, 1)").await.unwrap();
     let reader = world
         .servers
@@ -276,6 +281,21 @@ async fn provisioning_again_loses_nothing_and_brings_new_tables() {
         one.relations
             .iter()
             .all(|relation| relation.name != "public.mine")
+    );
+    let changed: Vec<(&str, Option<&str>)> = one
+        .relations
+        .iter()
+        .filter(|relation| relation.state == "merged" && relation.reason.is_some())
+        .map(|relation| (relation.name.as_str(), relation.reason.as_deref()))
+        .collect();
+    assert_eq!(
+        changed,
+        [(
+            "public.jobs",
+            Some(
+                "Production has changed since: column \"later\" is new; make a new preview to follow it"
+            )
+        )]
     );
     let step = |text: &str| script::steps(text).remove(0);
     for (text, wanted) in [

@@ -17,6 +17,7 @@
 //! | `previewpg_copy.rN(previewpg_lower.rN[]) returns bigint` | copies up: claims the rows' keys (waiting for other claimers), inserts the rows newly claimed into upper with `session_replication_role = replica` | EXECUTE |
 //! | `previewpg.copy_up_all(oid, detach bool) returns bigint` | copies the whole table up, within the limit; with `detach` lower is not looked at any more (always, for a keyless table, call it with `detach`) | EXECUTE |
 //! | `previewpg.copy_up_available(oid, previewpg_lower.rN[], wanted bigint, otherwise text) returns bigint` | copies up the first `wanted` rows (NULL: all) that nobody else holds a claim of, without waiting; held ones are left out (`'skip'`) or an error 55P03 (`'error'`) | EXECUTE |
+//! | `previewpg.touched(oid) returns void` | marks a relation, and what shares its claims, as written to (`PPG02`, see below) | EXECUTE |
 //! | `previewpg.permit(oid) returns void` | lets the *next* UPDATE/DELETE/MERGE/ON CONFLICT DO UPDATE statement of the client itself on that table through (see below) | EXECUTE |
 //! | triggers `0previewpg_*` on upper tables | guard, uniqueness, claims, foreign keys, exclusion, truncation, children. The name sorts before PostgreSQL's own | |
 //! | event triggers `previewpg_*` | DDL follow-up | |
@@ -33,6 +34,13 @@
 //! When the schema or a relation's state changed, a trigger says `RAISE INFO 'previewpg' USING ERRCODE = 'PPG01'`.
 //! INFO is sent whatever `client_min_messages` says; the proxy swallows it and reads the catalog again on that session.
 //!
+//! When a relation is written to by what isn't named in the client's statement (a function, a trigger, a referential action, any INSERT), `previewpg.touched` says
+//! `RAISE INFO 'previewpg' USING ERRCODE = 'PPG02', DETAIL = OID`, once in a session for each relation: it is dirty from now on.
+//! A temporary table that goes at the end of its transaction (ON COMMIT DROP), and DISCARD, fire no event trigger and say nothing.
+//!
+//! # Session settings of ours
+//! `previewpg.permit`, `previewpg.touched` and `previewpg.copying` (the OID of the relation that is being copied up, whose INSERT trigger looks away): clients must not set them.
+//!
 //! # The guard
 //! A BEFORE UPDATE / DELETE statement trigger on each lower-backed upper refuses (0A000) a write that nobody copied up for,
 //! for example from a function's body: a write that would silently miss production's rows. The proxy calls `previewpg.permit` (in the same transaction, in front of the
@@ -41,7 +49,8 @@
 //!
 //! # What DDL can't follow
 //! `ALTER COLUMN .. TYPE .. USING` needs `previewpg.copy_up_all(oid, true)` first (refused otherwise). `ADD FOREIGN KEY` over existing rows of upper is checked by PostgreSQL itself, which sees
-//! upper parents only: copy the parents up first. Refused: `ALTER TYPE .. RENAME VALUE` of an enum that production's rows use, joining or leaving a partition or inheritance tree,
+//! upper parents only: an event trigger copies them up first, as far as it recognises the constraint in the statement's text (`FOREIGN KEY (..) REFERENCES ..` of an ALTER TABLE);
+//! otherwise the error is PostgreSQL's. Refused: `ALTER TYPE .. RENAME VALUE` of an enum that production's rows use, joining or leaving a partition or inheritance tree,
 //! and changes of a partitioned table that take a copy-up of the whole. A partition's claims are its root's; dropping or truncating one claims all its keys.
 
 pub mod merged;

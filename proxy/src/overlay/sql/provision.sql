@@ -17,6 +17,14 @@ BEGIN
         RETURN 'missing';
     END IF;
     IF EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = target) THEN
+        -- Production's columns have changed since: the preview stays as it is, and says so.
+        UPDATE previewpg.relation AS r
+        SET reason = (SELECT format('Production has changed since: %s; make a new preview to follow it', string_agg(format('column "%s" %s',
+                          coalesce(before.name, after.name), CASE WHEN before.name IS NULL THEN 'is new' WHEN after.name IS NULL THEN 'is gone' ELSE format('is of type %s, was %s', after.type, before.type) END), ', '))
+                      FROM jsonb_to_recordset(r.production_columns) AS before(name text, type text)
+                      FULL JOIN jsonb_to_recordset(description -> 'columns') AS after(name text, type text) ON after.name = before.name
+                      WHERE before.type IS DISTINCT FROM after.type HAVING count(*) > 0)
+        WHERE r.upper = target AND r.state = 'merged';
         RETURN 'present';
     END IF;
     SELECT c.relkind INTO kind FROM pg_class c WHERE c.oid = target;
