@@ -744,16 +744,14 @@ async fn an_old_snapshot_hides_no_claim() {
         "INSERT INTO users(id, email) VALUES (30000 + %, 'u%@x'), (40000 + %, 'u7@x');";
     let touch_parent = "-- up users: id = %\nUPDATE users SET name = 'touched' WHERE id = %;";
     let mut differences = String::new();
-    let mut row = 900;
-    for (first, second) in [
+    for (row, (first, second)) in (901..).zip([
         (delete_parent, insert_child),
         (delete_parent, take_mail),
         (free_mail, take_mail),
         (free_mail, take_other),
         (free_mail, free_mail),
         (delete_parent, touch_parent),
-    ] {
-        row += 1;
+    ]) {
         let step = |text: &str| script::steps(&text.replace('%', &row.to_string())).remove(0);
         let (first, second) = (step(first), step(second));
         let a = world.sessions().await.unwrap();
