@@ -11,6 +11,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::expect::{Answer, Describe, Expect, Flight, OnError, Rows};
 use super::planner::{Reading, Readings};
+use super::prepared::{self, Prepares};
 use super::production::{Read, ReadEvent};
 use super::report;
 use super::script::Script;
@@ -151,6 +152,8 @@ pub(crate) struct Conversation {
     /// The columns described last to the client, in the simple protocol.
     described: Option<Bytes>,
     deallocated: VecDeque<String>,
+    /// What SQL's PREPARE made.
+    prepares: Prepares,
     closed: bool,
     broken: Option<Broken>,
 }
@@ -196,6 +199,7 @@ impl Conversation {
             completing: None,
             described: None,
             deallocated: VecDeque::new(),
+            prepares: Prepares::default(),
             closed: false,
             broken: None,
         };
@@ -1033,6 +1037,25 @@ impl Conversation {
                 hint: "SET client_encoding = 'UTF8'.".to_owned(),
             });
         }
+        let generation = self.sight.generation();
+        for source in self.prepares.outdated(statement, generation) {
+            let again = self.common.readings.read(
+                source.as_bytes(),
+                self.sight.encoding(),
+                self.sight.standard_strings(),
+            );
+            let Some(prepare) = again.script.statements.first() else {
+                continue;
+            };
+            let now = self
+                .common
+                .readings
+                .plan(&again, prepare, self.sight.context());
+            if self.prepares.has_changed(&source, &now, generation) {
+                return Plan::Refuse(prepared::refusal(statement));
+            }
+        }
+        self.prepares.note(reading, statement, &plan, generation);
         plan
     }
 

@@ -26,6 +26,7 @@ mod drive;
 mod expect;
 mod extended;
 pub mod planner;
+mod prepared;
 mod production;
 mod report;
 mod script;
