@@ -293,7 +293,10 @@ fn show(answer: &Answer) -> String {
             Event::Error(fields) => {
                 let field = |key| fields.get(&key).map_or("", String::as_str);
                 let chance = matches!(field('C'), "40P01" | "40001" | "55P03" | "57014");
-                words.push(format!("ERROR {}: {}", field('C'), field('M')));
+                // A claim's conflict doesn't tell whether the row was changed or deleted.
+                let message =
+                    field('M').replace("due to concurrent delete", "due to concurrent update");
+                words.push(format!("ERROR {}: {message}", field('C')));
                 if !chance {
                     words.push(format!("[{}] [{}]", field('D'), field('n')));
                 }

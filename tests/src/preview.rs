@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Address, Session};
 use crate::servers::{
-    PASSWORD, Server, Servers, forget_pid, keep_logs, note_pid, signal, workplace,
+    PASSWORD, Server, Servers, as_unprivileged, forget_pid, keep_logs, note_pid, signal, workplace,
 };
 
 /// How long `up` may take until it prints the client's URL.
@@ -216,16 +216,46 @@ impl Up {
             place(fresh),
             place(production)
         ));
+        let mut command = Command::new(binary());
+        command.args(["up", "--fresh", fresh, "--client-user", "app"]);
+        command.args(["--sequence-gap", "0"]).args(extra);
+        Up::run(command, production, log)
+    }
+
+    /// Runs `previewpg up` with a server of its own, whose files are kept in `data`, as the servers' user or as ours.
+    pub fn embedded(
+        production: &str,
+        data: &Path,
+        as_servers_user: bool,
+    ) -> Result<(Up, Address, Option<String>), Failure> {
+        let mut command = if as_servers_user {
+            as_unprivileged(&reachable_binary())
+        } else {
+            Command::new(binary())
+        };
+        command.args(["up", "--data"]).arg(data);
+        let name = data.file_name().unwrap_or_default().to_string_lossy();
+        Up::run(
+            command,
+            production,
+            workplace().join(format!("previewpg-{name}.log")),
+        )
+    }
+
+    /// Adds what all have in common to a command, and runs it.
+    fn run(
+        mut command: Command,
+        production: &str,
+        log: PathBuf,
+    ) -> Result<(Up, Address, Option<String>), Failure> {
         let out = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(&log)
             .expect("make the log");
-        let mut child = Command::new(binary())
-            .args(["up", "--production", production, "--fresh", fresh])
+        let mut child = command
+            .args(["--production", production])
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--client-user", "app", "--sequence-gap", "0"])
-            .args(extra)
             .env("PREVIEWPG_CLIENT_PASSWORD", PASSWORD)
             .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null())
@@ -280,6 +310,11 @@ impl Up {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Kills it (`kill -9`).
+    pub fn kill(self) {
+        signal(self.child.id(), "KILL");
+    }
+
     /// Ends it by SIGTERM.
     pub fn terminate(&mut self, patience: Duration) -> Option<ExitStatus> {
         signal(self.child.id(), "TERM");
@@ -311,6 +346,17 @@ impl Drop for Up {
         let _ = self.child.wait();
         forget_pid(self.child.id());
     }
+}
+
+/// The binary under test, where the servers' user may run it.
+fn reachable_binary() -> PathBuf {
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| {
+        let copy = workplace().join("previewpg");
+        std::fs::copy(binary(), &copy).expect("copy the binary");
+        copy
+    })
+    .clone()
 }
 
 /// The binary under test: `PREVIEWPG_BIN`, or the one that was built next to the test.

@@ -492,7 +492,8 @@ pub fn unprivileged() -> (u32, u32) {
     })
 }
 
-fn as_unprivileged(program: &Path) -> Command {
+/// A command that runs as the servers' user.
+pub fn as_unprivileged(program: &Path) -> Command {
     let (uid, gid) = unprivileged();
     let mut command = Command::new(program);
     if fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0) {

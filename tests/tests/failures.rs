@@ -621,6 +621,83 @@ fn kill_of_the_proxy_keeps_what_was_committed_and_nothing_else() {
     session.must("UPDATE users SET name = 'free' WHERE id IN (3, 4)");
 }
 
+/// `up` with a server of its own is killed in the middle of everything: what was committed is there when it's started
+/// again, and nothing else; its server doesn't outlive it.
+fn embedded_up_is_killed(as_servers_user: bool) {
+    let database = shop();
+    let production = Servers::shared().production.tcp("reader", &database);
+    let before = digest(&Servers::shared().production.admin(&database));
+    let data = workplace().join(format!("embedded-{database}"));
+    let up = || {
+        Up::embedded(&production.url(), &data, as_servers_user)
+            .unwrap_or_else(|failure| panic!("previewpg up failed: {failure:?}"))
+    };
+    let (process, address, _) = up();
+    assert_eq!(address.database, database);
+    let mut session = Session::connect(&address).unwrap();
+    session.must("UPDATE users SET name = 'kept' WHERE id = 3; DELETE FROM orders WHERE id = 1000");
+    session.must("ALTER TABLE products ADD COLUMN kept int DEFAULT 3");
+    let mut open = Session::connect(&address).unwrap();
+    open.must(
+        "BEGIN; UPDATE users SET name = 'lost' WHERE id IN (3, 4); DELETE FROM users WHERE id = 9",
+    );
+    open.must("ALTER TABLE counters DROP COLUMN value; TRUNCATE log_lines");
+    let mut busy = Session::connect(&address).unwrap();
+    busy.start(
+        Protocol::Simple,
+        Request {
+            sql: "UPDATE orders SET note = 'lost' WHERE id > 2000 AND pg_sleep(0.01) IS NOT NULL"
+                .to_owned(),
+            ..Request::default()
+        },
+    );
+    std::thread::sleep(Duration::from_millis(300));
+    let server = std::fs::read_to_string(data.join("pgdata/postmaster.pid")).unwrap();
+    let server = server.lines().next().unwrap().to_owned();
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{server}")).unwrap());
+    assert_ne!(owner, 0, "PostgreSQL doesn't run as root");
+    process.kill();
+    assert!(open.query("COMMIT").closed());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Path::new(&format!("/proc/{server}")).exists() {
+        assert!(Instant::now() < deadline, "the server outlives previewpg");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    let (_process, address, _) = up();
+    let mut session = Session::connect(&address).unwrap();
+    let rows = session
+        .must("SELECT name FROM users WHERE id IN (3, 4, 9) ORDER BY id")
+        .rows();
+    assert_eq!(rows, [["kept"], ["User 4"], ["User 9"]]);
+    assert_eq!(session.value("SELECT count(*) FROM orders"), "4999");
+    assert_eq!(session.value("SELECT sum(kept) FROM products"), "600");
+    assert_eq!(session.value("SELECT count(*) FROM log_lines"), "100");
+    assert_eq!(session.value("SELECT sum(value) FROM counters"), "210");
+    assert_eq!(
+        session.value("SELECT count(*) FROM orders WHERE note = 'lost'"),
+        "0"
+    );
+    session.must("UPDATE users SET name = 'free' WHERE id IN (3, 4)");
+    let touched = difference(
+        &before,
+        &digest(&Servers::shared().production.admin(&database)),
+    );
+    assert!(touched.is_empty(), "PRODUCTION WAS TOUCHED: {touched:?}");
+}
+
+/// As whoever runs the tests: root in most containers.
+#[test]
+fn an_embedded_up_of_ours_is_killed() {
+    embedded_up_is_killed(false);
+}
+
+#[test]
+fn an_embedded_up_of_an_unprivileged_user_is_killed() {
+    embedded_up_is_killed(true);
+}
+
 #[test]
 fn a_second_up_on_the_same_fresh() {
     let database = shop();

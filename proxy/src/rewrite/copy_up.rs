@@ -92,7 +92,13 @@ impl<'a> Planner<'a> {
         if relation.rules {
             return Err(refusal::rules(&relation.name));
         }
-        let probe = Probe::new(self, relation, lower, self.alias(write.target))?;
+        let probe = Probe::new(
+            self,
+            relation,
+            lower,
+            self.alias(write.target),
+            Locked::Skipping(relation.oid),
+        )?;
         let mut before = match &write.kind {
             WriteKind::Insert {
                 columns,
@@ -138,7 +144,13 @@ impl<'a> Planner<'a> {
         if current_of || base.rules || !view.trigger_functions.is_empty() {
             return Err(refuse());
         }
-        let mut probe = Probe::new(self, base, lower, self.alias(write.target))?;
+        let mut probe = Probe::new(
+            self,
+            base,
+            lower,
+            self.alias(write.target),
+            Locked::Skipping(base.oid),
+        )?;
         probe.through = Some(rows(lower));
         let mut before = probe.condition(write)?;
         before.push(permit(base.oid));
@@ -152,7 +164,7 @@ impl<'a> Planner<'a> {
         if lower.read_only {
             return Ok(Vec::new());
         }
-        Probe::new(self, relation, lower, self.alias(at))?.lock(at)
+        Probe::new(self, relation, lower, self.alias(at), Locked::Merged)?.lock(at)
     }
 
     /// The name by which a relation's columns are referred to.
@@ -360,9 +372,10 @@ impl<'p, 'a> Probe<'p, 'a> {
         relation: &'a Relation,
         lower: &'a Lower,
         alias: &'a str,
+        locked: Locked,
     ) -> Result<Self, Refusal> {
         let mut edits = Edits::default();
-        planner.merge_reads(&mut edits, Locked::Merged)?;
+        planner.merge_reads(&mut edits, locked)?;
         planner.hide_ours(&mut edits)?;
         Ok(Self {
             planner,

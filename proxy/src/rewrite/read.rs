@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::plan::Refusal;
 use super::resolve::Resolution;
 use super::{Context, Planner, group_by, refusal, replace, whole_row};
-use crate::catalog::model::{Relation, RelationKind};
+use crate::catalog::model::{Oid, Relation, RelationKind};
 use crate::overlay::merged::merged;
 use crate::overlay::names::quote_identifier;
-use crate::sql::facts::{self, Kind, Role};
+use crate::sql::facts::{self, Kind, LevelId, LockWait, Role};
 use crate::sql::patch::Edits;
 
 /// Views in views, to this depth: deeper ones are refused.
@@ -23,6 +23,9 @@ pub(super) enum Locked {
     Raw,
     /// Merge them, and take the locking clauses out: to look for rows only.
     Merged,
+    /// The same, but leave the SKIP LOCKED queries of this relation: which rows they choose depends on what others hold, and the rows that
+    /// they may choose are in upper by now.
+    Skipping(Oid),
 }
 
 impl Planner<'_> {
@@ -35,7 +38,7 @@ impl Planner<'_> {
             if !matches!(named.role, Role::Read | Role::Table) {
                 continue;
             }
-            if locked == Locked::Raw && self.is_locked(at) {
+            if self.stays(at, locked) {
                 continue;
             }
             if named.sampled {
@@ -54,13 +57,15 @@ impl Planner<'_> {
             };
             replace(edits, &named.span, derived)?;
         }
-        if locked == Locked::Merged {
+        if locked != Locked::Raw {
             // The locks of a query expression are listed at each of its levels; taken out once.
             let mut spans: Vec<_> = self
                 .statement
                 .levels
                 .iter()
-                .flat_map(|level| &level.locks)
+                .enumerate()
+                .filter(|(level, _)| !self.skips_of(*level, locked))
+                .flat_map(|(_, level)| &level.locks)
                 .map(|lock| lock.span.clone())
                 .collect();
             spans.sort_by_key(|span| span.start);
@@ -72,6 +77,38 @@ impl Planner<'_> {
         self.unqualify_columns(edits, locked)?;
         whole_row::name_types(self, edits, locked)?;
         group_by::complete(self, edits)
+    }
+
+    /// Whether a read of a relation is left as it stands.
+    pub(super) fn stays(&self, at: usize, locked: Locked) -> bool {
+        let level = || self.statement.relations.get(at)?.level;
+        self.is_locked(at)
+            && match locked {
+                Locked::Raw => true,
+                Locked::Merged => false,
+                Locked::Skipping(_) => level().is_some_and(|level| self.skips_of(level, locked)),
+            }
+    }
+
+    /// Whether a level locks rows of that relation only, and those with SKIP LOCKED.
+    fn skips_of(&self, level: LevelId, locked: Locked) -> bool {
+        let Locked::Skipping(oid) = locked else {
+            return false;
+        };
+        let locks = self
+            .statement
+            .levels
+            .get(level)
+            .map(|level| level.locks.as_slice())
+            .unwrap_or_default();
+        let theirs = self.backed().filter(|(at, _)| {
+            let named = self.statement.relations.get(*at);
+            named.is_some_and(|named| named.level == Some(level)) && self.is_locked(*at)
+        });
+        let mut theirs = theirs.peekable();
+        theirs.peek().is_some()
+            && locks.iter().all(|lock| lock.wait == LockWait::Skip)
+            && theirs.all(|(_, relation)| relation.oid == oid)
     }
 
     /// The name of a derived table that has no alias of its own: the relation's, or, where two schemas' relations of one name stand side by side, one that tells them apart.
@@ -143,8 +180,8 @@ impl Planner<'_> {
                         named.alias.is_none() && named.name.name == *table && named.role != Role::Object
                     })
                     // A write's target, or a locked relation, stays itself in the client's statement; in a copy-up it's an alias.
-                    && (locked == Locked::Merged
-                        || (matches!(named.map(|named| named.role), Some(Role::Read)) && !self.is_locked(at)))
+                    && (locked != Locked::Raw || matches!(named.map(|named| named.role), Some(Role::Read)))
+                    && !self.stays(at, locked)
             };
             if let Some((at, relation)) = self
                 .backed()

@@ -78,7 +78,7 @@ fn shop(written: bool) -> Catalog {
     let shared = Shared::default();
     shared
         .set_builtins(
-            r#"[["lower","i",false],["now","s",false],["count","i",true],["sum","i",true],["random","v",false],["nextval","v",false],["row_to_json","s",false]]"#,
+            r#"[["lower","i",false],["now","s",false],["count","i",true],["sum","i",true],["random","v",false],["row_number","i",true],["nextval","v",false],["row_to_json","s",false]]"#,
         )
         .unwrap();
     load::parse(&document.to_string(), &shared).unwrap()
@@ -449,6 +449,35 @@ fn a_lock_copies_up_what_it_locks_and_leaves_the_table_itself() {
     assert!(joined.before[0].text.contains(&format!(
         "FROM previewpg_lower.r1 u JOIN ({orders}) o ON o.user_id = u.id WHERE"
     )));
+}
+
+/// Which row a worker takes depends on what the others hold: the search for it leaves the choice to upper's own locks.
+#[test]
+fn a_write_of_what_a_skip_locked_query_chooses_waits_for_nobody() {
+    let catalog = shop(true);
+    let choice =
+        "(SELECT id FROM orders WHERE total > 0 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)";
+    for text in [
+        format!("UPDATE orders SET total = 0 WHERE id = {choice}"),
+        format!("WITH c AS {choice} DELETE FROM orders USING c WHERE orders.id = c.id"),
+    ] {
+        let plan = fresh(&catalog, &text);
+        let [available, copy_up, ..] = plan.before.as_slice() else {
+            panic!("{text}: {plan:?}");
+        };
+        assert!(available.text.contains("copy_up_available"), "{text}");
+        assert!(copy_up.text.contains(choice), "{text}: {}", copy_up.text);
+    }
+    let blocking = fresh(
+        &catalog,
+        "DELETE FROM orders WHERE id = (SELECT id FROM orders ORDER BY id LIMIT 1 FOR UPDATE)",
+    );
+    assert!(
+        blocking
+            .before
+            .iter()
+            .all(|before| !before.text.contains("FOR UPDATE"))
+    );
 }
 
 #[test]

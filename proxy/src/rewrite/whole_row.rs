@@ -26,8 +26,7 @@ pub(super) fn name_types(
                 .alias
                 .as_ref()
                 .map_or(&named.name.name, |(alias, _)| alias);
-            let is_derived =
-                named.role == Role::Read && (locked == Locked::Merged || !planner.is_locked(*at));
+            let is_derived = named.role == Role::Read && !planner.stays(*at, locked);
             is_derived
                 && range_name == name
                 && sees(statement, column.level, named.level)
