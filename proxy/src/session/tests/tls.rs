@@ -42,7 +42,7 @@ async fn a_certificate_is_replaced_under_a_connected_client() {
     let preview = Preview::start_with(Arc::new(TestPlanner::default()), greeting).await;
     let target = |mode: &str| {
         Target::parse(&format!(
-            "host=localhost hostaddr=127.0.0.1 port={} user=app password=secret dbname=full sslmode={mode} sslrootcert={}",
+            "host=localhost port={} user=app password=secret dbname=full sslmode={mode} sslrootcert={}",
             preview.port,
             authority.root.display()
         ))
