@@ -38,6 +38,9 @@ macro_rules! scripts {
 }
 
 scripts! {
+    adversary_calls => "adversary_calls.sql",
+    adversary_choices => "adversary_choices.sql",
+    adversary_names => "adversary_names.sql",
     catalogs => "catalogs.sql",
     copy_in => "copy_in.sql",
     copy_out => "copy_out.sql",

@@ -711,3 +711,54 @@ async fn what_may_not_be_read_is_left_out() {
         "{lost:?}"
     );
 }
+
+/// A REPEATABLE READ transaction whose snapshot is older than what another session committed meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_snapshot_hides_no_claim() {
+    let world = World::new(SHOP).await.unwrap();
+    let delete_parent = "-- up users: id = %\nDELETE FROM users WHERE id = %;";
+    let free_mail = "-- up users: id = %\nUPDATE users SET email = 'free%@x' WHERE id = %;";
+    let insert_child = "INSERT INTO strict_refs VALUES (%, %, NULL);";
+    let take_mail = "INSERT INTO users(id, email) VALUES (20000 + %, 'u%@x');";
+    let take_other =
+        "INSERT INTO users(id, email) VALUES (30000 + %, 'u%@x'), (40000 + %, 'u7@x');";
+    let touch_parent = "-- up users: id = %\nUPDATE users SET name = 'touched' WHERE id = %;";
+    let mut differences = String::new();
+    let mut row = 900;
+    for (first, second) in [
+        (delete_parent, insert_child),
+        (delete_parent, take_mail),
+        (free_mail, take_mail),
+        (free_mail, take_other),
+        (free_mail, free_mail),
+        (delete_parent, touch_parent),
+    ] {
+        row += 1;
+        let step = |text: &str| script::steps(&text.replace('%', &row.to_string())).remove(0);
+        let (first, second) = (step(first), step(second));
+        let a = world.sessions().await.unwrap();
+        let b = world.sessions().await.unwrap();
+        let mut outcomes = Vec::new();
+        for (a, b, preview) in [(&a.0, &b.0, true), (&a.1, &b.1, false)] {
+            b.batch_execute(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM pg_class LIMIT 1",
+            )
+            .await
+            .unwrap();
+            let mut outcome = Vec::new();
+            for (session, step) in [(a, &first), (b, &second)] {
+                outcome.push(if preview {
+                    world.on_preview(session, step).await
+                } else {
+                    script::answer(session, &step.plain()).await
+                });
+            }
+            outcome.push(script::answer(b, "COMMIT").await);
+            outcomes.push(outcome);
+        }
+        if outcomes.first() != outcomes.last() {
+            differences.push_str(&format!("{}{}{outcomes:#?}\n\n", first.text, second.text));
+        }
+    }
+    assert!(differences.is_empty(), "\n{differences}");
+}

@@ -352,7 +352,17 @@ impl Context<'_> {
             }),
             _ => false,
         };
-        reads && matches!(self.after(1), Some(Token::Hole | Token::Concat))
+        // `FROM public.' || x`, `FROM log_' || x`: the name goes on in what isn't in the text.
+        let mut next = 1;
+        while let (Some(Token::Word(_)), Some(Token::Other('.'))) =
+            (self.after(next), self.after(next + 1))
+        {
+            next += 2;
+        }
+        let goes_on = |n| matches!(self.after(n), Some(Token::Hole | Token::Concat));
+        reads
+            && (goes_on(next)
+                || matches!(self.after(next), Some(Token::Word(_))) && goes_on(next + 1))
     }
 
     /// `EXECUTE x`: SQL that is made elsewhere.
@@ -388,8 +398,8 @@ impl Context<'_> {
 }
 
 fn tokens(body: &str) -> Vec<Token> {
-    // Where a backslash may escape a quote, comments can't be told from strings: then they are read like code.
-    let comments = !body.contains("\\'");
+    // Where a backslash may escape a quote, or a string stands in dollars, comments can't be told from strings: then they are read like code.
+    let comments = !body.contains("\\'") && !has_dollar_quotes(body);
     let mut tokens = Vec::new();
     let mut in_string = false;
     let mut rest = body;
@@ -408,11 +418,23 @@ fn tokens(body: &str) -> Vec<Token> {
                 tokens.push(Token::Quote);
                 1
             }
+            'u' | 'U' if rest.get(1..).is_some_and(|next| next.starts_with("&\"")) => {
+                // A name in escapes.
+                tokens.push(Token::Hole);
+                2
+            }
             '"' => {
                 let quoted = rest.get(1..).unwrap_or("");
                 let end = quoted.find('"').unwrap_or(quoted.len());
-                tokens.push(Token::Word(quoted.get(..end).unwrap_or("").to_owned()));
-                end + 2
+                let name = quoted.get(..end).unwrap_or("");
+                if name.contains('\'') {
+                    // Not a name but the end of a string and all up to the next one.
+                    tokens.push(Token::Other('"'));
+                    1
+                } else {
+                    tokens.push(Token::Word(name.to_owned()));
+                    (end + 2).min(rest.len())
+                }
             }
             '|' if rest.starts_with("||") => {
                 tokens.push(Token::Concat);
@@ -437,6 +459,19 @@ fn tokens(body: &str) -> Vec<Token> {
         rest = rest.get(taken..).unwrap_or("");
     }
     tokens
+}
+
+/// Whether a dollar quote opens somewhere: `$$`, `$tag$`.
+fn has_dollar_quotes(body: &str) -> bool {
+    let mut pieces = body.split('$').skip(1).peekable();
+    while let Some(piece) = pieces.next() {
+        let is_tag = piece.chars().all(|c| c.is_alphanumeric() || c == '_')
+            && !piece.starts_with(|c: char| c.is_ascii_digit());
+        if is_tag && pieces.peek().is_some() {
+            return true;
+        }
+    }
+    false
 }
 
 fn is_word(c: char) -> bool {
@@ -473,6 +508,9 @@ mod tests {
             "select 1 from only users",
             "UPDATE a SET x = 1 FROM users",
             "x := '-- ' || (select 1 from users)",
+            "x := '\"' || (select 1 from users) || '\"'",
+            "x := $q$ /* $q$; select 1 from users; /* */",
+            "x := $$--$$ || (select 1 from users)",
         ] {
             assert_eq!(reads(body), [1], "{body}");
         }
@@ -510,6 +548,10 @@ mod tests {
         let opaque = |body| scan(body, true, &names()).reach.opaque;
         assert!(opaque("EXECUTE format('SELECT count(*) FROM %I', t)"));
         assert!(opaque("EXECUTE 'select * from ' || quote_ident(t)"));
+        assert!(opaque("EXECUTE 'select * from public.' || quote_ident(t)"));
+        assert!(opaque("EXECUTE 'select * from log_' || year"));
+        assert!(opaque("select 1 from U&\"\\0075sers\""));
+        assert!(!opaque("EXECUTE 'select a from b where c = ' || d"));
         assert!(opaque("EXECUTE statement"));
         assert!(opaque("EXECUTE format(template, x)"));
         assert!(!opaque("EXECUTE 'select 1'"));

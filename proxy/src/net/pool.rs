@@ -5,7 +5,7 @@
 //! everybody is told the last error meanwhile.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -126,11 +126,16 @@ pub struct Session {
     pub statements: Statements,
     cancel: CancelHandle,
     connected: Instant,
+    number: u64,
 }
+
+/// The next session's number.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 impl Session {
     fn new(backend: Backend) -> Self {
         Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             cancel: backend.cancel_handle(),
             stream: backend.stream,
             buffer: backend.leftover,
@@ -139,6 +144,12 @@ impl Session {
             statements: Statements::default(),
             connected: Instant::now(),
         }
+    }
+
+    /// What it can be asked for by, see [`Pool::checkout_again`]. Not zero.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// How what it runs is cancelled.
@@ -209,8 +220,18 @@ impl Pool {
     /// # Errors
     /// When none is free within the time limit, or production can't be reached.
     pub async fn checkout(&self) -> Result<Checkout, PoolError> {
+        self.checkout_again(0).await
+    }
+
+    /// The same, with the session of this number (see [`Session::number`]) if it is idle.
+    ///
+    /// # Errors
+    /// As for [`Pool::checkout`].
+    pub async fn checkout_again(&self, number: u64) -> Result<Checkout, PoolError> {
         let inner = &self.0;
-        let place = {
+        let place = if let Ok(place) = Arc::clone(&inner.places).try_acquire_owned() {
+            Ok(Ok(place))
+        } else {
             let _waiting = Waiting::new(&inner.waiting);
             timeout(
                 inner.options.checkout_timeout,
@@ -224,7 +245,7 @@ impl Pool {
                 waited: inner.options.checkout_timeout,
             });
         };
-        while let Some(mut session) = inner.pop() {
+        while let Some(mut session) = inner.pop(number) {
             if session.is_quiet().await {
                 return Ok(Checkout::new(Arc::clone(inner), session, place));
             }
@@ -247,9 +268,17 @@ impl Pool {
 }
 
 impl Inner {
-    fn pop(&self) -> Option<Session> {
+    fn pop(&self, number: u64) -> Option<Session> {
         self.close_idle();
-        lock(&self.idle).pop().map(|(session, _)| session)
+        let mut idle = lock(&self.idle);
+        let asked = idle
+            .iter()
+            .position(|(session, _)| session.number == number);
+        let taken = match asked {
+            Some(index) => Some(idle.remove(index)),
+            None => idle.pop(),
+        };
+        taken.map(|(session, _)| session)
     }
 
     fn close_idle(&self) {

@@ -1007,10 +1007,17 @@ impl<'p, 'a> Probe<'p, 'a> {
                 unclaimed(self.lower, self.alias),
             ),
         };
-        let from = match search.from {
+        let from = match &search.from {
             From::Lower => source,
             From::With(others) => format!("{source}, {others}"),
-            From::Instead(items) => items,
+            From::Instead(items) => items.clone(),
+        };
+        // The nullable side of an outer join has no row there.
+        let there: String = match (&search.from, self.lower.key.first()) {
+            (From::Instead(_), Some(key)) => {
+                format!(" AND {alias}.{} IS NOT NULL", quote_identifier(key))
+            }
+            _ => String::new(),
         };
         let conditions: String = search
             .conditions
@@ -1031,7 +1038,7 @@ impl<'p, 'a> Probe<'p, 'a> {
             format!("{} ", search.with.trim_end())
         };
         format!(
-            "{with}SELECT {row} AS previewpg_r FROM {from} WHERE {unclaimed}{conditions} {tail}"
+            "{with}SELECT {row} AS previewpg_r FROM {from} WHERE {unclaimed}{there}{conditions} {tail}"
         )
     }
 

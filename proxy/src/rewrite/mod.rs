@@ -147,6 +147,14 @@ impl<'a> Planner<'a> {
                     .map_or("", |relation| relation.name.as_str());
                 Err(refusal::stored_query(name))
             }
+            Kind::Utility { tag } if tag == "ALTER TYPE" && self.changes_attributes() => {
+                match self.composite_column() {
+                    Some((relation, column)) => {
+                        Err(refusal::composite_attribute(&relation.name, column))
+                    }
+                    None => Ok(Plan::Pass(effects)),
+                }
+            }
             Kind::Truncate | Kind::Lock | Kind::Utility { .. } => {
                 Ok(self.utility(Vec::new(), effects))
             }
@@ -303,6 +311,31 @@ impl<'a> Planner<'a> {
             effects,
             describe_original: false,
         }))
+    }
+
+    /// Whether an ALTER TYPE adds, drops or changes an attribute (renaming one leaves values as they are).
+    fn changes_attributes(&self) -> bool {
+        let text = self.source(&self.statement.span).to_ascii_lowercase();
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        words
+            .windows(2)
+            .any(|pair| matches!(pair, ["add" | "drop" | "alter", "attribute"]))
+    }
+
+    /// A column of production's whose type the statement names: its values would come in the type's former shape.
+    fn composite_column(&self) -> Option<(&'a Arc<Relation>, &'a str)> {
+        let catalog = self.context.catalog;
+        let relations = catalog.relations.values();
+        relations
+            .filter(|relation| relation.lower.is_some())
+            .find_map(|relation| {
+                let column = relation.columns.iter().find(|column| {
+                    let name = column.type_name.trim_end_matches("[]");
+                    let name = name.rsplit('.').next().unwrap_or(name).trim_matches('"');
+                    catalog.types.contains_key(name) && self.statement.words.contains(name)
+                })?;
+                Some((relation, column.name.as_str()))
+            })
     }
 
     /// A relation of production that a schema change stores a query of (a policy's condition).

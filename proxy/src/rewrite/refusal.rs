@@ -102,6 +102,18 @@ pub(super) fn text_query(function: &str) -> Refusal {
     )
 }
 
+/// ALTER TYPE .. ADD, DROP, ALTER ATTRIBUTE of a type that production's rows hold values of.
+pub(super) fn composite_attribute(relation: &str, column: &str) -> Refusal {
+    refusal(
+        "composite_attribute",
+        format!(
+            "the attributes of the type of \"{relation}\".\"{column}\" can't be changed in a preview"
+        ),
+        "Production's rows hold values of the type as it was, and they could not be read any more.",
+        copy_first(relation),
+    )
+}
+
 /// ctid, xmin, tableoid, ... of merged rows.
 pub(super) fn system_column(column: &str, relation: &str) -> Refusal {
     refusal(

@@ -128,6 +128,10 @@ impl Planner<'_> {
                 all.absorb(&routine.reach);
             }
         }
+        for routine in self.called_as_fields() {
+            each(&routine.reach, format!("function \"{}\"", routine.name))?;
+            all.absorb(&routine.reach);
+        }
         if matches!(self.statement.kind, Kind::Do) {
             let block = reach::of_block(self.source(&self.statement.span), self.context.catalog);
             each(&block, "this DO block".to_owned())?;
@@ -143,6 +147,49 @@ impl Planner<'_> {
             }
         }
         Ok(all)
+    }
+
+    /// `row.function`, a call in the form of a field: any routine that reads something and whose name stands after a dot, unless a column is meant.
+    fn called_as_fields(&self) -> Vec<&Arc<Routine>> {
+        let catalog = self.context.catalog;
+        if !matches!(
+            self.statement.kind,
+            Kind::Query
+                | Kind::SelectInto { .. }
+                | Kind::Insert
+                | Kind::Update
+                | Kind::Delete
+                | Kind::Merge
+                | Kind::Copy(_)
+                | Kind::Explain { .. }
+                | Kind::Prepare { .. }
+                | Kind::Declare { .. }
+                | Kind::CreateTableAs { .. }
+                | Kind::CreateView { .. }
+        ) {
+            return Vec::new();
+        }
+        let text = self.source(&self.statement.span);
+        let after_dot = |name: &str| {
+            text.match_indices('.').any(|(at, _)| {
+                let rest = text.get(at + 1..).unwrap_or_default().trim_start();
+                let rest = rest.strip_prefix('"').unwrap_or(rest);
+                rest.get(..name.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(name))
+            })
+        };
+        let is_column = |name: &str| {
+            let known = self.resolved.iter().filter_map(|resolved| resolved.known());
+            let mut relations = known.into_iter();
+            relations.any(|relation| relation.name == name || relation.column(name).is_some())
+        };
+        let words = self.statement.words.iter();
+        words
+            .filter_map(|word| catalog.routines.get_key_value(word))
+            .flat_map(|(_, same_name)| same_name)
+            .filter(|routine| routine.reach.opaque || !routine.reach.reads.is_empty())
+            .filter(|routine| !is_column(&routine.name) && after_dot(&routine.name))
+            .collect()
     }
 
     fn routine(&self, oid: Oid) -> Option<&Arc<Routine>> {

@@ -49,6 +49,11 @@ fn shop(written: bool) -> Catalog {
         serde_json::json!({"oid": oid, "schema": "public", "name": name, "volatility": "s", "language": "sql",
             "aggregate": false, "body": body, "extension": null})
     };
+    let mut sum_users = routine(22, "sum_users", "");
+    sum_users["aggregate"] = true.into();
+    sum_users["calls"] = serde_json::json!([20]);
+    let mut checked = table(7, "checked", &[("id", "integer")], &["id"], false);
+    checked["row_functions"] = serde_json::json!([20]);
     let document = serde_json::json!({
         "fresh_major": 15, "production_major": 15, "copy_up_rows": 1000, "user_operators": false,
         "relations": [
@@ -57,18 +62,23 @@ fn shop(written: bool) -> Catalog {
             table(3, "log", &[("line", "text")], &[], true),
             table(4, "mine", &[("id", "integer")], &["id"], false),
             view,
+            checked,
             table(6, "items", &[("order_id", "integer"), ("n", "integer"), ("sku", "text")], &["order_id", "n"], true),
         ],
         "routines": [
             routine(20, "count_users", "SELECT count(*) FROM users"),
             routine(21, "twice", "SELECT $1 * 2"),
+            sum_users,
+            routine(23, "over_users", "SELECT 1 <@@> 2"),
         ],
-        "types": [{"oid": 30, "schema": "public", "name": "mood", "kind": "e", "array": false}],
+        "operators": [{"name": "<@@>", "function": 20}],
+        "types": [{"oid": 30, "schema": "public", "name": "mood", "kind": "e", "array": false},
+            {"oid": 31, "schema": "public", "name": "known_user", "kind": "d", "array": false, "functions": [20]}],
     });
     let shared = Shared::default();
     shared
         .set_builtins(
-            r#"[["lower","i",false],["now","s",false],["count","i",true],["sum","i",true],["random","v",false],["nextval","v",false],["row_to_json","s",false]]"#,
+            r#"[["lower","i",false],["now","s",false],["count","i",true],["sum","i",true],["random","v",false],["row_number","i",true],["nextval","v",false],["row_to_json","s",false]]"#,
         )
         .unwrap();
     load::parse(&document.to_string(), &shared).unwrap()
@@ -602,4 +612,78 @@ mod properties {
             let _ = plans(&SHOP, &text);
         }
     }
+}
+
+#[test]
+fn code_that_a_statement_does_not_name_is_found() {
+    let catalog = shop(true);
+    for text in [
+        "SELECT 1 <@@> 2",
+        "SELECT 1 OPERATOR(public.<@@>) 2",
+        "SELECT over_users()",
+        "SELECT sum_users(id) FROM mine",
+        "SELECT 'x'::known_user",
+        "INSERT INTO checked VALUES (1)",
+        "UPDATE checked SET id = 2",
+        "COPY checked FROM STDIN",
+        "SELECT m.count_users FROM mine m",
+        "SELECT (m).count_users FROM mine m",
+    ] {
+        let Plan::Refuse(refusal) = one(&catalog, text) else {
+            panic!("{text}: {:?}", one(&catalog, text));
+        };
+        assert_eq!(refusal.construct, "function_body", "{text}");
+    }
+    for text in [
+        "DELETE FROM checked",
+        "SELECT * FROM checked",
+        "SELECT 'count_users' FROM mine m",
+    ] {
+        assert!(matches!(one(&catalog, text), Plan::Pass(_)), "{text}");
+    }
+}
+
+#[test]
+fn a_choice_of_rows_that_copying_up_may_change_is_settled() {
+    let catalog = shop(true);
+    let settles = |text| {
+        let before = fresh(&catalog, text).before;
+        before
+            .iter()
+            .any(|before| before.text.starts_with("SELECT previewpg.settle(2::oid, "))
+    };
+    for text in [
+        "UPDATE orders SET total = 1 WHERE id = (SELECT id FROM orders ORDER BY total LIMIT 1)",
+        "UPDATE orders SET total = 1 WHERE id IN (SELECT id FROM orders OFFSET 5)",
+        "DELETE FROM orders o USING (SELECT DISTINCT ON (total) id FROM orders) s WHERE s.id = o.id",
+        "DELETE FROM orders WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY total) AS n FROM orders) q WHERE n < 5)",
+        "WITH s AS (SELECT id FROM orders LIMIT 5) DELETE FROM orders USING s WHERE s.id = orders.id",
+        "SELECT * FROM orders WHERE id IN (SELECT id FROM orders ORDER BY total LIMIT 3) FOR UPDATE",
+        "MERGE INTO orders o USING (SELECT id FROM orders LIMIT 3) s ON s.id = o.id WHEN MATCHED THEN DELETE",
+    ] {
+        assert!(settles(text), "{text}: {:?}", one(&catalog, text));
+    }
+    for text in [
+        "UPDATE orders SET total = 1 WHERE id = 1",
+        "UPDATE orders SET total = 1 WHERE id = (SELECT max(id) FROM orders)",
+        "UPDATE orders SET total = 1 WHERE id = (SELECT id FROM orders ORDER BY total LIMIT 1 FOR UPDATE SKIP LOCKED)",
+    ] {
+        assert!(!settles(text), "{text}");
+    }
+}
+
+#[test]
+fn a_partitioned_table_alone_has_no_rows() {
+    let catalog = shop(true);
+    let mut partitioned = (**catalog.relation("public", "orders").unwrap()).clone();
+    partitioned.kind = crate::catalog::model::RelationKind::Partitioned;
+    let mut catalog = catalog;
+    catalog
+        .relations
+        .insert(2, std::sync::Arc::new(partitioned));
+    assert!(fresh(&catalog, "SELECT * FROM orders").text.is_some());
+    assert!(!matches!(
+        one(&catalog, "SELECT * FROM ONLY orders"),
+        Plan::Fresh(_) | Plan::Production(_) | Plan::Refuse(_)
+    ));
 }

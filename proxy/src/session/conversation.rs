@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::journal::Journal;
 use super::expect::{Answer, Describe, Expect, Flight, OnError, Rows};
 use super::planner::{Reading, Readings};
 use super::production::{Read, ReadEvent};
 use super::report;
 use super::script::Script;
 use super::sight::{self, Sight};
-use super::statement::{Capture, Description, Portal, Statements, Undo};
+use super::statement::{Capture, Columns, Description, Ours, Portal, Statements, Undo};
 use crate::admin::metrics::{Metrics, Placement};
 use crate::catalog::model::Oid;
 use crate::catalog::store::Store;
@@ -28,6 +29,9 @@ use crate::wire::{MessageError, backend};
 
 /// Bytes for one side beyond which nothing more is taken from the other.
 pub(crate) const HIGH: usize = 64 << 10;
+
+/// So many bytes for the client change hands without being copied.
+const UNCOPIED: usize = 8 << 10;
 
 /// The most bytes of a Bind that has to be sent twice.
 const BIND_LIMIT: usize = 64 << 20;
@@ -144,6 +148,8 @@ pub(crate) struct Conversation {
     /// Describe::Capture(0): of a simple query.
     pub(crate) captured: Option<Arc<Description>>,
     capturing: Vec<u32>,
+    /// The answer to [`Describe::CompareLast`].
+    pub(crate) compared: Option<bool>,
     /// A RowDescription that the client is still to hear.
     announced: Option<Bytes>,
     /// A CommandComplete that the client is still to hear.
@@ -153,6 +159,7 @@ pub(crate) struct Conversation {
     deallocated: VecDeque<String>,
     closed: bool,
     broken: Option<Broken>,
+    journal: Journal,
 }
 
 impl Conversation {
@@ -192,12 +199,14 @@ impl Conversation {
             row: None,
             captured: None,
             capturing: Vec::new(),
+            compared: None,
             announced: None,
             completing: None,
             described: None,
             deallocated: VecDeque::new(),
             closed: false,
             broken: None,
+            journal: Journal::default(),
         };
         if !plain {
             conversation.flight.run(
@@ -231,6 +240,18 @@ impl Conversation {
     /// While something runs whose outcome isn't known (a ROLLBACK sent ahead), statements are planned as ever.
     pub(crate) fn in_failed_block(&self) -> bool {
         self.status == b'E' && !self.flight.executed
+    }
+
+    /// Whether a client that says nothing any more is still to hear something.
+    pub(crate) fn owes(&self) -> bool {
+        // A COPY without its end fails when the session does, and so does half a message.
+        let unfinished = self.closed || self.copy_in || self.from_client.remaining() > 0;
+        !self.to_client.is_empty()
+            || (!unfinished
+                && (!self.flight.out.is_empty()
+                    || !self.answered()
+                    || self.waiting.is_some()
+                    || self.held.is_some()))
     }
 
     /// Whether the client's stream stands inside a frame, where nothing else can be said.
@@ -434,6 +455,7 @@ impl Conversation {
                             plan,
                             described: None,
                             read: None,
+                            stays: false,
                         },
                     );
                 } else {
@@ -471,7 +493,9 @@ impl Conversation {
             b'D' => self.describe(&frame),
             b'C' => self.close(&frame),
             b'S' => self.client_sync(),
-            b'H' => self.flight.flush(),
+            b'H' => {
+                self.flight.flush();
+            }
             b'F' => self.flight.send(Expect::Function, pass(&frame)),
             b'c' | b'f' => {
                 self.flight.out.extend_from_slice(&frame);
@@ -549,6 +573,7 @@ impl Conversation {
     /// Has the process do something; nothing goes on until then.
     pub(crate) fn ask(&mut self, asked: Asked) {
         self.waiting = Some(if matches!(asked, Asked::Read(_)) {
+            self.journal.ask();
             Waiting::Production
         } else {
             Waiting::Process
@@ -626,8 +651,12 @@ impl Conversation {
                 _ => false,
             });
             if scan.pass > 0 {
-                self.to_client
-                    .extend_from_slice(&buffer.split_to(scan.pass));
+                let passed = buffer.split_to(scan.pass);
+                if self.to_client.is_empty() && passed.len() >= UNCOPIED {
+                    self.to_client = passed;
+                } else {
+                    self.to_client.extend_from_slice(&passed);
+                }
                 self.settle_front();
                 continue;
             }
@@ -712,10 +741,14 @@ impl Conversation {
             }
             (b'C' | b'I' | b's', Some(Expect::Execute { rows, .. })) => {
                 let rows = *rows;
+                if matches!(rows, Rows::Forward | Rows::ForwardLast) {
+                    self.journal.end();
+                }
                 self.flight.queue.pop_front();
                 self.executed(tag, rows, frame)
             }
             (b'C', Some(Expect::Query { .. })) => {
+                self.journal.end();
                 self.completed(frame);
                 true
             }
@@ -746,6 +779,19 @@ impl Conversation {
                 self.check_columns(tag, frame, expected.as_ref());
                 false
             }
+            Describe::CompareLast if tag != b't' => {
+                self.compared = Some(same_columns(tag, frame, self.described.as_ref()));
+                false
+            }
+            Describe::Compare(expected, name) if tag != b't' => {
+                let columns = match same_columns(tag, frame, expected.as_ref()) {
+                    true => Columns::Same,
+                    false => Columns::Other,
+                };
+                self.statements.set_columns(name, columns);
+                false
+            }
+            Describe::CompareLast | Describe::Compare(..) => false,
             Describe::Replace(ours) => {
                 if tag != b't' {
                     self.forward(&ours);
@@ -773,28 +819,10 @@ impl Conversation {
         }
     }
 
-    /// Rows of other types under the client's description would be silently wrong: better no rows.
+    /// Rows of other types under the client's description would be silently wrong: better no rows. They were the same once, so this is no answer
+    /// to a statement but a last resort.
     fn check_columns(&mut self, tag: u8, frame: &Bytes, expected: Option<&Bytes>) {
-        if tag == b't' {
-            return;
-        }
-        let types = |row: &Bytes| -> Option<Vec<u32>> {
-            let fields = backend::read_row_description(row).ok()?;
-            Some(fields.iter().map(|field| field.type_oid).collect())
-        };
-        let found = row_body(tag, frame);
-        let (expected, found) = (expected.and_then(types), found.as_ref().and_then(types));
-        let same = match (&expected, &found) {
-            (Some(expected), Some(found)) => {
-                expected.len() == found.len()
-                    && expected
-                        .iter()
-                        .zip(found)
-                        .all(|(expected, found)| same_type(*expected, *found))
-            }
-            (expected, found) => expected == found,
-        };
-        if !same {
+        if tag != b't' && !same_columns(tag, frame, expected) {
             self.broken.get_or_insert(Broken::Columns);
         }
     }
@@ -862,9 +890,10 @@ impl Conversation {
                     self.sight.dirtied(oid);
                 }
             }
-            Ok(mut report) => {
-                report::scrub(&mut report);
-                report.write_notice(&mut self.to_client);
+            Ok(report) => {
+                if let Some(report) = report::notice(report) {
+                    report.write_notice(&mut self.to_client);
+                }
             }
             Err(_) => self.forward(frame),
         }
@@ -912,6 +941,10 @@ impl Conversation {
                     what: Describe::Capture(id),
                     ..
                 } => self.statements.uncapture(id),
+                Expect::Describe {
+                    what: Describe::Compare(_, name),
+                    ..
+                } => self.statements.undo(Undo::Ours(name)),
                 _ => {}
             }
         }
@@ -967,6 +1000,9 @@ impl Conversation {
         let publish = self.sight.must_publish(self.status);
         self.sight.ready(self.status, failed);
         self.flight.settled();
+        if !self.flight.executed {
+            self.journal.settle(failed);
+        }
         if self.status == b'I' {
             self.statements.drop_portals();
         }
@@ -1079,10 +1115,16 @@ impl Conversation {
         }
     }
 
-    /// Counts where a statement runs.
-    pub(crate) fn placed(&self, placement: Placement) {
-        tracing::debug!(?placement, "a statement runs");
+    /// Counts a statement that was sent, and has the log follow it. `text`: its own.
+    pub(crate) fn placed(&mut self, placement: Placement, text: &str) {
         self.common.metrics.placed(placement);
+        self.journal.begin(placement, text);
+    }
+
+    /// Counts a read that production has answered.
+    pub(crate) fn placed_on_production(&mut self, text: &str) {
+        self.common.metrics.placed(Placement::Production);
+        self.journal.read(text);
     }
 
     /// Sends a Parse that fails, for an error of ours in its place.
@@ -1121,6 +1163,18 @@ impl Conversation {
         self.refuse_parse(refusal);
     }
 
+    /// Refuses a statement whose rewritten form has other columns.
+    pub(crate) fn refuse_columns(&mut self) {
+        self.refuse_parse(&Refusal {
+            construct: "columns",
+            message: "this statement can't be served over merged rows".to_owned(),
+            detail: "Read over merged rows it has columns of other types than on the table itself."
+                .to_owned(),
+            hint: "Name each column, and cast those whose type is derived from the table's row."
+                .to_owned(),
+        });
+    }
+
     /// Sends the Parse of a statement of ours (and `check`s its columns), unless it is there already; gives its name.
     pub(crate) fn prepare_ours(
         &mut self,
@@ -1130,6 +1184,18 @@ impl Conversation {
         check: Option<Describe>,
     ) -> Bytes {
         let ours = self.statements.ours(text, types);
+        self.prepare(ours, text, types, error, check)
+    }
+
+    /// The same, of one that was looked up already.
+    pub(crate) fn prepare(
+        &mut self,
+        ours: Ours,
+        text: &Bytes,
+        types: &[u32],
+        error: OnError,
+        check: Option<Describe>,
+    ) -> Bytes {
         if let Some(evicted) = ours.evicted {
             self.flight.send(Expect::our_close(), |out| {
                 frontend::close(Subject::Statement, &evicted, out)
@@ -1157,6 +1223,25 @@ impl Conversation {
 /// The body of a RowDescription; `None` for NoData.
 fn row_body(tag: u8, frame: &Bytes) -> Option<Bytes> {
     (tag == b'T').then(|| frame.slice(crate::wire::frame::HEADER.min(frame.len())..))
+}
+
+/// Whether a RowDescription or NoData has the types of the one expected (its body).
+fn same_columns(tag: u8, frame: &Bytes, expected: Option<&Bytes>) -> bool {
+    let types = |row: &Bytes| -> Option<Vec<u32>> {
+        let fields = backend::read_row_description(row).ok()?;
+        Some(fields.iter().map(|field| field.type_oid).collect())
+    };
+    let found = row_body(tag, frame);
+    match (expected.and_then(types), found.as_ref().and_then(types)) {
+        (Some(expected), Some(found)) => {
+            expected.len() == found.len()
+                && expected
+                    .iter()
+                    .zip(&found)
+                    .all(|(expected, found)| same_type(*expected, *found))
+        }
+        (expected, found) => expected == found,
+    }
 }
 
 /// Whether values of the one type are, on the wire, values of the other: a row of a table is one of an anonymous row type.

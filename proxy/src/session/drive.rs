@@ -7,6 +7,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,6 +24,12 @@ use crate::wire::report::Report;
 
 /// The first read's size, in bytes.
 const IDLE: usize = 2 << 10;
+
+/// The most that is read at once, in bytes.
+const LARGEST: usize = HIGH;
+
+/// While production answers, so few bytes for the client wait for the rest, as they would in PostgreSQL's own buffer of this size.
+const HELD: usize = 8 << 10;
 
 /// How long the last words may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -98,11 +105,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
             }
         };
         self.ended = count == 0;
-        self.size = if count == room {
-            (self.size * 4).min(HIGH)
-        } else {
-            (self.size / 2).max(IDLE)
-        };
+        if count == room {
+            self.size = (self.size * 4).min(LARGEST);
+        } else if count < self.size / 4 {
+            self.size = (self.size / 2).max(IDLE);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -135,7 +142,16 @@ pub(crate) struct Drive<'a, C, F, P> {
     fresh: Side<F>,
     process: &'a P,
     performing: Option<Performing>,
-    production: Option<mpsc::Receiver<ReadEvent>>,
+    reading: Option<Reading>,
+    /// The session that ran the last read: what it has prepared is likely to be needed again.
+    last: Arc<AtomicU64>,
+}
+
+/// A read on production. It runs in the client's own task: no other has to be woken for each of its steps.
+struct Reading {
+    run: Performing,
+    ended: bool,
+    events: mpsc::Receiver<ReadEvent>,
 }
 
 impl<'a, C, F, P> Drive<'a, C, F, P>
@@ -158,7 +174,8 @@ where
             fresh: Side::new(fresh, leftover),
             process,
             performing: None,
-            production: None,
+            reading: None,
+            last: Arc::default(),
         }
     }
 
@@ -196,6 +213,8 @@ where
         {
             report.write_error(&mut self.conversation.to_client);
         }
+        // What still runs on production is cancelled.
+        self.reading = None;
         if self.conversation.may_say_goodbye() {
             frontend::terminate(&mut self.conversation.flight.out);
         }
@@ -245,7 +264,10 @@ where
                 Err(_) => self.conversation.flight.out.clear(),
             }
         }
-        if let Poll::Ready(wrote) = self.client.poll_write(cx, &mut self.conversation.to_client) {
+        let held = self.reading.is_some() && self.conversation.to_client.len() < HELD;
+        if !held
+            && let Poll::Ready(wrote) = self.client.poll_write(cx, &mut self.conversation.to_client)
+        {
             moved |= wrote?;
         }
         if self.conversation.is_closed() && self.conversation.flight.out.is_empty() {
@@ -271,8 +293,12 @@ where
         }
         // A client that waits may still leave: its bytes are read on, up to a limit.
         if self.client.ended {
-            if !moved && self.conversation.flight.out.is_empty() {
-                return Ok(Step::End(End::Client));
+            // It may have closed its direction only: what it said is answered still.
+            if !moved {
+                moved = self.conversation.flight.flush();
+                if !moved && !self.conversation.owes() {
+                    return Ok(Step::End(End::Client));
+                }
             }
         } else if (self.client.read.len() < HIGH
             || self.conversation.client_incomplete(&self.client.read))
@@ -294,10 +320,16 @@ where
             self.conversation.told();
             moved = true;
         }
-        while self.conversation.wants_production()
-            && let Some(events) = self.production.as_mut()
+        if let Some(reading) = self.reading.as_mut()
+            && !reading.ended
         {
-            match events.poll_recv(cx) {
+            // Also while the client is slow, for it may cancel.
+            reading.ended = reading.run.as_mut().poll(cx).is_ready();
+        }
+        while self.conversation.wants_production()
+            && let Some(reading) = self.reading.as_mut()
+        {
+            match reading.events.poll_recv(cx) {
                 Poll::Pending => break,
                 Poll::Ready(event) => {
                     let event = event.unwrap_or_else(|| {
@@ -307,7 +339,7 @@ where
                         ))
                     });
                     if !matches!(event, ReadEvent::Rows(_)) {
-                        self.production = None;
+                        self.reading = None;
                     }
                     self.conversation.read_event(event);
                     moved = true;
@@ -328,14 +360,19 @@ where
                 Some(pool) => {
                     let (sender, receiver) = mpsc::channel(production::CHUNKS);
                     let metrics = Arc::clone(&self.conversation.common.metrics);
-                    tokio::spawn(production::run(
+                    let run = production::run(
                         pool.clone(),
                         *read,
+                        Arc::clone(&self.last),
                         sender,
                         self.process.cancelled(),
                         metrics,
-                    ));
-                    self.production = Some(receiver);
+                    );
+                    self.reading = Some(Reading {
+                        run: Box::pin(run),
+                        ended: false,
+                        events: receiver,
+                    });
                 }
             },
             asked => self.performing = Some(self.process.perform(asked)),

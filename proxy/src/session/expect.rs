@@ -48,6 +48,10 @@ pub(crate) enum Describe {
     Check(Option<Bytes>),
     /// The same; the client's statement was described just before.
     CheckLast,
+    /// The same, but nothing of it was sent to run yet: the verdict is kept for our statement of this name.
+    Compare(Option<Bytes>, Bytes),
+    /// The same; the client's statement was described just before.
+    CompareLast,
     /// Ours alone: kept for the prepared statement with this id.
     Capture(u64),
     /// The client asked for a portal's: this frame (RowDescription or NoData) is the answer.
@@ -196,12 +200,14 @@ impl Flight {
         });
     }
 
-    /// Has fresh answer what was sent so far, if it wasn't told already.
-    pub(crate) fn flush(&mut self) {
-        if !self.flushed && !self.queue.is_empty() {
+    /// Has fresh answer what was sent so far, if it wasn't told already. Gives whether it wasn't.
+    pub(crate) fn flush(&mut self) -> bool {
+        let tell = !self.flushed && !self.queue.is_empty();
+        if tell {
             frontend::flush(&mut self.out);
             self.flushed = true;
         }
+        tell
     }
 
     /// Parse, Bind and Execute of a text of ours without parameters, all answers swallowed but `rows`.

@@ -10,7 +10,7 @@ use super::expect::{Answer, Describe, Expect, OnError, Rows};
 use super::planner::{Reading, needs_names};
 use super::production::{Read, ReadEvent};
 use super::script::unencodable;
-use super::statement::{Bound, Capture, Description, Portal, Prepared};
+use super::statement::{Bound, Capture, Columns, Description, Portal, Prepared};
 use crate::admin::metrics::Placement;
 use crate::rewrite::plan::{Before, Effects, Fresh, Plan};
 use crate::sql::facts::Statement;
@@ -128,6 +128,7 @@ impl Conversation {
             plan: Arc::clone(&plan),
             described: None,
             read: None,
+            stays: false,
         };
         let fresh = match plan.as_ref() {
             Plan::Pass(_) => {
@@ -190,6 +191,14 @@ impl Conversation {
                 apart_done: true,
             });
         }
+        match self.compare_columns(fresh, reading, &description) {
+            Columns::Same => {}
+            Columns::Asked => return Some(Work::Bind { frame, apart_done }),
+            Columns::Other => {
+                self.refuse_columns();
+                return None;
+            }
+        }
         let described = self.bind_on_fresh(fresh, reading, &message, &description, Answer::Forward);
         self.statements.bind(portal, Portal { described, ..kept });
         None
@@ -230,6 +239,49 @@ impl Conversation {
             entry.planned = Some((generation, Arc::clone(&plan)));
         }
         plan
+    }
+
+    /// Whether what runs in the original's place has its columns: prepares and asks, if that isn't known yet.
+    fn compare_columns(
+        &mut self,
+        fresh: &Fresh,
+        reading: &Reading,
+        description: &Description,
+    ) -> Columns {
+        let text = fresh
+            .text
+            .as_ref()
+            .filter(|_| fresh.describe_original)
+            .and_then(|text| reading.encode(text, self.sight.encoding()));
+        // Without a text there's nothing to compare; one that can't be encoded is refused where it's sent.
+        let Some(text) = text else {
+            return Columns::Same;
+        };
+        let (original, types) = (reading.text.as_bytes(), description.parameters.as_slice());
+        let readings = &self.common.readings;
+        if readings.has_same_columns(original, &text, types) {
+            return Columns::Same;
+        }
+        let ours = self.statements.ours(&text, types);
+        if !ours.new {
+            // One that nothing is kept of was compared before, by another session.
+            let known = self.statements.columns(&ours.name);
+            let known = known.unwrap_or(Columns::Same);
+            match known {
+                Columns::Asked => {
+                    self.flight.flush();
+                }
+                Columns::Same => readings.same_columns(original, &text, types),
+                Columns::Other => {}
+            }
+            return known;
+        }
+        let check = Describe::Compare(description.row.clone(), ours.name.clone());
+        self.statements
+            .set_columns(ours.name.clone(), Columns::Asked);
+        self.prepare(ours, &text, types, OnError::Unserved, Some(check));
+        self.flight.flush();
+        Columns::Asked
     }
 
     /// Sends what runs before, and the Bind of what runs in the original's place. Gives the answer to the portal's Describe, where it isn't fresh's own.
@@ -375,7 +427,7 @@ impl Conversation {
             return None;
         };
         if let (Some(bound), Plan::Production(plan)) = (&portal.read, portal.plan.as_ref()) {
-            if message.max_rows == 0 {
+            if message.max_rows == 0 && !portal.stays {
                 if !self.answered() {
                     self.flight.flush();
                     return Some(Work::Execute(frame));
@@ -388,8 +440,22 @@ impl Conversation {
                         && !(in_block && plan.transaction_time)
                         && self.may_read_formats(plan, &bound.description, &formats)
                     {
-                        self.ask(Asked::Read(Box::new(Read::bound(plan, bound, &self.sight))));
+                        let read = Read::bound(plan, bound, &mut self.sight);
+                        self.ask(Asked::Read(Box::new(read)));
                         return Some(Work::Execute(frame));
+                    }
+                }
+            }
+            if let Some(reading) = &portal.reading {
+                match self.compare_columns(&plan.fresh, reading, &bound.description) {
+                    Columns::Same => {}
+                    Columns::Asked => {
+                        self.stay(message.portal);
+                        return Some(Work::Execute(frame));
+                    }
+                    Columns::Other => {
+                        self.refuse_columns();
+                        return None;
                     }
                 }
             }
@@ -397,6 +463,20 @@ impl Conversation {
         }
         self.run_portal(&frame, message.portal);
         None
+    }
+
+    /// This portal's read isn't for production any more.
+    fn stay(&mut self, name: &[u8]) {
+        if let Some(portal) = self.statements.portal(name).cloned() {
+            let name = Bytes::copy_from_slice(name);
+            self.statements.bind(
+                name,
+                Portal {
+                    stays: true,
+                    ..portal
+                },
+            );
+        }
     }
 
     /// Sends the Bind that was kept for production to fresh after all.
@@ -447,12 +527,11 @@ impl Conversation {
             },
             pass(frame),
         );
-        self.placed(placement);
-        if let Some(statement) = portal
-            .reading
-            .as_ref()
-            .and_then(|reading| reading.script.statements.first())
-        {
+        let Some(reading) = &portal.reading else {
+            return self.placed(placement, "");
+        };
+        self.placed(placement, &reading.text);
+        if let Some(statement) = reading.script.statements.first() {
             self.sent(statement, effects);
         }
     }
@@ -467,13 +546,15 @@ impl Conversation {
         };
         match end {
             ReadEvent::Rows(_) => self.work = Some(Work::Execute(frame)),
-            ReadEvent::Done => self.placed(Placement::Production),
+            ReadEvent::Done => {
+                let portal = self.statements.portal(message.portal);
+                let reading = portal.and_then(|portal| portal.reading.clone());
+                self.placed_on_production(reading.as_ref().map_or("", |reading| &reading.text));
+            }
             ReadEvent::Failed(report) => self.fail(report),
             ReadEvent::Fallback => {
-                if let Some(portal) = self.statements.portal(message.portal).cloned() {
-                    self.materialize(message.portal, &portal);
-                }
-                self.run_portal(&frame, message.portal);
+                self.stay(message.portal);
+                self.work = Some(Work::Execute(frame));
             }
         }
     }

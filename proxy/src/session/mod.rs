@@ -16,6 +16,7 @@
 //! | [`planner`] | reading and planning texts; readings are shared by all sessions |
 //! | `report` | errors and notices on their way to the client |
 //! | `production` | a read on production |
+//! | `journal` | what the log is told of statements |
 //! | `apart` | a copy-up in a transaction of its own |
 //!
 //! It doesn't know what merged rows are: [`crate::rewrite`] says what to run.
@@ -25,6 +26,7 @@ mod conversation;
 mod drive;
 mod expect;
 mod extended;
+mod journal;
 pub mod planner;
 mod production;
 mod report;

@@ -3,6 +3,7 @@
 //! Readings are kept by text, for the whole process: clients say the same things again and again. Plans aren't, for they depend on the
 //! session's names; a prepared statement keeps its own.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -161,6 +162,9 @@ pub(crate) fn needs_names(statement: &Statement) -> bool {
 pub(crate) struct Readings {
     planner: Arc<dyn Planner>,
     kept: Cache<(Bytes, Encoding, bool), Arc<Reading>>,
+    /// Rewritten statements that gave their originals' columns, by hash.
+    same_columns: Cache<u64, ()>,
+    hasher: RandomState,
 }
 
 impl std::fmt::Debug for Readings {
@@ -174,6 +178,8 @@ impl Readings {
         Self {
             planner,
             kept: Cache::new(KEPT),
+            same_columns: Cache::new(KEPT),
+            hasher: RandomState::new(),
         }
     }
 
@@ -202,6 +208,18 @@ impl Readings {
         let reading = read();
         self.kept.insert(key, Arc::clone(&reading));
         reading
+    }
+
+    /// Whether what runs in an original's place gave the original's columns before, so that they needn't be compared before it runs.
+    pub(crate) fn has_same_columns(&self, original: &[u8], text: &[u8], types: &[u32]) -> bool {
+        let key = self.hasher.hash_one((original, text, types));
+        self.same_columns.get(&key).is_some()
+    }
+
+    /// It gives the original's columns.
+    pub(crate) fn same_columns(&self, original: &[u8], text: &[u8], types: &[u32]) {
+        let key = self.hasher.hash_one((original, text, types));
+        self.same_columns.insert(key, ());
     }
 
     /// Plans one statement.

@@ -3,6 +3,7 @@
 //! Nothing is forwarded before production's columns were compared with fresh's: on any difference the read runs on fresh instead.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,11 +45,12 @@ pub(crate) struct Read {
     description: Arc<Description>,
     /// The client hears the columns (the simple protocol).
     announce: bool,
-    settings: Vec<(String, String)>,
+    /// What gives a session the client's settings.
+    settings: Arc<str>,
 }
 
 impl Read {
-    pub(crate) fn simple(plan: &Production, description: Arc<Description>, sight: &Sight) -> Self {
+    pub(crate) fn simple(plan: &Production, description: Arc<Description>, sight: &mut Sight) -> Self {
         Self {
             text: Arc::clone(&plan.text),
             types: Vec::new(),
@@ -59,7 +61,7 @@ impl Read {
         }
     }
 
-    pub(crate) fn bound(plan: &Production, bound: &Bound, sight: &Sight) -> Self {
+    pub(crate) fn bound(plan: &Production, bound: &Bound, sight: &mut Sight) -> Self {
         Self {
             text: Arc::clone(&plan.text),
             types: bound.description.parameters.clone(),
@@ -68,24 +70,6 @@ impl Read {
             announce: false,
             settings: sight.production_settings(),
         }
-    }
-
-    /// The statements that give a session these settings; also what they're remembered by.
-    fn settings(&self) -> Arc<str> {
-        let statement = |(name, value): &(String, String)| match name.as_str() {
-            // A list of names, quoted already.
-            "search_path" => format!(
-                "SET search_path = {}",
-                if value.is_empty() { "''" } else { value }
-            ),
-            _ => format!("SET \"{name}\" = '{}'", value.replace('\'', "''")),
-        };
-        self.settings
-            .iter()
-            .map(statement)
-            .collect::<Vec<_>>()
-            .join("; ")
-            .into()
     }
 }
 
@@ -187,20 +171,22 @@ fn unreachable(why: &str) -> Report {
         .hint("Run it again; what does not need production goes on.")
 }
 
-/// Runs a read. `cancel`: the client asked for it to be cancelled.
+/// Runs a read. `cancel`: the client asked for it to be cancelled. `last`: the number of the session that ran its last one.
 pub(crate) async fn run(
     pool: Pool,
     read: Read,
+    last: Arc<AtomicU64>,
     events: mpsc::Sender<ReadEvent>,
     cancel: Arc<Notify>,
     metrics: Arc<Metrics>,
 ) {
-    let end = match pool.checkout().await {
+    let end = match pool.checkout_again(last.load(Ordering::Relaxed)).await {
         // The foreign tables have connections of their own.
         Err(PoolError::Exhausted { .. }) => ReadEvent::Fallback,
         Err(error) => ReadEvent::Failed(error.report()),
         Ok(mut checkout) => {
             let _in_use = metrics.production_session();
+            last.store(checkout.session.number(), Ordering::Relaxed);
             let handle = checkout.session.cancel_handle();
             let result = {
                 let running = Running {
@@ -315,13 +301,12 @@ impl Running<'_> {
 
     /// Gives the session the client's settings, if it doesn't have them.
     async fn settings(&mut self, read: &Read) -> Result<(), Stop> {
-        let settings = read.settings();
-        if self.checkout.session.settings.as_ref() == Some(&settings) {
+        if self.checkout.session.settings.as_ref() == Some(&read.settings) {
             return Ok(());
         }
         self.checkout.session.settings = None;
         let mut out = BytesMut::new();
-        frontend::query(settings.as_bytes(), &mut out)?;
+        frontend::query(read.settings.as_bytes(), &mut out)?;
         self.checkout.session.stream.write_all(&out).await?;
         self.checkout.session.stream.flush().await?;
         let mut accepted = true;
@@ -330,7 +315,7 @@ impl Running<'_> {
             match header.tag {
                 b'E' => accepted = false,
                 b'Z' if accepted => {
-                    self.checkout.session.settings = Some(settings);
+                    self.checkout.session.settings = Some(Arc::clone(&read.settings));
                     return Ok(());
                 }
                 b'Z' => return Err(Stop::Fallback),
@@ -501,24 +486,5 @@ mod tests {
         assert!(!portable(&[], &[20000], &[1]), "in binary");
         assert!(!portable(&[], &[20001], &[]), "a composite type");
         assert!(!portable(&[], &[23, 20000], &[0, 1]));
-    }
-
-    #[test]
-    fn settings_are_quoted() {
-        let read = Read {
-            text: "SELECT 1".into(),
-            types: Vec::new(),
-            bind: None,
-            description: Arc::new(description(&[], &[23])),
-            announce: false,
-            settings: vec![
-                ("TimeZone".to_owned(), "o'clock".to_owned()),
-                ("search_path".to_owned(), "\"public\"".to_owned()),
-            ],
-        };
-        assert_eq!(
-            &*read.settings(),
-            "SET \"TimeZone\" = 'o''clock'; SET search_path = \"public\""
-        );
     }
 }

@@ -15,8 +15,55 @@ pub(crate) const SIGNAL: &[u8] = b"PPG01";
 /// The SQLSTATE of the in-band mark: the relation whose OID the DETAIL gives was written to.
 pub(crate) const MARK: &[u8] = b"PPG02";
 
-/// Takes our own things out of an error's or notice's context.
+/// Takes our own things out of a notice; `None`: it's about nothing else.
+pub(crate) fn notice(mut report: Report) -> Option<Report> {
+    scrub(&mut report);
+    let (before, after) = ("drop cascades to ", " other objects");
+    let message = report.message();
+    let Some(what) = message.strip_prefix(before) else {
+        return Some(report);
+    };
+    if mentions_us(what.as_bytes()) {
+        return None;
+    }
+    // "drop cascades to 3 other objects", and each on a line of the DETAIL: those that are ours don't count. PostgreSQL says a single one in the message.
+    if what.ends_with(after) {
+        let lines = report
+            .get(code::DETAIL)
+            .map_or(0, |detail| detail.split(|byte| *byte == b'\n').count());
+        match (lines, report.get(code::DETAIL).map(<[u8]>::to_vec)) {
+            (1, Some(only)) => {
+                report.set(code::MESSAGE, only);
+                report.remove(code::DETAIL);
+            }
+            // Beyond a hundred PostgreSQL lists no more: the count stands.
+            (2..100, _) => report.set(code::MESSAGE, format!("{before}{lines}{after}")),
+            (0, _) => return None,
+            _ => {}
+        }
+    }
+    Some(report)
+}
+
+/// Takes our own things out of an error's or notice's context and DETAIL.
 pub(crate) fn scrub(report: &mut Report) {
+    // DROP lists dependent objects, one a line. Elsewhere a DETAIL may quote the client's own data.
+    let lists = report.sqlstate() == b"2BP01" || report.message().starts_with("drop cascades to ");
+    if let Some(detail) = report
+        .get(code::DETAIL)
+        .filter(|detail| lists && mentions_us(detail))
+    {
+        let kept = detail
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !mentions_us(line))
+            .collect::<Vec<_>>()
+            .join(&b'\n');
+        if kept.is_empty() {
+            report.remove(code::DETAIL);
+        } else {
+            report.set(code::DETAIL, kept);
+        }
+    }
     if let Some(context) = report
         .get(code::WHERE)
         .filter(|context| mentions_us(context))
@@ -141,6 +188,41 @@ mod tests {
             Report::error("23505", "x").with(code::WHERE, "SQL function \"previewpg.f\"");
         scrub(&mut only);
         assert_eq!(only.get(code::WHERE), None);
+    }
+
+    #[test]
+    fn detail_lists_no_object_of_ours() {
+        let cascades = |count: &str, detail: &str| {
+            let report = Report::new("NOTICE", "00000", format!("drop cascades to {count} other objects"))
+                .with(code::DETAIL, detail.to_owned());
+            notice(report).map(|report| {
+                let detail = report.get(code::DETAIL).map(|detail| detail.escape_ascii().to_string());
+                (report.message(), detail)
+            })
+        };
+        let (view, ours) = ("drop cascades to view v", "drop cascades to view previewpg.m_1");
+        assert_eq!(
+            cascades("3", &format!("{view}\n{ours}\n{view}2")),
+            Some((
+                "drop cascades to 2 other objects".to_owned(),
+                Some(format!("{view}\\n{view}2"))
+            ))
+        );
+        assert_eq!(
+            cascades("2", &format!("{view}\n{ours}")),
+            Some((view.to_owned(), None)),
+            "a single one is said in the message"
+        );
+        assert_eq!(cascades("2", &format!("{ours}\n{ours}")), None);
+        assert!(notice(Report::new("NOTICE", "00000", ours)).is_none());
+        assert!(notice(Report::new("NOTICE", "00000", "hello previewpg")).is_some());
+        let mut error = Report::error("2BP01", "cannot drop table t because other objects depend on it")
+            .with(code::DETAIL, "view v depends on table t\nview previewpg.m_1 depends on table t");
+        scrub(&mut error);
+        assert_eq!(
+            error.get(code::DETAIL),
+            Some(&b"view v depends on table t"[..])
+        );
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(crate) struct Script {
     plan: Option<Plan>,
     /// The copy-up of the statement to come was run apart.
     apart_done: bool,
+    /// Its rewritten form has its columns.
+    compared: bool,
     /// The statement sent last takes data from the client, and hasn't ended.
     pub(crate) copying: bool,
     /// A statement failed: nothing more is sent but the Sync.
@@ -42,6 +44,8 @@ enum Step {
     Start,
     /// Statement by statement.
     Each,
+    /// The columns of a rewritten statement and of its original are asked for.
+    Comparing,
     /// One read: its description is asked for.
     Described,
     /// One read: it runs on production.
@@ -57,6 +61,7 @@ impl Script {
             next: 0,
             plan: None,
             apart_done: false,
+            compared: false,
             copying: false,
             failed: false,
         }
@@ -117,6 +122,24 @@ impl Conversation {
                         return Some(script);
                     }
                 }
+                Step::Comparing => {
+                    if !self.answered() {
+                        return Some(script);
+                    }
+                    script.step = Step::Each;
+                    script.compared = true;
+                    if self.compared.take() == Some(false) {
+                        self.refuse_columns();
+                        script.next = reading.script.statements.len();
+                    } else if let (Some(Plan::Fresh(fresh)), Some(statement)) =
+                        (&script.plan, reading.script.statements.get(script.next))
+                        && let Some(text) = &fresh.text
+                    {
+                        let original = reading.statement(statement).as_bytes();
+                        let readings = &self.common.readings;
+                        readings.same_columns(original, text.as_bytes(), &[]);
+                    }
+                }
                 Step::Described => {
                     if !self.answered() {
                         return Some(script);
@@ -124,7 +147,7 @@ impl Conversation {
                     let read = match (&script.plan, self.captured.take()) {
                         (Some(Plan::Production(plan)), Some(description)) => self
                             .may_read(plan, &description)
-                            .then(|| Read::simple(plan, description, &self.sight)),
+                            .then(|| Read::simple(plan, description, &mut self.sight)),
                         _ => None,
                     };
                     match read {
@@ -156,8 +179,9 @@ impl Conversation {
         match end {
             ReadEvent::Rows(_) => {}
             ReadEvent::Done => {
+                let reading = Arc::clone(&script.reading);
                 self.work = None;
-                self.placed(Placement::Production);
+                self.placed_on_production(&reading.text);
                 // fresh's own status, unchanged since it was last ready: the read wasn't its.
                 let mut ready = bytes::BytesMut::new();
                 ready.extend_from_slice(&[b'Z', 0, 0, 0, 5, self.status]);
@@ -222,7 +246,7 @@ impl Conversation {
         self.statements.drop_unnamed();
         for (statement, effects) in script.reading.script.statements.iter().zip(effects) {
             self.sent(statement, effects);
-            self.placed(Placement::Fresh);
+            self.placed(Placement::Fresh, script.reading.statement(statement));
         }
         self.flight.send(
             Expect::Query {
@@ -282,7 +306,7 @@ impl Conversation {
                     .encode(reading.statement(statement), self.sight.encoding())
                     .unwrap_or_default();
                 self.run_described(&text, error.clone(), error, Running::new(statement, script));
-                self.placed(Placement::Fresh);
+                self.placed(Placement::Fresh, reading.statement(statement));
                 self.sent(statement, effects);
                 script.sent(&statement.kind);
             }
@@ -296,13 +320,51 @@ impl Conversation {
                     script.plan = Some(Plan::Fresh(fresh));
                     return false;
                 }
-                script.apart_done = false;
+                if !script.compared && self.compare(&fresh, reading, statement) {
+                    script.plan = Some(Plan::Fresh(fresh));
+                    script.step = Step::Comparing;
+                    return true;
+                }
+                (script.apart_done, script.compared) = (false, false);
                 self.run_fresh(&fresh, reading, statement, Running::new(statement, script));
-                self.placed(Placement::Merged);
+                self.placed(Placement::Merged, reading.statement(statement));
                 self.sent(statement, fresh.effects);
                 script.sent(&statement.kind);
             }
         }
+        true
+    }
+
+    /// Asks for the columns of a rewritten statement and of its original, unless they are known to be the same. Gives whether it has.
+    fn compare(&mut self, fresh: &Fresh, reading: &Reading, statement: &Statement) -> bool {
+        let Some(text) = fresh.text.as_ref().filter(|_| fresh.describe_original) else {
+            return false;
+        };
+        let original = reading.statement(statement);
+        let readings = &self.common.readings;
+        if readings.has_same_columns(original.as_bytes(), text.as_bytes(), &[]) {
+            return false;
+        }
+        // What can't be encoded is refused where it's run.
+        let Some(text) = reading.encode(text, self.sight.encoding()) else {
+            return false;
+        };
+        let original = self.original(reading, statement);
+        let shift = OnError::Shift(reading.offset(statement));
+        let asked = [
+            (original, Describe::RowOnly, shift),
+            (text, Describe::CompareLast, OnError::Unserved),
+        ];
+        self.compared = None;
+        for (text, what, error) in asked {
+            self.flight.send(Expect::our_parse(error.clone()), |out| {
+                frontend::parse(b"", &text, [].into_iter(), out)
+            });
+            self.flight.send(Expect::Describe { what, error }, |out| {
+                frontend::describe(Subject::Statement, b"", out)
+            });
+        }
+        self.flight.flush();
         true
     }
 

@@ -76,6 +76,8 @@ pub(crate) struct Sight {
     default_read_committed: bool,
     isolation: Isolation,
     settings: BTreeMap<String, String>,
+    /// What gives a production session these settings and this path, once it was needed.
+    production_settings: Option<Arc<str>>,
     encoding: Encoding,
     /// Backslashes are ordinary in `'..'`.
     standard_strings: bool,
@@ -100,6 +102,7 @@ impl Sight {
             default_read_committed: false,
             isolation: Isolation::ReadCommitted,
             settings: BTreeMap::new(),
+            production_settings: None,
             encoding: Encoding::Utf8,
             standard_strings: true,
             plain,
@@ -158,18 +161,13 @@ impl Sight {
             && (!in_block || self.isolation == Isolation::ReadCommitted)
     }
 
-    /// The settings that a production session is given.
-    pub(crate) fn production_settings(&self) -> Vec<(String, String)> {
-        let path = self
-            .path
-            .iter()
-            .filter(|schema| !schema.starts_with("pg_temp"))
-            .map(|schema| format!("\"{}\"", schema.replace('"', "\"\"")))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let mut settings: Vec<_> = self.settings.clone().into_iter().collect();
-        settings.push(("search_path".to_owned(), path));
-        settings
+    /// The statements that give a production session the client's settings; also what they're remembered by.
+    pub(crate) fn production_settings(&mut self) -> Arc<str> {
+        let (path, settings) = (&self.path, &self.settings);
+        Arc::clone(
+            self.production_settings
+                .get_or_insert_with(|| settings_text(path, settings)),
+        )
     }
 
     /// What has to be asked before names can be resolved: what it is, and the question.
@@ -225,12 +223,14 @@ impl Sight {
                     self.pinned |= login.pins > 0;
                     self.default_read_committed = login.isolation == "read committed";
                     self.settings.extend(login.settings);
+                    self.production_settings = None;
                     login.path
                 } else {
                     serde_json::from_str(&text).map_err(|error| error.to_string())?
                 };
                 if path != self.path {
                     self.path = path;
+                    self.production_settings = None;
                     self.generation += 1;
                 }
                 self.path_known = true;
@@ -299,6 +299,7 @@ impl Sight {
     }
 
     fn remember(&mut self, name: &str, value: &[u8]) {
+        self.production_settings = None;
         self.settings
             .insert(name.to_owned(), String::from_utf8_lossy(value).into_owned());
     }
@@ -367,6 +368,22 @@ impl Sight {
     }
 }
 
+fn settings_text(path: &[String], settings: &BTreeMap<String, String>) -> Arc<str> {
+    let path = path
+        .iter()
+        .filter(|schema| !schema.starts_with("pg_temp"))
+        .map(|schema| format!("\"{}\"", schema.replace('"', "\"\"")))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let path = if path.is_empty() { "''" } else { &path };
+    settings
+        .iter()
+        .map(|(name, value)| format!("SET \"{name}\" = '{}'; ", value.replace('\'', "''")))
+        .chain([format!("SET search_path = {path}")])
+        .collect::<String>()
+        .into()
+}
+
 fn unhex(value: &[u8]) -> Option<String> {
     let digit = |byte: u8| {
         char::from(byte)
@@ -381,4 +398,22 @@ fn unhex(value: &[u8]) -> Option<String> {
         })
         .collect::<Option<Vec<u8>>>()?;
     String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_quoted() {
+        let settings = BTreeMap::from([("TimeZone".to_owned(), "o'clock".to_owned())]);
+        assert_eq!(
+            &*settings_text(&["pg_temp_3".to_owned(), "a\"b".to_owned()], &settings),
+            "SET \"TimeZone\" = 'o''clock'; SET search_path = \"a\"\"b\""
+        );
+        assert_eq!(
+            &*settings_text(&[], &BTreeMap::new()),
+            "SET search_path = ''"
+        );
+    }
 }

@@ -62,6 +62,8 @@ pub(crate) struct Portal {
     pub(crate) described: Option<Bytes>,
     /// It isn't known to fresh: it runs on production when it is executed.
     pub(crate) read: Option<Arc<Bound>>,
+    /// Production was asked in vain: it runs on fresh.
+    pub(crate) stays: bool,
 }
 
 /// A Bind that wasn't sent to fresh.
@@ -85,12 +87,25 @@ pub(crate) enum Undo {
     Ours(Bytes),
 }
 
+/// What is known of a rewritten statement's columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Columns {
+    /// Asked for.
+    Asked,
+    /// They are the original's.
+    Same,
+    /// They aren't.
+    Other,
+}
+
 /// What is prepared on fresh.
 #[derive(Debug, Default)]
 pub(crate) struct Statements {
     client: HashMap<Bytes, Prepared>,
     portals: HashMap<Bytes, Portal>,
     ours: HashMap<(Bytes, Vec<u32>), Bytes>,
+    /// What is known of the columns of ours, by name.
+    columns: HashMap<Bytes, Columns>,
     order: VecDeque<(Bytes, Vec<u32>)>,
     serial: u64,
 }
@@ -149,6 +164,7 @@ impl Statements {
             }
             Undo::Ours(name) => {
                 self.ours.retain(|_, kept| *kept != name);
+                self.columns.remove(&name);
                 self.order.retain(|key| self.ours.contains_key(key));
             }
         }
@@ -158,6 +174,7 @@ impl Statements {
     pub(crate) fn clear(&mut self) {
         self.client.clear();
         self.ours.clear();
+        self.columns.clear();
         self.order.clear();
     }
 
@@ -201,6 +218,9 @@ impl Statements {
         } else {
             None
         };
+        if let Some(evicted) = &evicted {
+            self.columns.remove(evicted);
+        }
         self.serial += 1;
         let name = Bytes::from(format!("{PREFIX}{}", self.serial));
         self.order.push_back(key.clone());
@@ -212,9 +232,20 @@ impl Statements {
         }
     }
 
+    /// What is known of the columns of our statement of this name.
+    pub(crate) fn columns(&self, name: &[u8]) -> Option<Columns> {
+        self.columns.get(name).copied()
+    }
+
+    /// Remembers it.
+    pub(crate) fn set_columns(&mut self, name: Bytes, columns: Columns) {
+        self.columns.insert(name, columns);
+    }
+
     /// Forgets all of ours, for what they name may mean something else now; gives their names, to be closed.
     pub(crate) fn take_ours(&mut self) -> Vec<Bytes> {
         self.order.clear();
+        self.columns.clear();
         self.ours.drain().map(|(_, name)| name).collect()
     }
 }

@@ -28,3 +28,18 @@ ALTER TABLE slots ADD CONSTRAINT far EXCLUDE USING gist (int4range(place, place 
 SELECT count(*) FROM {slots};
 ALTER TABLE slots ADD CONSTRAINT near EXCLUDE USING gist (int4range(place, place + 1) WITH &&);
 SELECT count(*) FROM {slots};
+-- Copying up fires nothing of the client's.
+CREATE TABLE seen(what text);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen VALUES (concat(TG_TABLE_NAME, ' ', TG_OP)); RETURN NEW; END $$;
+CREATE TRIGGER see BEFORE INSERT OR UPDATE ON emp FOR EACH ROW EXECUTE FUNCTION see();
+-- up emp: id = 9
+UPDATE emp SET name = 'seen' WHERE id = 9;
+CREATE RULE seeing AS ON INSERT TO jobs DO ALSO INSERT INTO seen VALUES ('rule');
+-- up jobs: id = 909
+UPDATE jobs SET name = 'seen' WHERE id = 909;
+SELECT * FROM seen ORDER BY what;
+DROP TRIGGER see ON emp;
+-- up emp: id = 10
+UPDATE emp SET name = 'unseen' WHERE id = 10;
+INSERT INTO emp VALUES (11, NULL, 'x');
+SELECT count(*) FROM seen;

@@ -115,7 +115,7 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
             "connect fresh with production",
             format!(
                 "SELECT previewpg.put_server({}::jsonb)",
-                quote_literal(&server_options(options).to_string())
+                quote_literal(&server_options(options, inspection.production.version).to_string())
             ),
         ),
         Step {
@@ -285,8 +285,20 @@ fn settings(options: &Options, inspection: &Inspection) -> String {
     )
 }
 
+/// What fresh's sessions at production are told: they only read; a client that left a transaction open doesn't hold production's snapshot for ever;
+/// one that has gone quiet doesn't hold a connection (postgres_fdw connects again when it is needed).
+fn session_options(production_version: u32) -> String {
+    let mut options =
+        "-c default_transaction_read_only=on -c idle_in_transaction_session_timeout=10min"
+            .to_owned();
+    if production_version >= 140_000 {
+        options.push_str(" -c idle_session_timeout=5min");
+    }
+    options
+}
+
 /// The foreign server's options: what it takes to reach production, and the locks on the door.
-fn server_options(options: &Options) -> serde_json::Value {
+fn server_options(options: &Options, production_version: u32) -> serde_json::Value {
     let Server {
         host,
         port,
@@ -301,7 +313,7 @@ fn server_options(options: &Options) -> serde_json::Value {
         "dbname": database,
         "application_name": "previewpg",
         "connect_timeout": "10",
-        "options": "-c default_transaction_read_only=on",
+        "options": session_options(production_version),
         "use_remote_estimate": "true",
         "fetch_size": options.fetch_size.to_string(),
         "updatable": "false",
@@ -326,7 +338,7 @@ fn extensions(options: &Options, inspection: &Inspection) -> String {
         .filter(|(name, _)| !matches!(name.as_str(), "plpgsql" | "postgres_fdw"))
         .map(|(name, version)| format!("({}, {})", quote_literal(name), quote_literal(version)))
         .collect();
-    let plain = server_options(options).to_string();
+    let plain = server_options(options, inspection.production.version).to_string();
     if production.is_empty() {
         return format!(
             "SELECT previewpg.put_server({}::jsonb)",

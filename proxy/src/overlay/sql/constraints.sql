@@ -77,6 +77,7 @@ DECLARE
     unnested text;
     unnested_due text;
     ranged record;
+    late text;
 BEGIN
     SELECT * INTO i FROM pg_index x WHERE x.indexrelid = index;
     relation := i.indrelid;
@@ -110,6 +111,27 @@ BEGIN
     WHERE i.indkey[c.place - 1] > 0 AND (distinct_nulls OR c.not_null)
       AND c.type IN ('smallint', 'integer', 'bigint', 'numeric', 'date', 'timestamp without time zone', 'timestamp with time zone')
     ORDER BY c.place LIMIT 1;
+    -- Claims that were committed after a transaction's snapshot aren't seen in it; their unique index sees them.
+    SELECT format($f$
+    IF previewpg_found IS NOT NULL AND pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        FOR previewpg_row IN
+            WITH found AS MATERIALIZED (SELECT %1$s, %2$s FROM previewpg_lower.r%3$s AS previewpg_l WHERE %4$s%5$s)
+            SELECT ARRAY[%6$s] AS previewpg_texts, f.* FROM ROWS FROM (%7$s) WITH ORDINALITY AS n(%8$s, place) JOIN found AS f ON %9$s
+            WHERE %10$s ORDER BY n.place
+        LOOP
+            BEGIN
+                INSERT INTO previewpg_claims.r%11$s (%12$s) VALUES (%13$s);
+                previewpg_found := previewpg_row.previewpg_texts;
+                EXIT;
+            EXCEPTION WHEN unique_violation THEN
+                previewpg_found := NULL;
+            END;
+        END LOOP;
+    END IF;$f$, found_keys, previewpg.column_list(relation, r.key_numbers, 'previewpg_l.'), relation, coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true'), shipped,
+        texts, unnested, names, matched, previewpg.unclaimed(relation, 'f'), r.claims,
+        previewpg.column_list(relation, r.key_numbers), previewpg.column_list(relation, r.key_numbers, 'previewpg_row.'))
+    INTO late FROM previewpg.relation r WHERE r.upper = relation AND r.key_numbers <> '{}';
+    late := coalesce(late, '');
     -- A generic plan: a custom one would ask production for estimates again and again.
     PERFORM previewpg.put_function('x' || index, arguments, 'void', 'SET plan_cache_mode = force_generic_plan', format($f$
 #variable_conflict use_column
@@ -119,8 +141,8 @@ DECLARE
     WITH found AS MATERIALIZED (SELECT %1$s%11$s FROM previewpg_lower.r%2$s AS previewpg_l WHERE %3$s%4$s)
     SELECT ARRAY[%5$s] INTO previewpg_found
     FROM ROWS FROM (%6$s) WITH ORDINALITY AS n(%7$s, place) JOIN found AS f ON %8$s
-    WHERE %9$s ORDER BY n.place LIMIT 1;
-    IF FOUND THEN
+    WHERE %9$s ORDER BY n.place LIMIT 1;%14$s
+    IF previewpg_found IS NOT NULL THEN
         PERFORM previewpg.raise_duplicate(%10$s::pg_catalog.oid, previewpg_found);
     END IF;
 END
@@ -128,7 +150,7 @@ $f$, found_keys, relation, coalesce('(' || pg_get_expr(i.indpred, relation) || '
         texts, unnested,
         names, matched, previewpg.unclaimed(relation, 'f'), index,
         coalesce(', ' || previewpg.column_list(relation, (SELECT r.key_numbers FROM previewpg.relation r WHERE r.upper = relation), 'previewpg_l.'), ''),
-        coalesce(ranged.variables, ''), coalesce(ranged.text, '')));
+        coalesce(ranged.variables, '') || CASE WHEN late <> '' THEN E'    previewpg_row record;\n' ELSE '' END, coalesce(ranged.text, ''), late));
     call := previewpg.build_call(index, 'x' || index, arguments, arrays, format($f$
     -- Keys that upper holds twice: copying a row up while the constraint was deferred checked nothing.
     SELECT ARRAY[%1$s] INTO previewpg_twice
@@ -263,7 +285,7 @@ BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
     backed := coalesce(r.state = 'merged', false);
     IF backed THEN
-        inserted := format(E'    PERFORM previewpg.touched(%s::pg_catalog.oid);\n', relation);
+        inserted := format(E'    IF pg_catalog.current_setting(\'previewpg.copying\', true) = \'%1$s\' THEN\n        RETURN NULL;\n    END IF;\n    PERFORM previewpg.touched(%1$s::pg_catalog.oid);\n', relation);
         FOR item IN
             SELECT x.indexrelid FROM pg_index x
             WHERE x.indrelid = relation AND x.indisunique AND x.indislive AND x.indisready ORDER BY x.indexrelid
@@ -334,9 +356,11 @@ BEGIN
     END IF;
     IF r.state = 'merged' THEN
         PERFORM previewpg.build_claims(relation, r.key_numbers);
-        PERFORM previewpg.build_copy(relation, r.key_numbers);
     END IF;
     PERFORM previewpg.build_checks(relation);
+    IF r.state = 'merged' THEN
+        PERFORM previewpg.build_copy(relation, r.key_numbers);
+    END IF;
     PERFORM previewpg.build_children(relation);
 END
 $$;
@@ -389,8 +413,9 @@ BEGIN
         UNION SELECT k.conrelid FROM pg_constraint k JOIN previewpg.relation r ON r.upper = k.confrelid WHERE k.contype = 'f' AND r.state IN ('merged', 'detached'))
     LOOP
         BEGIN
-            -- Attaching has built the projection, the claims and the copy-up.
+            -- Attaching has built the projection and the claims.
             PERFORM previewpg.build_checks(target);
+            PERFORM previewpg.build_copy(r.upper, r.key_numbers) FROM previewpg.relation r WHERE r.upper = target AND r.state = 'merged';
             PERFORM previewpg.build_children(target);
         EXCEPTION WHEN OTHERS THEN
             UPDATE previewpg.relation AS r SET state = 'unsupported', reason = SQLERRM WHERE r.upper = target AND r.state = 'merged';

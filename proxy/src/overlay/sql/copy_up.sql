@@ -105,6 +105,7 @@ DECLARE
     app text := previewpg.setting('app_role');
     stored text := previewpg.stored_columns(relation, '');
     joined text;
+    silent boolean;
 BEGIN
     IF key = '{}' THEN
         RETURN;
@@ -123,19 +124,46 @@ BEGIN
     INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
     GET DIAGNOSTICS previewpg_n = ROW_COUNT;
     RETURN previewpg_n;
+EXCEPTION WHEN serialization_failure THEN
+    -- Somebody claimed one after this transaction's snapshot: is it in upper?
+    BEGIN
+        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT DISTINCT ON (%3$s) %9$s FROM pg_catalog.unnest(previewpg_rows) AS r;
+        RAISE SQLSTATE 'PPG03';
+    EXCEPTION
+        WHEN SQLSTATE 'PPG03' THEN
+            RAISE serialization_failure USING MESSAGE = 'could not serialize access due to concurrent delete';
+        WHEN OTHERS THEN
+            RAISE serialization_failure USING MESSAGE = 'could not serialize access due to concurrent update';
+    END;
 END
 $f$, relation, previewpg.column_list(relation, key), previewpg.column_list(relation, key, 'r.'), target, stored,
-        previewpg.stored_columns(relation, 'want.'), joined, previewpg.claims_of(relation)));
+        previewpg.stored_columns(relation, 'want.'), joined, previewpg.claims_of(relation), previewpg.stored_columns(relation, 'r.')));
     EXECUTE format('ALTER FUNCTION previewpg_copy.i%s OWNER TO %I', relation, app);
+    -- The client's triggers and rules, and those of foreign keys that we don't check, are for new rows. Where there are none, ours alone are told
+    -- to look away: each change of session_replication_role makes the session plan everything anew.
+    silent := EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND (c.relkind = 'p' OR c.relispartition OR c.relhasrules))
+        OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgtype & 4 <> 0 AND t.tgenabled <> 'D' AND t.tgname NOT LIKE '0previewpg\_%');
     PERFORM previewpg.put_function('r' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint',
-        'SECURITY DEFINER SET session_replication_role = replica', format($f$
+        CASE WHEN silent THEN 'SECURITY DEFINER SET session_replication_role = replica' ELSE 'SECURITY DEFINER' END, format(CASE WHEN silent THEN $f$
 BEGIN
     IF pg_catalog.cardinality(previewpg_rows) > %2$s OR pg_catalog.pg_column_size(previewpg_rows) > %3$s THEN
         PERFORM previewpg.raise_limit(%1$s::pg_catalog.oid, pg_catalog.cardinality(previewpg_rows), pg_catalog.pg_column_size(previewpg_rows));
     END IF;
     RETURN coalesce(previewpg_copy.i%1$s(previewpg_rows), 0);
 END
-$f$, relation, rows_limit, bytes_limit));
+$f$ ELSE $f$
+DECLARE
+    previewpg_n bigint;
+BEGIN
+    IF pg_catalog.cardinality(previewpg_rows) > %2$s OR pg_catalog.pg_column_size(previewpg_rows) > %3$s THEN
+        PERFORM previewpg.raise_limit(%1$s::pg_catalog.oid, pg_catalog.cardinality(previewpg_rows), pg_catalog.pg_column_size(previewpg_rows));
+    END IF;
+    PERFORM pg_catalog.set_config('previewpg.copying', '%1$s', true);
+    previewpg_n := previewpg_copy.i%1$s(previewpg_rows);
+    PERFORM pg_catalog.set_config('previewpg.copying', '', true);
+    RETURN coalesce(previewpg_n, 0);
+END
+$f$ END, relation, rows_limit, bytes_limit));
 END
 $$;
 

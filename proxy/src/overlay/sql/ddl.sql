@@ -400,6 +400,9 @@ BEGIN
             SELECT CASE WHEN i.indrelid IS NOT NULL THEN i.indrelid ELSE c.objid END
             FROM pg_event_trigger_ddl_commands() AS c LEFT JOIN pg_index i ON i.indexrelid = c.objid
             WHERE c.classid = 'pg_class'::regclass
+            -- What copy-up must not fire.
+            UNION SELECT t.tgrelid FROM pg_event_trigger_ddl_commands() AS c JOIN pg_trigger t ON t.oid = c.objid WHERE c.classid = 'pg_trigger'::regclass
+            UNION SELECT w.ev_class FROM pg_event_trigger_ddl_commands() AS c JOIN pg_rewrite w ON w.oid = c.objid WHERE c.classid = 'pg_rewrite'::regclass
             UNION SELECT p.relid::oid FROM pg_event_trigger_ddl_commands() AS c JOIN pg_class o ON o.oid = c.objid AND (o.relkind = 'p' OR o.relispartition),
                 LATERAL pg_partition_tree(pg_partition_root(o.oid)) AS p WHERE c.classid = 'pg_class'::regclass
             UNION SELECT h.inhparent FROM pg_event_trigger_ddl_commands() AS c JOIN pg_inherits h ON h.inhrelid = c.objid

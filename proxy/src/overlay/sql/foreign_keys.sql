@@ -111,7 +111,20 @@ BEGIN
     END IF;$f$, r.claims, c.parent, c.equality, r.upper)
     INTO quick FROM previewpg.foreign_key_columns(fk) AS c, previewpg.relation r
     WHERE r.upper = k.confrelid AND r.key_numbers = k.confkey AND cardinality(k.confkey) = 1 AND c.shippable;
-    quick := coalesce(quick, '');
+    -- Claims that were committed after a transaction's snapshot aren't seen in it; their unique index sees them.
+    quick := concat((SELECT format($f$
+    IF pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        BEGIN
+            INSERT INTO previewpg_claims.r%1$s (%2$s) SELECT %2$s FROM previewpg_lower.r%3$s AS p WHERE %4$s AND %5$s;
+            RAISE SQLSTATE 'PPG03';
+        EXCEPTION
+            WHEN SQLSTATE 'PPG03' THEN
+                -- None is claimed, and none by this.
+            WHEN unique_violation THEN
+                RAISE serialization_failure USING MESSAGE = 'could not serialize access due to concurrent update';
+        END;
+    END IF;$f$, r.claims, previewpg.column_list(r.upper, r.key_numbers), r.upper, shipped, previewpg.unclaimed(r.upper, 'p'))
+        FROM previewpg.relation r WHERE r.upper = k.confrelid AND r.key_numbers <> '{}'), quick);
     PERFORM previewpg.put_function('f' || fk, arguments, 'void', 'SET plan_cache_mode = force_generic_plan', format($f$
 #variable_conflict use_column
 BEGIN

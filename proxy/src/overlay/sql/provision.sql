@@ -96,7 +96,6 @@ BEGIN
         PERFORM previewpg.build_projection(target);
         IF outcome = 'merged' THEN
             PERFORM previewpg.build_claims(target, coalesce(chosen, '{}'));
-            PERFORM previewpg.build_copy(target, coalesce(chosen, '{}'));
         END IF;
         RETURN outcome;
     EXCEPTION WHEN OTHERS THEN

@@ -238,35 +238,75 @@ fn a_copy_up_in_a_pipeline_is_answered_by_nothing() {
     assert_eq!(both.heard(), "2CZ");
 }
 
+fn columns(type_oid: u32) -> Vec<u8> {
+    let field = backend::Field {
+        name: b"id",
+        table: 0,
+        attribute: 0,
+        type_oid,
+        type_size: 4,
+        type_modifier: -1,
+        format: 0,
+    };
+    say(|out| {
+        backend::parse_complete(out);
+        backend::parameter_description(&[], out).unwrap();
+        backend::row_description(&[field], out).unwrap();
+    })
+}
+
 #[test]
-fn other_columns_than_the_clients_end_the_session() {
+fn a_statement_with_other_columns_over_merged_rows_is_refused() {
     let mut both = Both::new();
     both.client(&query("SELECT id FROM orig"));
     both.0.next_asked();
     both.0.told();
+    assert_eq!(both.sent(), "PDPDH", "compared before it runs");
+    both.fresh(&columns(23));
+    both.fresh(&columns(20));
+    assert!(both.0.take_broken().is_none());
+    assert_eq!(
+        both.sent(),
+        "PCS",
+        "it fails at fresh too, and a transaction with it"
+    );
+    assert_eq!(both.heard(), "");
+    both.fresh(&error("42601"));
+    let heard = both.0.to_client.split();
+    let report = Report::read(crate::wire::frame::body(&heard)).unwrap();
+    assert_eq!(report.sqlstate(), b"0A000");
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "Z");
+}
+
+#[test]
+fn columns_are_compared_once() {
+    let mut both = Both::new();
+    both.client(&query("SELECT id FROM orig"));
+    both.0.next_asked();
+    both.0.told();
+    assert_eq!(both.sent(), "PDPDH");
+    both.fresh(&columns(23));
+    both.fresh(&columns(23));
     assert_eq!(both.sent(), "PDPDBECS");
-    let columns = |type_oid| {
-        let field = backend::Field {
-            name: b"id",
-            table: 0,
-            attribute: 0,
-            type_oid,
-            type_size: 4,
-            type_modifier: -1,
-            format: 0,
-        };
-        say(|out| {
-            backend::parse_complete(out);
-            backend::parameter_description(&[], out).unwrap();
-            backend::row_description(&[field], out).unwrap();
-        })
-    };
     both.fresh(&columns(23));
     assert_eq!(both.heard(), "", "its columns are said when it starts");
-    assert!(both.0.take_broken().is_none());
+    both.fresh(&columns(23));
+    both.fresh(&say(|out| {
+        backend::bind_complete(out);
+        backend::command_complete(b"SELECT 0", out).unwrap();
+        backend::close_complete(out);
+        backend::ready_for_query(TransactionStatus::Idle, out);
+    }));
+    assert_eq!(both.heard(), "TCZ");
+    both.client(&query("SELECT id FROM orig"));
+    assert_eq!(both.sent(), "PDPDBECS");
+    both.fresh(&columns(23));
     both.fresh(&columns(20));
-    assert!(both.0.take_broken().is_some());
-    assert_eq!(both.heard(), "", "no row under a wrong description");
+    assert!(
+        both.0.take_broken().is_some(),
+        "what is known to be the same and isn't: no row under a wrong description"
+    );
 }
 
 #[test]

@@ -4,3 +4,4 @@ mod frames;
 mod live;
 mod machine;
 mod support;
+mod tls;

@@ -10,10 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::admin::metrics::Metrics;
-use crate::auth::backend::{self, Backend};
+use crate::auth::backend::{self, Backend, ConnectError};
 use crate::auth::verifier::Verifier;
 use crate::catalog::model::Oid;
 use crate::catalog::store::Store;
+use crate::net::accept::Greeting;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{self, Listener, Places};
 use crate::net::pool::Pool;
@@ -173,6 +174,10 @@ pub(super) struct Preview {
 
 impl Preview {
     pub(super) async fn start(planner: Arc<dyn Planner>) -> Self {
+        Self::start_with(planner, Greeting::default()).await
+    }
+
+    pub(super) async fn start_with(planner: Arc<dyn Planner>, greeting: Greeting) -> Self {
         let postgres = testing::Server::start("local all all trust\nhost all all all trust", "");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), SCHEMA).unwrap();
@@ -226,7 +231,7 @@ impl Preview {
         let port = listener.local_addr().unwrap().port();
         let shutdown = Shutdown::default();
         let options = listen::Options {
-            greeting: Default::default(),
+            greeting,
             drain_limit: Duration::from_secs(5),
         };
         tokio::spawn(listen::serve(
@@ -259,15 +264,7 @@ impl Preview {
     }
 
     pub(super) async fn connect(&self, through: bool) -> Talk {
-        let target = self.target(through);
-        let backend = backend::connect(&target, &[], &ClientTls::new(&target).unwrap())
-            .await
-            .unwrap();
-        Talk {
-            backend,
-            scanner: Scanner::new(Direction::Backend, Limits::default()),
-            ended: false,
-        }
+        Talk::connect(&self.target(through)).await.unwrap()
     }
 
     pub(super) async fn cancel(&self, key: &CancelRequest) {
@@ -341,6 +338,15 @@ pub(super) struct Talk {
 }
 
 impl Talk {
+    pub(super) async fn connect(target: &Target) -> Result<Self, ConnectError> {
+        let tls = ClientTls::new(target).unwrap();
+        Ok(Self {
+            backend: backend::connect(target, &[], &tls).await?,
+            scanner: Scanner::new(Direction::Backend, Limits::default()),
+            ended: false,
+        })
+    }
+
     /// Writes in pieces of `piece` bytes (0: at once).
     pub(super) async fn write(&mut self, bytes: &[u8], piece: usize) {
         let piece = if piece == 0 {
