@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::journal::Journal;
 use super::expect::{Answer, Describe, Expect, Flight, OnError, Rows};
+use super::journal::Journal;
 use super::planner::{Reading, Readings};
 use super::production::{Read, ReadEvent};
 use super::report;

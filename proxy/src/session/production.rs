@@ -50,7 +50,11 @@ pub(crate) struct Read {
 }
 
 impl Read {
-    pub(crate) fn simple(plan: &Production, description: Arc<Description>, sight: &mut Sight) -> Self {
+    pub(crate) fn simple(
+        plan: &Production,
+        description: Arc<Description>,
+        sight: &mut Sight,
+    ) -> Self {
         Self {
             text: Arc::clone(&plan.text),
             types: Vec::new(),

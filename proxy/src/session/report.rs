@@ -193,14 +193,23 @@ mod tests {
     #[test]
     fn detail_lists_no_object_of_ours() {
         let cascades = |count: &str, detail: &str| {
-            let report = Report::new("NOTICE", "00000", format!("drop cascades to {count} other objects"))
-                .with(code::DETAIL, detail.to_owned());
+            let report = Report::new(
+                "NOTICE",
+                "00000",
+                format!("drop cascades to {count} other objects"),
+            )
+            .with(code::DETAIL, detail.to_owned());
             notice(report).map(|report| {
-                let detail = report.get(code::DETAIL).map(|detail| detail.escape_ascii().to_string());
+                let detail = report
+                    .get(code::DETAIL)
+                    .map(|detail| detail.escape_ascii().to_string());
                 (report.message(), detail)
             })
         };
-        let (view, ours) = ("drop cascades to view v", "drop cascades to view previewpg.m_1");
+        let (view, ours) = (
+            "drop cascades to view v",
+            "drop cascades to view previewpg.m_1",
+        );
         assert_eq!(
             cascades("3", &format!("{view}\n{ours}\n{view}2")),
             Some((
@@ -216,8 +225,14 @@ mod tests {
         assert_eq!(cascades("2", &format!("{ours}\n{ours}")), None);
         assert!(notice(Report::new("NOTICE", "00000", ours)).is_none());
         assert!(notice(Report::new("NOTICE", "00000", "hello previewpg")).is_some());
-        let mut error = Report::error("2BP01", "cannot drop table t because other objects depend on it")
-            .with(code::DETAIL, "view v depends on table t\nview previewpg.m_1 depends on table t");
+        let mut error = Report::error(
+            "2BP01",
+            "cannot drop table t because other objects depend on it",
+        )
+        .with(
+            code::DETAIL,
+            "view v depends on table t\nview previewpg.m_1 depends on table t",
+        );
         scrub(&mut error);
         assert_eq!(
             error.get(code::DETAIL),
