@@ -537,6 +537,27 @@ fn catalogs_do_not_show_ours() {
         &*text,
         "SELECT nspname FROM (SELECT * FROM pg_catalog.\"pg_namespace\" WHERE nspname !~ '^previewpg') AS \"pg_namespace\" WHERE pg_namespace.oid > 1"
     );
+    let triggers = fresh(
+        &catalog,
+        "SELECT tgenabled FROM pg_trigger t WHERE t.tableoid > 0",
+    )
+    .text
+    .unwrap();
+    assert!(
+        triggers.starts_with("SELECT tgenabled FROM (SELECT tableoid, oid, ")
+            && triggers.contains("WHEN tgisinternal AND tgenabled = 'D' THEN 'O'"),
+        "{triggers}"
+    );
+    let settings = fresh(
+        &catalog,
+        "SELECT set_config(name, 'view', false) FROM pg_settings WHERE name = 'x'",
+    );
+    assert!(
+        settings
+            .text
+            .unwrap()
+            .contains("name <> 'restrict_nonsystem_relation_kind'")
+    );
 }
 
 mod properties {
