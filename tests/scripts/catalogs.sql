@@ -5,8 +5,6 @@ SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE
 SELECT column_name, data_type, is_nullable, column_default, is_identity, is_generated FROM information_schema.columns WHERE table_name = 'users' AND table_schema = 'public' ORDER BY ordinal_position;
 SELECT conrelid::regclass::text, conname, contype, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace IN ('public'::regnamespace, 'billing'::regnamespace) ORDER BY 1, 2;
 SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2;
--- ignore: rows: foreign keys are checked by the preview's own triggers, PostgreSQL's are disabled (docs/limits.md)
--- ignore: tag: the same
 SELECT tgrelid::regclass::text, tgenabled, count(*) FROM pg_trigger WHERE tgisinternal GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT indexrelid::regclass::text, indisunique, indisvalid, pg_get_indexdef(indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = indrelid WHERE relnamespace = 'public'::regnamespace ORDER BY 1;
 SELECT srvname FROM pg_foreign_server;

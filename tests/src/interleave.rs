@@ -33,6 +33,8 @@ pub struct Scenario {
     pub settle: Duration,
     /// No more interleavings than that, evenly chosen.
     pub most: usize,
+    /// A known defect: some interleaving differs, and the test fails as soon as none does.
+    pub known: Option<&'static str>,
 }
 
 /// What happened in one interleaving.

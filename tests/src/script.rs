@@ -73,6 +73,8 @@ pub struct Statement {
     pub only_preview: bool,
     /// What isn't compared.
     pub ignore: Vec<Ignore>,
+    /// A known defect that a drawn statement may meet: of two violations, a foreign key's is told in place of a unique constraint's.
+    pub either_violation: bool,
     /// A known defect: the preview's answer differs, and the test fails as soon as it doesn't any more.
     pub known: Option<Known>,
 }
@@ -106,6 +108,7 @@ impl Statement {
             refused: None,
             only_preview: false,
             ignore: Vec::new(),
+            either_violation: false,
             known: None,
         }
     }

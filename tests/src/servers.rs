@@ -82,8 +82,10 @@ impl Servers {
             };
             for server in [&servers.production, &servers.copy] {
                 let mut admin = server.connect("postgres");
-                // `app` owns everything, as it does in a preview; the writer and the reader are production's.
-                admin.must(&format!("CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'"));
+                // `app` owns everything and may make databases, as in a preview; the writer and the reader are production's.
+                admin.must(&format!(
+                    "CREATE ROLE app LOGIN CREATEDB PASSWORD '{PASSWORD}'"
+                ));
             }
             let mut admin = servers.production.connect("postgres");
             admin.must(&format!(
@@ -123,9 +125,6 @@ impl Servers {
         self.copy
             .connect("postgres")
             .must(&format!("CREATE DATABASE {name} OWNER app"));
-        self.copy
-            .connect(name)
-            .must("ALTER SCHEMA public OWNER TO app");
         let dump = workplace().join(format!("{name}.dump"));
         let run = |program: &str, address: Address, more: &[&str]| {
             let out = Command::new(tool(program))
@@ -285,7 +284,6 @@ impl Server {
         self.connect("postgres")
             .must(&format!("CREATE DATABASE {name} OWNER app"));
         let mut admin = self.connect(name);
-        admin.must("ALTER SCHEMA public OWNER TO app");
         for extension in ["btree_gist", "citext"] {
             admin.must(&format!("CREATE EXTENSION {extension}"));
         }

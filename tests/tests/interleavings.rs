@@ -40,7 +40,7 @@ const UPSERT: &str = "INSERT INTO parents VALUES ({g}1, {g}, NULL, 100) ON CONFL
 const TAKE: &str = "UPDATE tasks SET state = 'taken' WHERE id = (SELECT id FROM tasks WHERE grp = {g} \
     AND state = 'ready' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id";
 
-/// A copy-up for SKIP LOCKED tries each row for a millisecond: that isn't waiting.
+/// A copy-up for SKIP LOCKED or NOWAIT tries each row for a millisecond: that isn't waiting.
 const PASSING: Duration = Duration::from_millis(150);
 
 const PLAIN: Scenario = Scenario {
@@ -50,6 +50,7 @@ const PLAIN: Scenario = Scenario {
     may_wait_more: false,
     settle: Duration::ZERO,
     most: 24,
+    known: None,
 };
 
 macro_rules! scenarios {
@@ -150,11 +151,11 @@ scenarios! {
     nowait: [
         &["BEGIN", "SELECT n FROM parents WHERE id = {g}1 FOR UPDATE", "COMMIT"],
         &["BEGIN", "SELECT n FROM parents WHERE id = {g}1 FOR UPDATE NOWAIT", "COMMIT"]
-    ];
+    ], settle = PASSING;
     nowait_after_update: [
         &["BEGIN", BUMP, "COMMIT"],
         &["SELECT n FROM parents WHERE id = {g}1 FOR SHARE NOWAIT"]
-    ];
+    ], settle = PASSING;
     queue_of_three_workers: [&["BEGIN", TAKE, "COMMIT"], &["BEGIN", TAKE, "COMMIT"], &["BEGIN", TAKE, "ROLLBACK"]],
         observe = TASKS, settle = PASSING, most = 60;
     queue_by_select: [
@@ -210,7 +211,7 @@ scenarios! {
     shape_and_read: [
         &["BEGIN", "ALTER TABLE shape_{g} ADD COLUMN extra int DEFAULT 5", "COMMIT"],
         &["BEGIN", "SELECT * FROM shape_{g} ORDER BY id", "COMMIT"]
-    ], observe = "SELECT * FROM shape_{g} ORDER BY id";
+    ], known = Some("a read that has waited for a schema change loses its connection"), observe = "SELECT * FROM shape_{g} ORDER BY id";
     shape_rolled_back_and_write: [
         &["BEGIN", "ALTER TABLE shape_{g} DROP COLUMN v", "ROLLBACK"],
         &["BEGIN", "UPDATE shape_{g} SET v = 'changed' WHERE id = 1", "COMMIT"]
@@ -257,6 +258,15 @@ fn both_sides(scenario: &Scenario) {
         "PRODUCTION WAS TOUCHED:\n{}",
         touched.join("\n")
     );
+    drop(copy);
+    servers.drop_database(&database);
+    if let Some(known) = scenario.known {
+        assert!(
+            !differences.is_empty(),
+            "known to differ ({known}), and doesn't any more: remove the mark, and its line in docs/limits.md"
+        );
+        return;
+    }
     if !differences.is_empty() {
         keep_logs();
     }
@@ -270,8 +280,6 @@ fn both_sides(scenario: &Scenario) {
             .join("\n"),
         scenario.name
     );
-    drop(copy);
-    servers.drop_database(&database);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use previewpg_tests::digest::{difference, digest};
 use previewpg_tests::oracle::{self, Side};
 use previewpg_tests::preview::Tenant;
 use previewpg_tests::random::Case;
-use previewpg_tests::script::Script;
+use previewpg_tests::script::{Script, Statement};
 use previewpg_tests::servers::{Servers, keep_logs};
 
 /// How long a failing seed may be shrunk.
@@ -40,7 +40,14 @@ fn differences(case: &Case, template: &str) -> Vec<String> {
     let copied = servers.another_copy(template);
     let script = Script {
         name: format!("seed {}", case.seed),
-        statements: case.statements.clone(),
+        statements: case
+            .statements
+            .iter()
+            .map(|statement| Statement {
+                either_violation: true,
+                ..statement.clone()
+            })
+            .collect(),
     };
     let protocol = if case.seed.is_multiple_of(2) {
         Protocol::Simple

@@ -29,7 +29,7 @@ macro_rules! not_of_our_relations {
 }
 
 /// The catalogs of pg_catalog that show something of ours, and the condition that leaves it out.
-const SYSTEM: [(&str, &str); 27] = [
+const SYSTEM: [(&str, &str); 28] = [
     ("pg_class", outside_of_ours!("relnamespace")),
     ("pg_constraint", outside_of_ours!("connamespace")),
     (
@@ -51,6 +51,8 @@ const SYSTEM: [(&str, &str); 27] = [
     ("pg_matviews", "schemaname !~ '^previewpg'"),
     ("pg_proc", outside_of_ours!("pronamespace")),
     ("pg_sequences", "schemaname !~ '^previewpg'"),
+    // pg_dump sets it, and the session could no longer read the views that show production's rows.
+    ("pg_settings", "name <> 'restrict_nonsystem_relation_kind'"),
     ("pg_stat_all_tables", "schemaname !~ '^previewpg'"),
     ("pg_stat_user_indexes", "schemaname !~ '^previewpg'"),
     ("pg_stat_user_tables", "schemaname !~ '^previewpg'"),
@@ -74,6 +76,10 @@ const SYSTEM: [(&str, &str); 27] = [
     ("pg_views", "schemaname !~ '^previewpg'"),
     ("pg_stats", "schemaname !~ '^previewpg'"),
 ];
+
+/// The columns of pg_trigger in PostgreSQL 13 to 18. The triggers that check foreign keys are disabled, for ours do that: they're shown as they would be.
+const TRIGGER: &str = "oid, tgrelid, tgparentid, tgname, tgfoid, tgtype, CASE WHEN tgisinternal AND tgenabled = 'D' THEN 'O' ELSE tgenabled END AS tgenabled, \
+    tgisinternal, tgconstrrelid, tgconstrindid, tgconstraint, tgdeferrable, tginitdeferred, tgnargs, tgattr, tgargs, tgqual, tgoldtable, tgnewtable";
 
 /// The same for information_schema.
 const INFORMATION_SCHEMA: [(&str, &str); 21] = [
@@ -118,17 +124,23 @@ impl Planner<'_> {
     /// Edits that leave out what is ours.
     pub(super) fn hide_ours(&self, edits: &mut Edits) -> Result<(), Refusal> {
         // Only pg_dump asks for tableoid of a catalog; nobody else should find one more column behind `*`.
-        let columns = if self.statement.words.contains("tableoid") {
-            "tableoid, *"
+        let table_oid = if self.statement.words.contains("tableoid") {
+            "tableoid, "
         } else {
-            "*"
+            ""
         };
+        let triggers_known = (13..=18).contains(&self.context.catalog.fresh_major);
         for (at, named) in self.statement.relations.iter().enumerate() {
             let Some((schema, condition)) = self.hiding(at) else {
                 continue;
             };
             let name = quote_identifier(&named.name.name);
-            let select = format!("SELECT {columns} FROM {schema}.{name} WHERE {condition}");
+            let columns = match named.name.name.as_str() {
+                "pg_trigger" if triggers_known => TRIGGER,
+                _ => "*",
+            };
+            let select =
+                format!("SELECT {table_oid}{columns} FROM {schema}.{name} WHERE {condition}");
             let derived = match (named.role, &named.alias) {
                 (Role::Table, _) => format!("({select})"),
                 (_, Some(_)) => format!("({select})"),
