@@ -42,3 +42,17 @@ CREATE FUNCTION go_there() RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET search_
 SELECT go_there();
 SELECT count(*) FROM counters;
 RESET search_path;
+-- A prepared statement whose names mean something else by now.
+PREPARE q AS SELECT value FROM counters WHERE name = $1;
+EXECUTE q('c12');
+UPDATE counters SET value = 1200 WHERE name = 'c12';
+EXECUTE q('c12');
+CREATE TABLE unrelated (a int);
+EXECUTE q('c12');
+ALTER TABLE counters RENAME TO old_counters;
+CREATE TABLE counters (name text PRIMARY KEY, value bigint);
+-- expect: refused "q": it would still read the renamed table
+EXECUTE q('c12');
+DEALLOCATE q;
+PREPARE q AS SELECT value FROM counters WHERE name = $1;
+EXECUTE q('c12');

@@ -10,7 +10,6 @@ INSERT INTO users (email, name, balance) VALUES ('n6@example.org', 'N', -1);
 INSERT INTO users (email, name, manager_id) VALUES ('n7@example.org', 'N', 123456);
 INSERT INTO users (email, name, born) VALUES ('n8@example.org', 'N', 'not a date');
 INSERT INTO users (email, name, balance) VALUES ('n9@example.org', 'N', 1e20);
--- known: of two violations, the foreign key's is told before the unique one against production's rows
 UPDATE users SET id = 6 WHERE id = 7;
 UPDATE parents SET id = 10001 WHERE id = 10003;
 UPDATE users SET email = 'user9@example.org' WHERE id = 8;

@@ -201,7 +201,12 @@ impl Planner<'_> {
     fn evaluated(&self) -> BTreeSet<Oid> {
         let catalog = self.context.catalog;
         let mut functions = BTreeSet::new();
-        if matches!(self.statement.kind, Kind::CreateRoutine) {
+        let only_names = match &self.statement.kind {
+            Kind::CreateRoutine => true,
+            Kind::Utility { tag } => tag.ends_with(" OPERATOR") || tag.starts_with("COMMENT"),
+            _ => false,
+        };
+        if only_names {
             return functions;
         }
         if !catalog.operators.is_empty() {

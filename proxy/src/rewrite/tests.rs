@@ -677,7 +677,7 @@ fn a_choice_of_rows_that_copying_up_may_change_is_settled() {
         "UPDATE orders SET total = 1 WHERE id = (SELECT id FROM orders ORDER BY total LIMIT 1)",
         "UPDATE orders SET total = 1 WHERE id IN (SELECT id FROM orders OFFSET 5)",
         "DELETE FROM orders o USING (SELECT DISTINCT ON (total) id FROM orders) s WHERE s.id = o.id",
-        "DELETE FROM orders WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY total) AS n FROM orders) q WHERE n < 5)",
+        "DELETE FROM orders WHERE id IN (SELECT id FROM (SELECT id, count(*) OVER (ORDER BY total) AS n FROM orders) q WHERE n < 5)",
         "WITH s AS (SELECT id FROM orders LIMIT 5) DELETE FROM orders USING s WHERE s.id = orders.id",
         "SELECT * FROM orders WHERE id IN (SELECT id FROM orders ORDER BY total LIMIT 3) FOR UPDATE",
         "MERGE INTO orders o USING (SELECT id FROM orders LIMIT 3) s ON s.id = o.id WHEN MATCHED THEN DELETE",

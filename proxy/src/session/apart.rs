@@ -10,12 +10,14 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 
-use super::conversation::Apart;
+use super::conversation::{Apart, ApartStatement};
 use crate::auth::backend::{self, Backend, ConnectError};
+use crate::net::pool::{Prepared, Statements};
 use crate::net::target::Target;
 use crate::net::tls::ClientTls;
+use crate::wire::MessageError;
 use crate::wire::frame::{Direction, FrameError, Limits, Next, Scanner};
-use crate::wire::{MessageError, frontend};
+use crate::wire::frontend::{self, Bind, Subject};
 
 /// A session's connection for copy-ups apart: made when it is first needed, kept as long as the session.
 #[derive(Debug, Clone)]
@@ -23,7 +25,7 @@ pub(crate) struct Helper {
     target: Target,
     tls: ClientTls,
     lock_timeout: Duration,
-    connection: Arc<Mutex<Option<Backend>>>,
+    connection: Arc<Mutex<Option<(Backend, Statements)>>>,
 }
 
 /// Why a copy-up apart didn't run.
@@ -37,6 +39,8 @@ enum HelperError {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Message(#[from] MessageError),
+    #[error("a statement failed")]
+    Statement,
 }
 
 impl Helper {
@@ -50,12 +54,12 @@ impl Helper {
         }
     }
 
-    /// Runs the messages, whatever comes of it.
+    /// Runs the statements, whatever comes of it.
     pub(crate) async fn run(self, apart: Apart) {
         let mut slot = self.connection.lock().await;
         // A connection is put back only when every answer was read.
         match self.exchange(slot.take(), &apart).await {
-            Ok(backend) => *slot = Some(backend),
+            Ok(kept) => *slot = Some(kept),
             Err(error) => tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 "a copy-up did not run apart"
@@ -63,24 +67,35 @@ impl Helper {
         }
     }
 
-    async fn exchange(&self, kept: Option<Backend>, apart: &Apart) -> Result<Backend, HelperError> {
+    async fn exchange(
+        &self,
+        kept: Option<(Backend, Statements)>,
+        apart: &Apart,
+    ) -> Result<(Backend, Statements), HelperError> {
         let mut out = BytesMut::new();
-        let mut answers = apart.answers;
-        let mut backend = match kept {
-            Some(backend) => backend,
+        let mut answers = apart.len();
+        let (mut backend, mut statements) = match kept {
+            Some(kept) => kept,
             None => {
                 let timeout = format!("SET lock_timeout = {}", self.lock_timeout.as_millis());
                 frontend::query(timeout.as_bytes(), &mut out)?;
                 answers += 1;
-                backend::connect(&self.target, &[], &self.tls).await?
+                let backend = backend::connect(&self.target, &[], &self.tls).await?;
+                (backend, Statements::default())
             }
         };
-        out.extend_from_slice(&apart.messages);
+        for statement in apart {
+            write(statement, &mut statements, &mut out)?;
+        }
         backend.stream.write_all(&out).await?;
         backend.stream.flush().await?;
         let mut scanner = Scanner::new(Direction::Backend, Limits::default());
+        let mut failed = false;
         while answers > 0 {
-            let scan = scanner.scan(&backend.leftover, |header| header.tag != b'Z');
+            let scan = scanner.scan(&backend.leftover, |header| {
+                failed |= header.tag == b'E';
+                header.tag != b'Z'
+            });
             let _ = backend.leftover.split_to(scan.pass);
             match scan.next {
                 Next::Frame { header, present } if present == header.total() => {
@@ -97,6 +112,37 @@ impl Helper {
                 }
             }
         }
-        Ok(backend)
+        if failed {
+            // Which of them are prepared isn't known any more.
+            return Err(HelperError::Statement);
+        }
+        Ok((backend, statements))
     }
+}
+
+/// Writes one, prepared where it isn't yet, and Sync.
+fn write(
+    statement: &ApartStatement,
+    statements: &mut Statements,
+    out: &mut BytesMut,
+) -> Result<(), MessageError> {
+    let name = match statements.prepare(&statement.text, &statement.types) {
+        Prepared::Known(name) => name,
+        Prepared::New { name, evicted } => {
+            if let Some(evicted) = evicted {
+                frontend::close(Subject::Statement, evicted.as_bytes(), out)?;
+            }
+            frontend::parse(
+                name.as_bytes(),
+                statement.text.as_bytes(),
+                statement.types.iter().copied(),
+                out,
+            )?;
+            name
+        }
+    };
+    Bind::read(&statement.bind)?.write(b"", name.as_bytes(), out)?;
+    frontend::execute(b"", 0, out)?;
+    frontend::sync(out);
+    Ok(())
 }

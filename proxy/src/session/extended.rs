@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::conversation::{Apart, Asked, Conversation, Work, pass};
+use super::conversation::{ApartStatement, Asked, Conversation, Work, pass};
 use super::expect::{Answer, Describe, Expect, OnError, Rows};
-use super::planner::{Reading, needs_names};
+use super::planner::{Encoding, Reading, needs_names};
 use super::production::{Read, ReadEvent};
 use super::script::unencodable;
 use super::statement::{Bound, Capture, Columns, Description, Portal, Prepared};
@@ -185,7 +185,7 @@ impl Conversation {
         if self.mark(&fresh.dirties) {
             return Some(Work::Bind { frame, apart_done });
         }
-        if !apart_done && self.go_apart(fresh, reading, Some(&message), &description.parameters) {
+        if !apart_done && self.go_apart(fresh, Some(&message), &description.parameters) {
             return Some(Work::Bind {
                 frame,
                 apart_done: true,
@@ -375,7 +375,6 @@ impl Conversation {
     pub(crate) fn go_apart(
         &mut self,
         fresh: &Fresh,
-        reading: &Reading,
         message: Option<&Bind<'_>>,
         types: &[u32],
     ) -> bool {
@@ -386,29 +385,29 @@ impl Conversation {
         {
             return false;
         }
-        let mut out = BytesMut::new();
-        let mut answers = 0;
+        // The other connection takes UTF-8.
+        if self.sight.encoding() != Encoding::Utf8 {
+            return false;
+        }
+        let mut statements = Vec::new();
         for before in fresh.before.iter().filter(|before| before.apart) {
-            let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {
-                return false;
-            };
             let types = types.get(..usize::from(before.parameters)).unwrap_or(types);
-            let written = frontend::parse(b"", &text, types.iter().copied(), &mut out)
-                .and_then(|()| match message {
-                    Some(message) => message.write_first(before.parameters, b"", b"", &mut out),
-                    None => frontend::bind(b"", b"", &[], &mut out),
-                })
-                .and_then(|()| frontend::execute(b"", 0, &mut out));
+            let mut bind = BytesMut::new();
+            let written = match message {
+                Some(message) => message.write_first(before.parameters, b"", b"", &mut bind),
+                None => frontend::bind(b"", b"", &[], &mut bind),
+            };
             if written.is_err() {
                 return false;
             }
-            frontend::sync(&mut out);
-            answers += 1;
+            let bind = bind.freeze();
+            statements.push(ApartStatement {
+                text: before.text.as_str().into(),
+                types: types.into(),
+                bind: bind.slice(crate::wire::frame::HEADER.min(bind.len())..),
+            });
         }
-        self.ask(Asked::Apart(Apart {
-            messages: out.freeze(),
-            answers,
-        }));
+        self.ask(Asked::Apart(statements));
         true
     }
 

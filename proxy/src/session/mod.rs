@@ -28,6 +28,7 @@ mod expect;
 mod extended;
 mod journal;
 pub mod planner;
+mod prepared;
 mod production;
 mod report;
 mod script;

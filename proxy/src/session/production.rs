@@ -34,6 +34,7 @@ const REGCOLLATION: [u32; 2] = [4191, 4192];
 /// How many chunks of rows may wait for a slow client.
 pub(crate) const CHUNKS: usize = 2;
 const CHUNK: usize = 64 << 10;
+const FIRST: usize = 2 << 10;
 
 /// A read for production.
 #[derive(Debug)]
@@ -197,6 +198,7 @@ pub(crate) async fn run(
                     checkout: &mut checkout,
                     scanner: Scanner::new(Direction::Backend, Limits::default()),
                     events: &events,
+                    room: FIRST,
                 }
                 .run(&read);
                 tokio::pin!(running);
@@ -236,6 +238,8 @@ struct Running<'a> {
     checkout: &'a mut Checkout,
     scanner: Scanner,
     events: &'a mpsc::Sender<ReadEvent>,
+    /// Room for the next read, in bytes: grows with what comes.
+    room: usize,
 }
 
 impl Running<'_> {
@@ -391,9 +395,14 @@ impl Running<'_> {
                 _ => {}
             }
             let session = &mut self.checkout.session;
-            session.buffer.reserve(CHUNK);
-            if session.stream.read_buf(&mut session.buffer).await? == 0 {
+            session.buffer.reserve(self.room);
+            let room = session.buffer.capacity() - session.buffer.len();
+            let count = session.stream.read_buf(&mut session.buffer).await?;
+            if count == 0 {
                 return Err(Stop::Failed(unreachable("it closed the connection")));
+            }
+            if count == room {
+                self.room = (self.room * 4).min(CHUNK);
             }
         }
     }

@@ -159,6 +159,15 @@ pub(crate) fn in_place(mut report: Report, meaning: OnError) -> Report {
     report
 }
 
+/// What was planned met a schema that another session had changed meanwhile, where it can't be planned again unseen.
+pub(crate) fn outdated() -> Report {
+    Report::error(
+        "40001",
+        "could not serialize access due to a concurrent change of the schema",
+    )
+    .hint("Run the transaction again.")
+}
+
 /// A refusal as an error.
 pub(crate) fn refusal(refusal: &Refusal) -> Report {
     Report::error("0A000", refusal.message.clone())

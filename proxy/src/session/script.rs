@@ -315,7 +315,7 @@ impl Conversation {
                     script.plan = Some(Plan::Fresh(fresh));
                     return false;
                 }
-                if !script.apart_done && self.go_apart(&fresh, reading, None, &[]) {
+                if !script.apart_done && self.go_apart(&fresh, None, &[]) {
                     script.apart_done = true;
                     script.plan = Some(Plan::Fresh(fresh));
                     return false;

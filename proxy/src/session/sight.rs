@@ -198,6 +198,11 @@ impl Sight {
         None
     }
 
+    /// Whether another session has published a schema since this one's was taken.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.version != self.store.version()
+    }
+
     fn adopt(&mut self) {
         self.version = self.store.version();
         self.catalog = self.store.current();

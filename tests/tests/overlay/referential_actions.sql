@@ -29,3 +29,9 @@ DELETE FROM users WHERE id BETWEEN 600 AND 800;
 SELECT count(*), sum(id) FROM {users};
 SELECT count(*), sum(id) FROM {orders};
 SELECT count(*), sum(order_id), sum(twice) FROM {items};
+-- up users: id = 40
+UPDATE users SET id = 41 WHERE id = 40;
+-- up users: id = 950
+UPDATE users SET id = 951 WHERE id = 950;
+-- up users: id = 950
+UPDATE users SET id = 970000 WHERE id = 950;

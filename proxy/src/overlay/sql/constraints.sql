@@ -76,7 +76,7 @@ DECLARE
     texts text;
     unnested text;
     unnested_due text;
-    ranged record;
+    ranged text[];
     late text;
 BEGIN
     SELECT * INTO i FROM pg_index x WHERE x.indexrelid = index;
@@ -93,24 +93,20 @@ BEGIN
            string_agg(CASE WHEN distinct_nulls AND NOT c.not_null THEN format(' AND (%s) IS NOT NULL', c.expression) ELSE '' END, '' ORDER BY c.place),
            string_agg(format('n.previewpg_v%s::pg_catalog.text', c.place), ', ' ORDER BY c.place),
            string_agg(format('pg_catalog.unnest(previewpg_k%s)', c.place), ', ' ORDER BY c.place),
-           string_agg(format('pg_catalog.unnest(NEW.previewpg_k%s)', c.place), ', ' ORDER BY c.place)
-    INTO keys, found_keys, shipped, matched, arguments, arrays, names, condition, texts, unnested, unnested_due
-    FROM previewpg.index_columns(index) AS c;
-    condition := coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true') || condition;
-    -- Many new keys are usually beyond all of production's: one look at their range spares shipping them.
-    SELECT format($f$
+           string_agg(format('pg_catalog.unnest(NEW.previewpg_k%s)', c.place), ', ' ORDER BY c.place),
+           -- Many new keys are usually beyond all of production's: one look at their range spares shipping them.
+           (array_agg(ARRAY[format(E'    previewpg_low %1$s;\n    previewpg_high %1$s;\n', c.type), format($f$
     IF pg_catalog.cardinality(previewpg_k%1$s) > 100 THEN
         SELECT pg_catalog.min(k), pg_catalog.max(k) INTO previewpg_low, previewpg_high FROM pg_catalog.unnest(previewpg_k%1$s) AS k;
         PERFORM 1 FROM previewpg_lower.r%2$s AS previewpg_l WHERE %3$s OPERATOR(pg_catalog.>=) previewpg_low AND %3$s OPERATOR(pg_catalog.<=) previewpg_high LIMIT 1;
         IF NOT FOUND THEN
             RETURN;
         END IF;
-    END IF;$f$, c.place, relation, c.expression) AS text,
-           format(E'    previewpg_low %1$s;\n    previewpg_high %1$s;\n', c.type) AS variables
-    INTO ranged FROM previewpg.index_columns(index) AS c
-    WHERE i.indkey[c.place - 1] > 0 AND (distinct_nulls OR c.not_null)
-      AND c.type IN ('smallint', 'integer', 'bigint', 'numeric', 'date', 'timestamp without time zone', 'timestamp with time zone')
-    ORDER BY c.place LIMIT 1;
+    END IF;$f$, c.place, relation, c.expression)] ORDER BY c.place) FILTER (WHERE i.indkey[c.place - 1] > 0 AND (distinct_nulls OR c.not_null)
+                AND c.type IN ('smallint', 'integer', 'bigint', 'numeric', 'date', 'timestamp without time zone', 'timestamp with time zone')))
+    INTO keys, found_keys, shipped, matched, arguments, arrays, names, condition, texts, unnested, unnested_due, ranged
+    FROM previewpg.index_columns(index) AS c;
+    condition := coalesce('(' || pg_get_expr(i.indpred, relation) || ')', 'true') || condition;
     -- Claims that were committed after a transaction's snapshot aren't seen in it; their unique index sees them.
     SELECT format($f$
     IF previewpg_found IS NOT NULL AND pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
@@ -150,7 +146,7 @@ $f$, found_keys, relation, coalesce('(' || pg_get_expr(i.indpred, relation) || '
         texts, unnested,
         names, matched, previewpg.unclaimed(relation, 'f'), index,
         coalesce(', ' || previewpg.column_list(relation, (SELECT r.key_numbers FROM previewpg.relation r WHERE r.upper = relation), 'previewpg_l.'), ''),
-        coalesce(ranged.variables, '') || CASE WHEN late <> '' THEN E'    previewpg_row record;\n' ELSE '' END, coalesce(ranged.text, ''), late));
+        coalesce(ranged[1][1], '') || CASE WHEN late <> '' THEN E'    previewpg_row record;\n' ELSE '' END, coalesce(ranged[1][2], ''), late));
     call := previewpg.build_call(index, 'x' || index, arguments, arrays, format($f$
     -- Keys that upper holds twice: copying a row up while the constraint was deferred checked nothing.
     SELECT ARRAY[%1$s] INTO previewpg_twice
@@ -177,7 +173,11 @@ DECLARE
     names text := regexp_replace(arguments, '(previewpg_k\d+) [^,]*', '\1', 'g');
     columns text;
 BEGIN
-    SELECT * INTO k FROM pg_constraint c WHERE c.oid = object AND c.contype = 'f' OR c.conindid = object AND c.contype IN ('p', 'u');
+    SELECT * INTO k FROM pg_constraint c WHERE c.oid = object AND c.contype = 'f';
+    IF NOT FOUND THEN
+        SELECT * INTO k FROM pg_constraint c
+        WHERE c.conrelid = (SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = object) AND c.conindid = object AND c.contype IN ('p', 'u');
+    END IF;
     IF k.condeferrable IS NOT TRUE THEN
         RETURN format('PERFORM previewpg_copy.%s(%s) FROM (previewpg_source) AS n HAVING pg_catalog.count(*) > 0', check_function, arrays);
     END IF;
@@ -426,7 +426,8 @@ BEGIN
         END IF;
     END LOOP;
     INSERT INTO previewpg.enum_label SELECT e.enumtypid, e.enumlabel FROM pg_enum e ON CONFLICT DO NOTHING;
-    -- What a table had here before and production does not promise.
+    -- What a table had here before and production does not promise. These queries read tables, not catalogs.
+    PERFORM pg_catalog.set_config(name, 'on', false) FROM pg_catalog.unnest(ARRAY['enable_hashjoin', 'enable_mergejoin', 'enable_seqscan']) AS name;
     FOREACH target IN ARRAY ARRAY(SELECT r.upper FROM previewpg.relation r WHERE r.state = 'merged' AND (
         EXISTS (SELECT FROM previewpg.promisable(r.upper) AS p WHERE NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = p.object))
         OR EXISTS (SELECT FROM previewpg.attribute p JOIN pg_attribute a ON a.attrelid = p.upper AND a.attnum = p.number WHERE p.upper = r.upper AND a.attnotnull AND NOT p.not_null)))

@@ -221,6 +221,15 @@ $f$,
         updated := updated || format(step, keys_updated);
     END LOOP;
     IF deleted <> '' THEN
+        -- PostgreSQL finds a key taken before it acts on children.
+        FOR fk IN
+            SELECT u.keys, u.condition, u.call FROM pg_index i CROSS JOIN LATERAL previewpg.build_unique(i.indexrelid) AS u
+            WHERE i.indrelid = relation AND i.indisunique AND i.indimmediate AND i.indislive AND NOT tree
+              AND EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = relation AND r.state = 'merged') ORDER BY i.indexrelid DESC
+        LOOP
+            updated := format(E'    %s;\n', replace(fk.call, 'previewpg_source',
+                format('SELECT %1$s FROM previewpg_new WHERE %2$s EXCEPT SELECT %1$s FROM previewpg_old WHERE %2$s', fk.keys, fk.condition))) || updated;
+        END LOOP;
         SELECT CASE WHEN tree THEN format('SELECT %s EXCEPT SELECT %s', string_agg(DISTINCT 'OLD.' || quote_ident(a.attname), ', '), string_agg(DISTINCT 'NEW.' || quote_ident(a.attname), ', '))
             ELSE format('SELECT %1$s FROM previewpg_old EXCEPT SELECT %1$s FROM previewpg_new', string_agg(DISTINCT quote_ident(a.attname), ', ')) END
         INTO changed

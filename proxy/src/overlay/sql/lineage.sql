@@ -207,7 +207,6 @@ BEGIN
         EXECUTE format('DROP FUNCTION %s', present.oid::regprocedure);
     END IF;
     EXECUTE format('CREATE OR REPLACE FUNCTION previewpg_copy.%I(%s) RETURNS %s LANGUAGE plpgsql %s AS %L', name, arguments, returns, attributes, body);
-    EXECUTE format('REVOKE ALL ON FUNCTION previewpg_copy.%I FROM PUBLIC', name);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION previewpg_copy.%I TO %I', name, previewpg.setting('app_role'));
+    -- Nobody but the app role has a right on the schema: that is enough.
 END
 $$;

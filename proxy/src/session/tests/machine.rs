@@ -280,6 +280,59 @@ fn a_statement_with_other_columns_over_merged_rows_is_refused() {
 }
 
 #[test]
+fn what_another_session_has_outdated_is_planned_once_more() {
+    let mut both = Both::new();
+    both.client(&say(|out| {
+        frontend::parse(b"s", b"SELECT id FROM orig", [].into_iter(), out).unwrap();
+        frontend::bind(b"", b"s", &[], out).unwrap();
+        frontend::execute(b"", 0, out).unwrap();
+        frontend::sync(out);
+    }));
+    assert_eq!(both.sent(), "PDH");
+    both.fresh(&columns(23));
+    both.0.next_asked();
+    both.0.told();
+    assert_eq!(
+        both.sent(),
+        "PDH",
+        "the client's Bind waits for the comparison"
+    );
+    both.fresh(&columns(23));
+    both.client(&say(|out| {
+        frontend::execute(b"", 0, out).unwrap();
+        frontend::sync(out);
+    }));
+    assert_eq!(both.sent(), "BES");
+    both.fresh(&say(|out| {
+        backend::bind_complete(out);
+        backend::command_complete(b"SELECT 0", out).unwrap();
+        backend::ready_for_query(TransactionStatus::Idle, out);
+    }));
+    assert_eq!(both.heard(), "12CZ");
+
+    // The text is known to have the same columns now: all is sent at once, and meets another session's schema.
+    both.client(&query("SELECT id FROM orig"));
+    assert_eq!(both.sent(), "PDPDBECS");
+    let store = Arc::clone(&both.0.common.store);
+    store.publish(Arc::default());
+    both.fresh(&columns(23));
+    both.fresh(&error("42703"));
+    assert_eq!(both.heard(), "", "no error of an outdated plan");
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "");
+    both.client(b"");
+    assert_eq!(both.sent(), "PDPDBECS", "the same again");
+    both.fresh(&columns(23));
+    store.publish(Arc::default());
+    both.fresh(&error("42703"));
+    let heard = both.0.to_client.split();
+    let report = Report::read(crate::wire::frame::body(&heard)).unwrap();
+    assert_eq!(report.sqlstate(), b"40001", "but once only");
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "Z");
+}
+
+#[test]
 fn columns_are_compared_once() {
     let mut both = Both::new();
     both.client(&query("SELECT id FROM orig"));

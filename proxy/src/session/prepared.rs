@@ -1,0 +1,132 @@
+//! Statements that the client prepared with SQL's PREPARE: fresh keeps them in the form that names had then, so one whose names mean something else
+//! by now must not run. (Those of the extended protocol are planned anew by themselves.)
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::rewrite::plan::{Plan, Refusal};
+use crate::sql::facts::{Kind, Statement};
+
+use super::planner::Reading;
+
+/// How many are remembered; the oldest are forgotten.
+const KEPT: usize = 1024;
+
+#[derive(Debug)]
+struct Prepared {
+    name: String,
+    reading: Arc<str>,
+    sent: Option<Arc<str>>,
+    generation: u64,
+    dropped: bool,
+}
+
+/// The PREPAREs of one session, also those that may have failed.
+#[derive(Debug, Default)]
+pub(crate) struct Prepares {
+    list: VecDeque<Prepared>,
+}
+
+/// The prepared statement that this one runs.
+fn executed(kind: &Kind) -> Option<&str> {
+    match kind {
+        Kind::Execute { name, .. } => Some(name),
+        Kind::Explain { inner, .. } => executed(inner),
+        _ => None,
+    }
+}
+
+fn text(plan: &Plan) -> Option<Arc<str>> {
+    match plan {
+        Plan::Fresh(fresh) => fresh.text.clone(),
+        Plan::Production(production) => production.fresh.text.clone(),
+        Plan::Pass(_) | Plan::Refuse(_) => None,
+    }
+}
+
+impl Prepares {
+    /// Notes what a statement does to prepared statements.
+    pub(crate) fn note(
+        &mut self,
+        reading: &Reading,
+        statement: &Statement,
+        plan: &Plan,
+        generation: u64,
+    ) {
+        match &statement.kind {
+            Kind::Prepare { name, .. } if !matches!(plan, Plan::Refuse(_)) => {
+                let source: Arc<str> = Arc::from(reading.statement(statement));
+                let sent = text(plan);
+                self.list
+                    .retain(|prepared| prepared.name != *name || !prepared.dropped);
+                self.list.push_back(Prepared {
+                    name: name.clone(),
+                    reading: source,
+                    sent,
+                    generation,
+                    dropped: false,
+                });
+                while self.list.len() > KEPT {
+                    self.list.pop_front();
+                }
+            }
+            Kind::Deallocate(which) => {
+                let named = |prepared: &&mut Prepared| {
+                    which.as_ref().is_none_or(|name| *name == prepared.name)
+                };
+                self.list
+                    .iter_mut()
+                    .filter(named)
+                    .for_each(|prepared| prepared.dropped = true);
+            }
+            Kind::Discard(what) if what == "ALL" => {
+                self.list
+                    .iter_mut()
+                    .for_each(|prepared| prepared.dropped = true);
+            }
+            _ => {}
+        }
+    }
+
+    /// What a statement would run, where names may mean something else since: the PREPARE's text.
+    pub(crate) fn outdated(&self, statement: &Statement, generation: u64) -> Vec<Arc<str>> {
+        let Some(name) = executed(&statement.kind) else {
+            return Vec::new();
+        };
+        let same_name = self.list.iter().filter(|prepared| prepared.name == name);
+        same_name
+            .filter(|prepared| prepared.generation != generation && !prepared.dropped)
+            .map(|prepared| Arc::clone(&prepared.reading))
+            .collect()
+    }
+
+    /// Whether the PREPARE would be sent otherwise now; if not, it's known to hold for this generation.
+    pub(crate) fn has_changed(&mut self, source: &str, plan: &Plan, generation: u64) -> bool {
+        let now = text(plan);
+        let refused = matches!(plan, Plan::Refuse(_));
+        let mut changed = false;
+        for prepared in self
+            .list
+            .iter_mut()
+            .filter(|prepared| *prepared.reading == *source)
+        {
+            if refused || prepared.sent != now {
+                changed = true;
+            } else {
+                prepared.generation = generation;
+            }
+        }
+        changed
+    }
+}
+
+/// EXECUTE of a statement that was prepared before a schema change.
+pub(crate) fn refusal(statement: &Statement) -> Refusal {
+    let name = executed(&statement.kind).unwrap_or_default();
+    Refusal {
+        construct: "prepared_before_change",
+        message: format!("prepared statement \"{name}\" can't run any more in this preview"),
+        detail: "A schema change or another search path gave its names another meaning after it was prepared.".to_owned(),
+        hint: "DEALLOCATE it and PREPARE it again.".to_owned(),
+    }
+}
