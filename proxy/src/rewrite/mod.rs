@@ -400,11 +400,18 @@ impl<'a> Planner<'a> {
                 return Err(refusal::own_name(own));
             }
         }
-        // A schema of such a name would be hidden from whoever made it.
-        let names_schema =
-            matches!(&self.statement.kind, Kind::Utility { tag } if tag.ends_with(" SCHEMA"));
+        // A schema of such a name would be hidden from whoever made it; a setting of such a name steers our triggers.
+        let names_ours = match &self.statement.kind {
+            Kind::Utility { tag } => tag.ends_with(" SCHEMA"),
+            Kind::Set(_) => true,
+            _ => self
+                .statement
+                .functions
+                .iter()
+                .any(|function| function.name.name == "set_config"),
+        };
         let mut words = self.statement.words.iter();
-        match words.find(|word| names_schema && word.starts_with("previewpg")) {
+        match words.find(|word| names_ours && word.starts_with("previewpg")) {
             Some(own) => Err(refusal::own_name(own)),
             None => Ok(()),
         }

@@ -514,6 +514,11 @@ fn what_would_be_wrong_is_refused() {
             "stored_query",
         ),
         ("SELECT * FROM previewpg_lower.r1", "own_name"),
+        ("SET previewpg.copying = 'on'", "own_name"),
+        (
+            "SELECT set_config('previewpg.copying', 'on', false)",
+            "own_name",
+        ),
         ("CREATE SCHEMA previewpg_mine", "own_name"),
         ("DROP SCHEMA IF EXISTS \"previewpg\" CASCADE", "own_name"),
     ] {
