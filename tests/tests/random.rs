@@ -1,6 +1,6 @@
 //! Random schemas, data and workloads on a full copy and on a preview.
 //!
-//! `PREVIEWPG_SEEDS=100` runs as many seeds (the default is 12), `PREVIEWPG_SEEDS=77..78` just these. A seed that fails
+//! `PREVIEWPG_SEEDS=100` runs as many seeds (the default is 40: about two minutes), `PREVIEWPG_SEEDS=77..78` just these. A seed that fails
 //! is shrunk and printed. `PREVIEWPG_AGAINST=copy` puts a second full copy in the preview's place.
 
 #![allow(
@@ -26,7 +26,7 @@ const SHRINK: Duration = Duration::from_secs(60);
 
 fn seeds() -> Range<u64> {
     let Ok(wanted) = std::env::var("PREVIEWPG_SEEDS") else {
-        return 0..12;
+        return 0..40;
     };
     match wanted.split_once("..") {
         Some((from, to)) => from.parse().unwrap()..to.parse().unwrap(),
