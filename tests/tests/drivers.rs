@@ -139,6 +139,7 @@ fn pg_dump() {
         let mut lines: Vec<String> = text
             .lines()
             .filter(|l| !l.starts_with("\\restrict") && !l.starts_with("\\unrestrict"))
+            .filter(|l| !l.is_empty() && *l != "--")
             // A materialized view's rows are read from production; in fresh it holds none, and isn't refreshed by the dump.
             .filter(|l| {
                 !l.starts_with("REFRESH MATERIALIZED") && !l.contains("MATERIALIZED VIEW DATA")
