@@ -445,6 +445,30 @@ async fn sessions_end_with_their_client() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_says_no_more_hears_its_answers() {
+    let preview = Preview::start(Arc::new(TestPlanner::default())).await;
+    for text in [
+        "SELECT 1, pg_sleep(0.2)",
+        "SELECT v FROM orig ORDER BY id",
+        "SELECT id FROM production, orig ORDER BY id",
+        "CREATE TABLE said (a int); INSERT INTO said VALUES (1)",
+    ] {
+        let mut talk = preview.connect(true).await;
+        talk.write(&query(text), 0).await;
+        talk.backend.stream.shutdown().await.unwrap();
+        let frames = talk.read(1).await;
+        assert_eq!(
+            frames.last().map(|frame| frame[0]),
+            Some(b'Z'),
+            "{text}: {}",
+            show(&frames)
+        );
+        assert!(talk.frame().await.is_none(), "{text}: and then it ends");
+    }
+    assert_eq!(preview.sql_in("fresh", "SELECT count(*) FROM said"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn draining_waits_for_transactions() {
     let preview = Preview::start(Arc::new(TestPlanner::default())).await;
     let mut idle = preview.connect(true).await;
