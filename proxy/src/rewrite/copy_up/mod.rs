@@ -1,0 +1,265 @@
+//! Copy-up: the statements that run in front of a write or a row lock and move the rows of production that it may touch into upper.
+//!
+//! Each one may find too many rows (moving an unchanged row can't be seen) but never too few. So a condition is used where it can be evaluated twice
+//! with the same result and left out where it can't, down to the whole table within the limit.
+
+mod conflict;
+mod lock;
+mod probe;
+mod view;
+
+use super::plan::{Before, Refusal};
+use super::read::Locked;
+use super::{Planner, refusal};
+use probe::{Probe, parameters};
+use view::simple_view;
+
+use crate::catalog::model::{Oid, Relation, RelationKind};
+use crate::sql::facts::{Level, LevelId, Span, Write, WriteKind};
+
+/// Copies the whole table up; with `detach`, lower isn't looked at any more.
+pub(super) fn whole_table(relation: Oid, detach: bool) -> Before {
+    Before {
+        text: format!("SELECT previewpg.copy_up_all({relation}, {detach})"),
+        parameters: 0,
+        apart: false,
+    }
+}
+
+fn permit(relation: Oid) -> Before {
+    Before::of(format!("SELECT previewpg.permit({relation})"))
+}
+
+impl Before {
+    fn of(text: String) -> Self {
+        Self {
+            parameters: parameters(&text),
+            text,
+            apart: false,
+        }
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// What must run in front of the statement, and the relations that it makes dirty.
+    pub(super) fn copy_ups(&self) -> Result<(Vec<Before>, Vec<Oid>), Refusal> {
+        let mut before = Vec::new();
+        let mut dirties = Vec::new();
+        for (at, relation) in self.backed() {
+            if self.is_locked(at) {
+                dirties.push(relation.oid);
+                dirties.extend(relation.partition_root);
+                before.extend(self.lock(at, relation)?);
+            }
+        }
+        for write in &self.statement.writes {
+            let target = self
+                .resolved
+                .get(write.target)
+                .and_then(|target| target.backed(self.context));
+            let Some(relation) = target else { continue };
+            dirties.push(relation.oid);
+            dirties.extend(relation.partition_root);
+            dirties.extend(&relation.reads);
+            before.extend(self.write(write, relation)?);
+        }
+        Ok((before, dirties))
+    }
+
+    fn write(&self, write: &Write, relation: &'a Relation) -> Result<Vec<Before>, Refusal> {
+        let changes = Self::changes_existing(&write.kind);
+        let conflict = match &write.kind {
+            WriteKind::Insert { conflict, .. } => conflict.as_ref(),
+            _ => None,
+        };
+        let Some(lower) = &relation.lower else {
+            // A view: an INSERT goes on to the table, whose triggers look after it.
+            let plain_insert = !changes && conflict.is_none();
+            return if plain_insert {
+                Ok(Vec::new())
+            } else {
+                self.write_view(write, relation)
+            };
+        };
+        if relation.kind == RelationKind::MaterializedView {
+            // PostgreSQL's own error.
+            return Ok(Vec::new());
+        }
+        if lower.read_only {
+            return Err(refusal::read_only(&relation.name));
+        }
+        if relation.rules {
+            return Err(refusal::rules(&relation.name));
+        }
+        let probe = Probe::new(
+            self,
+            relation,
+            lower,
+            self.alias(write.target),
+            Locked::Skipping(relation.oid),
+        )?;
+        let mut before = match &write.kind {
+            WriteKind::Insert {
+                columns,
+                source,
+                conflict: Some(conflict),
+                ..
+            } => probe.conflict(write, columns.as_deref(), source, conflict)?,
+            WriteKind::Insert { conflict: None, .. } => Vec::new(),
+            WriteKind::Update {
+                current_of: true, ..
+            }
+            | WriteKind::Delete { current_of: true } => {
+                return Err(refusal::current_of(&relation.name));
+            }
+            WriteKind::Update { .. } | WriteKind::Delete { .. } => probe.condition(write)?,
+            WriteKind::Merge {
+                source,
+                on,
+                by_source,
+                ..
+            } => probe.merge(write, source, on, *by_source)?,
+        };
+        if changes {
+            before.push(permit(relation.oid));
+        }
+        Ok(before)
+    }
+
+    /// UPDATE or DELETE through a view that PostgreSQL can update by itself: the rows of the one table under it are looked for through its definition.
+    fn write_view(&self, write: &Write, view: &'a Relation) -> Result<Vec<Before>, Refusal> {
+        let refuse = || refusal::write_view(&view.name);
+        let definition = view.definition.as_deref().ok_or_else(refuse)?;
+        let (base, rows) = simple_view(definition, self.context).ok_or_else(refuse)?;
+        let lower = base
+            .lower
+            .as_ref()
+            .filter(|lower| !lower.read_only)
+            .ok_or_else(refuse)?;
+        let current_of = match write.kind {
+            WriteKind::Update { current_of, .. } | WriteKind::Delete { current_of } => current_of,
+            WriteKind::Insert { .. } | WriteKind::Merge { .. } => return Err(refuse()),
+        };
+        if current_of || base.rules || !view.trigger_functions.is_empty() {
+            return Err(refuse());
+        }
+        let mut probe = Probe::new(
+            self,
+            base,
+            lower,
+            self.alias(write.target),
+            Locked::Skipping(base.oid),
+        )?;
+        probe.through = Some(rows(lower));
+        let mut before = probe.condition(write)?;
+        before.push(permit(base.oid));
+        Ok(before)
+    }
+
+    fn lock(&self, at: usize, relation: &'a Relation) -> Result<Vec<Before>, Refusal> {
+        let Some(lower) = &relation.lower else {
+            return Err(refusal::lock_view(&relation.name));
+        };
+        if lower.read_only {
+            return Ok(Vec::new());
+        }
+        Probe::new(self, relation, lower, self.alias(at), Locked::Merged)?.lock(at)
+    }
+
+    /// The name by which a relation's columns are referred to.
+    fn alias(&self, at: usize) -> &'a str {
+        let named = self.statement.relations.get(at);
+        named.map_or("", |named| {
+            named
+                .alias
+                .as_ref()
+                .map_or(named.name.name.as_str(), |(alias, _)| alias)
+        })
+    }
+
+    fn level(&self, level: LevelId) -> Option<&'a Level> {
+        self.statement.levels.get(level)
+    }
+
+    /// Whether evaluating this text twice may give two results.
+    fn is_volatile(&self, span: &Span) -> bool {
+        let inside = |other: &Span| span.start <= other.start && other.end <= span.end;
+        self.statement
+            .functions
+            .iter()
+            .filter(|function| inside(&function.span))
+            .any(|function| {
+                let mut own = super::resolve::routines(&function.name, self.context).peekable();
+                if own.peek().is_some() {
+                    return own.any(|routine| routine.volatility == b'v');
+                }
+                !matches!(
+                    super::builtin_volatility(&function.name.name, self.context),
+                    Some(b'i' | b's')
+                )
+            })
+    }
+
+    /// Whether the text calls a volatile function of the user's.
+    fn calls_volatile_routine(&self, span: &Span) -> bool {
+        self.statement
+            .functions
+            .iter()
+            .filter(|function| span.start <= function.span.start && function.span.end <= span.end)
+            .flat_map(|function| super::resolve::routines(&function.name, self.context))
+            .any(|routine| routine.volatility == b'v' && routine.extension.is_none())
+    }
+
+    /// Whether what the text gives may depend on the order in which rows are found, which copying some of them up changes:
+    /// LIMIT, OFFSET, DISTINCT ON, window functions and aggregates that keep an order. Not in a query that locks rows of `target`: it finds them in upper alone, as the statement itself will.
+    fn is_unsteady(&self, span: &Span, target: Oid) -> bool {
+        let inside = |other: &Span| span.start <= other.start && other.end <= span.end;
+        let locks_target = |id: LevelId| {
+            let mut relations = self
+                .statement
+                .relations
+                .iter()
+                .zip(&self.resolved)
+                .enumerate();
+            relations.any(|(at, (named, resolved))| {
+                named.level == Some(id)
+                    && self.is_locked(at)
+                    && resolved
+                        .known()
+                        .is_some_and(|relation| relation.oid == target)
+            })
+        };
+        let levels = self.statement.levels.iter().enumerate();
+        let picks = levels
+            .filter(|(_, level)| inside(&level.span))
+            .any(|(id, level)| {
+                let mut words = self
+                    .source(&level.span)
+                    .split_ascii_whitespace()
+                    .map(str::to_ascii_lowercase)
+                    .skip(1);
+                let distinct_on = level.distinct
+                    && words.next().as_deref() == Some("distinct")
+                    && words.next().is_some_and(|word| word.starts_with("on"));
+                (level.limit.is_some() || level.offset.is_some() || distinct_on)
+                    && !locks_target(id)
+            });
+        let text = self.source(span).to_ascii_lowercase();
+        let mut words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        picks || words.any(|word| word == "over" || word == "first_value" || word.ends_with("_agg"))
+    }
+
+    /// Whether the text may mention one of these names.
+    fn mentions(&self, span: &Span, names: &[String]) -> bool {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+        let mut words = self
+            .source(span)
+            .split(|c| !is_word(c))
+            .filter(|word| !word.is_empty());
+        words.any(|word| {
+            names
+                .iter()
+                .any(|name| word.to_lowercase() == name.to_lowercase())
+        })
+    }
+}
