@@ -88,7 +88,8 @@ pub struct Options {
     pub copy_up_rows: u64,
     /// The most bytes that one statement may copy up.
     pub copy_up_bytes: u64,
-    /// Rows that a foreign scan fetches at a time.
+    /// Rows that a foreign scan fetches at a time. A LIMIT isn't sent to production, so a few rows cost a whole batch: measured over 1 M rows, `ORDER BY .. LIMIT 20` takes
+    /// 14.9 ms with 10,000, 2.2 ms with 2,000 and 0.6 ms with 100, and an aggregate over all of them 786, 673 and 959 ms.
     pub fetch_size: u32,
     /// The `pg_dump` program: of production's major version or newer.
     pub pg_dump: PathBuf,
@@ -110,7 +111,7 @@ impl Options {
             sequence_gap: 1_000_000,
             copy_up_rows: 100_000,
             copy_up_bytes: 256 << 20,
-            fetch_size: 10_000,
+            fetch_size: 1_000,
             pg_dump: PathBuf::from("pg_dump"),
             pg_restore: PathBuf::from("pg_restore"),
         }
