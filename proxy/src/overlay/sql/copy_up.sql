@@ -118,22 +118,37 @@ BEGIN
 #variable_conflict use_column
 DECLARE
     previewpg_n bigint;
+    previewpg_message text;
 BEGIN
-    WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
-         claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s) SELECT %3$s FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
-    INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
-    GET DIAGNOSTICS previewpg_n = ROW_COUNT;
-    RETURN previewpg_n;
-EXCEPTION WHEN serialization_failure THEN
-    -- Somebody claimed one after this transaction's snapshot: is it in upper?
+    -- A subtransaction only where it is needed: who waits for what one did waits for the whole transaction, ROLLBACK TO or not.
+    IF pg_catalog.current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
+        WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
+             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s) SELECT %3$s FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
+        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
+        GET DIAGNOSTICS previewpg_n = ROW_COUNT;
+        RETURN previewpg_n;
+    END IF;
     BEGIN
-        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT DISTINCT ON (%3$s) %9$s FROM pg_catalog.unnest(previewpg_rows) AS r;
-        RAISE SQLSTATE 'PPG03';
-    EXCEPTION
-        WHEN SQLSTATE 'PPG03' THEN
-            RAISE serialization_failure USING MESSAGE = 'could not serialize access due to concurrent delete';
-        WHEN OTHERS THEN
-            RAISE serialization_failure USING MESSAGE = 'could not serialize access due to concurrent update';
+        WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
+             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s) SELECT %3$s FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
+        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
+        GET DIAGNOSTICS previewpg_n = ROW_COUNT;
+        RETURN previewpg_n;
+    EXCEPTION WHEN serialization_failure THEN
+        GET STACKED DIAGNOSTICS previewpg_message = MESSAGE_TEXT;
+        IF previewpg_message !~ 'concurrent update' THEN
+            RAISE;
+        END IF;
+        -- Somebody claimed one after this transaction's snapshot: is it in upper?
+        BEGIN
+            INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT DISTINCT ON (%3$s) %9$s FROM pg_catalog.unnest(previewpg_rows) AS r;
+            RAISE SQLSTATE 'PPG03';
+        EXCEPTION
+            WHEN SQLSTATE 'PPG03' THEN
+                RAISE serialization_failure USING MESSAGE = 'could not serialize access due to concurrent delete';
+            WHEN OTHERS THEN
+                RAISE serialization_failure USING MESSAGE = 'could not serialize access due to concurrent update';
+        END;
     END;
 END
 $f$, relation, previewpg.column_list(relation, key), previewpg.column_list(relation, key, 'r.'), target, stored,
