@@ -32,10 +32,7 @@ pub(super) fn complete(planner: &Planner<'_>, edits: &mut Edits) -> Result<(), R
             if named.level != Some(id) || named.role != Role::Read || named.column_aliases {
                 continue;
             }
-            let range_name = named
-                .alias
-                .as_ref()
-                .map_or(&named.name.name, |(alias, _)| alias);
+            let range_name = named.range_name();
             let used = Used {
                 planner,
                 level: id,

@@ -141,10 +141,7 @@ impl Planner<'_> {
         else {
             return false;
         };
-        let range_name = named
-            .alias
-            .as_ref()
-            .map_or(&named.name.name, |(alias, _)| alias);
+        let range_name = named.range_name();
         named.role == Role::Read
             && self
                 .resolved
@@ -153,7 +150,7 @@ impl Planner<'_> {
             && level
                 .locks
                 .iter()
-                .any(|lock| lock.of.is_empty() || lock.of.contains(range_name))
+                .any(|lock| lock.of.is_empty() || lock.of.iter().any(|name| name == range_name))
     }
 
     /// Materialized views can't be locked: PostgreSQL's own error says so.
@@ -209,10 +206,7 @@ impl Planner<'_> {
                 let Some(named) = self.statement.relations.get(at) else {
                     return false;
                 };
-                let range_name = named
-                    .alias
-                    .as_ref()
-                    .map_or(&named.name.name, |(alias, _)| alias);
+                let range_name = named.range_name();
                 relation.column(name).is_none()
                     && qualifiers
                         .last()

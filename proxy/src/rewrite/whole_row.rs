@@ -22,10 +22,7 @@ pub(super) fn name_types(
             let Some(named) = statement.relations.get(*at) else {
                 return false;
             };
-            let range_name = named
-                .alias
-                .as_ref()
-                .map_or(&named.name.name, |(alias, _)| alias);
+            let range_name = named.range_name();
             let is_derived = named.role == Role::Read && !planner.stays(*at, locked);
             is_derived
                 && range_name == name

@@ -221,6 +221,16 @@ pub struct Relation {
     pub sampled: bool,
 }
 
+impl Relation {
+    /// The name by which its columns can be qualified: the alias, or its own.
+    #[must_use]
+    pub fn range_name(&self) -> &str {
+        self.alias
+            .as_ref()
+            .map_or(&self.name.name, |(alias, _)| alias)
+    }
+}
+
 /// Why a relation is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {

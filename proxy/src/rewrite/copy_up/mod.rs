@@ -169,12 +169,7 @@ impl<'a> Planner<'a> {
     /// The name by which a relation's columns are referred to.
     fn alias(&self, at: usize) -> &'a str {
         let named = self.statement.relations.get(at);
-        named.map_or("", |named| {
-            named
-                .alias
-                .as_ref()
-                .map_or(named.name.name.as_str(), |(alias, _)| alias)
-        })
+        named.map_or("", |named| named.range_name())
     }
 
     fn level(&self, level: LevelId) -> Option<&'a Level> {

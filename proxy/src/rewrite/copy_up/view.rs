@@ -32,10 +32,7 @@ pub(super) fn simple_view<'a>(
     let base = context
         .catalog
         .relation(named.name.schema.as_deref()?, &named.name.name)?;
-    let name = named
-        .alias
-        .as_ref()
-        .map_or(&named.name.name, |(alias, _)| alias);
+    let name = named.range_name();
     let list = definition.get(level.list.clone())?.to_owned();
     let condition = match &level.condition {
         Some(condition) => format!(" WHERE {}", definition.get(condition.span.clone())?),
