@@ -29,7 +29,13 @@ const DESCRIBED: [&str; 7] = [
 ];
 
 /// Kinds that belong to one table and are restored once it's there and attached.
-const FOLLOWING: [&str; 5] = ["TRIGGER", "RULE", "POLICY", "ROW SECURITY", "SEQUENCE OWNED BY"];
+const FOLLOWING: [&str; 5] = [
+    "TRIGGER",
+    "RULE",
+    "POLICY",
+    "ROW SECURITY",
+    "SEQUENCE OWNED BY",
+];
 
 /// Sorts the entries of a dump.
 pub(super) fn sort(entries: &[Entry], new: &New) -> Sorted {
@@ -114,10 +120,9 @@ pub(super) fn told(entry: &Entry) -> Option<String> {
     ];
     SHOWN.iter().find_map(|kind| {
         let tag = tag(entry, kind)?;
-        let name = tag.strip_prefix("- ").map_or_else(
-            || tag.replacen(' ', ".", 1),
-            str::to_owned,
-        );
+        let name = tag
+            .strip_prefix("- ")
+            .map_or_else(|| tag.replacen(' ', ".", 1), str::to_owned);
         Some(format!("{} {name}", kind.to_lowercase()))
     })
 }
@@ -166,7 +171,10 @@ mod tests {
             dump: Default::default(),
             known: BTreeSet::from(["TABLE public users".to_owned()]),
             new: vec![relation("fresh_one", &["fresh_one_idx", "fresh_one_pkey"])],
-            others: vec![relation("users", &["users_idx"]), relation("users_old", &[])],
+            others: vec![
+                relation("users", &["users_idx"]),
+                relation("users_old", &[]),
+            ],
             definitions: BTreeSet::new(),
         };
         let sorted = sort(&entries, &new);

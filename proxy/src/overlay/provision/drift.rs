@@ -274,7 +274,9 @@ fn changed(
     if same_structure(before, after) && !known.halted {
         return None;
     }
-    if reading && (before.kind != after.kind || before.partition != after.partition || after.inherits) {
+    if reading
+        && (before.kind != after.kind || before.partition != after.partition || after.inherits)
+    {
         drift.refuse(
             "it is another kind of table now, or another's part".to_owned(),
             "it is as it was".to_owned(),
@@ -287,8 +289,8 @@ fn changed(
         return Some(drift);
     }
     let paired = Columns::of(before, after);
-    let renamed = known.schema.as_ref() != Some(&after.schema)
-        || known.name.as_ref() != Some(&after.name);
+    let renamed =
+        known.schema.as_ref() != Some(&after.schema) || known.name.as_ref() != Some(&after.name);
     let mut planner = Planner {
         known,
         after,
@@ -305,7 +307,9 @@ fn changed(
     planner.columns(&paired);
     planner.key(&paired);
     planner.promises();
-    let Planner { mut drift, reads, .. } = planner;
+    let Planner {
+        mut drift, reads, ..
+    } = planner;
     if reading && drift.halt.is_none() {
         drift.reads = Some(reads);
     }
@@ -630,10 +634,10 @@ impl Planner<'_> {
             return;
         }
         let identifier = quote_identifier(&reader.name);
-        let action = new
-            .default
-            .as_ref()
-            .map_or_else(|| "DROP DEFAULT".to_owned(), |to| format!("SET DEFAULT {to}"));
+        let action = new.default.as_ref().map_or_else(
+            || "DROP DEFAULT".to_owned(),
+            |to| format!("SET DEFAULT {to}"),
+        );
         let change = self.drift.change(
             format!(
                 "ALTER TABLE {} ALTER COLUMN {identifier} {action}",
@@ -657,11 +661,15 @@ impl Planner<'_> {
             .map(|name| {
                 let column = self.known.columns.iter().find(|here| here.name == *name)?;
                 let reads = column.reads.as_deref()?;
-                paired
-                    .now(reads)
-                    .or_else(|| self.reads.get(name).map(String::as_str).and_then(|now| {
-                        self.after.columns.iter().find(|c| c.name == now).map(|c| c.name.as_str())
-                    }))
+                paired.now(reads).or_else(|| {
+                    self.reads.get(name).map(String::as_str).and_then(|now| {
+                        self.after
+                            .columns
+                            .iter()
+                            .find(|c| c.name == now)
+                            .map(|c| c.name.as_str())
+                    })
+                })
             })
             .collect();
         let nullable = |name: &str| {
@@ -670,14 +678,13 @@ impl Planner<'_> {
                 .iter()
                 .any(|column| column.name == name && !column.not_null)
         };
-        let holds = origins.as_ref().is_some_and(|origins| {
-            !origins.iter().any(|name| nullable(name))
-                && self
-                    .after
-                    .keys
-                    .iter()
-                    .any(|key| key.iter().map(String::as_str).collect::<BTreeSet<_>>() == *origins)
-        });
+        let holds =
+            origins.as_ref().is_some_and(|origins| {
+                !origins.iter().any(|name| nullable(name))
+                    && self.after.keys.iter().any(|key| {
+                        key.iter().map(String::as_str).collect::<BTreeSet<_>>() == *origins
+                    })
+            });
         if holds {
             return;
         }
@@ -717,10 +724,10 @@ impl Planner<'_> {
                 before
                     .indexes
                     .iter()
-                    .filter(|(name, definition)| {
-                        self.after.indexes.get(*name) != Some(*definition)
-                    })
-                    .map(|(name, definition)| (name.clone(), definition.clone(), "INDEX".to_owned())),
+                    .filter(|(name, definition)| self.after.indexes.get(*name) != Some(*definition))
+                    .map(|(name, definition)| {
+                        (name.clone(), definition.clone(), "INDEX".to_owned())
+                    }),
             )
             .collect();
         for (name, definition, kind) in gone {
@@ -744,9 +751,16 @@ impl Planner<'_> {
         } else {
             self.known.indexes.get(name)
         };
+        let there = if constraint {
+            self.after.constraints.get(name)
+        } else {
+            self.after.indexes.get(name)
+        };
         let what = format!("{} \"{name}\" was dropped", kind.to_lowercase());
         match here {
             None => {}
+            // The preview has changed it likewise.
+            Some(here) if there == Some(here) => {}
             Some(here) if here == definition && !self.renamed => {
                 let identifier = quote_identifier(name);
                 let sql = if constraint {
@@ -829,9 +843,7 @@ impl Planner<'_> {
 fn longer(name: &str, from: &[u32], to: &[u32]) -> bool {
     match (name, from, to) {
         ("character varying" | "bit varying", [from], [to]) => to >= from,
-        ("numeric", [from, from_scale], [to, to_scale]) => {
-            to_scale == from_scale && to >= from
-        }
+        ("numeric", [from, from_scale], [to, to_scale]) => to_scale == from_scale && to >= from,
         _ => false,
     }
 }
@@ -843,7 +855,12 @@ fn base(name: &str) -> (&str, Vec<u32>) {
     };
     let modifiers: Option<Vec<u32>> = rest
         .strip_suffix(')')
-        .map(|inner| inner.split(',').map(|part| part.trim().parse().ok()).collect())
+        .map(|inner| {
+            inner
+                .split(',')
+                .map(|part| part.trim().parse().ok())
+                .collect()
+        })
         .unwrap_or_default();
     // What can't be read is nothing's equal: a type of its own.
     modifiers.map_or((name, Vec::new()), |modifiers| (base, modifiers))

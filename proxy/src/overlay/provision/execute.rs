@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::drift::digest;
 use super::contents::{Sorted, is_same_object, is_table, sort, told};
+use super::drift::digest;
 use super::inspect::Relation;
 use super::plan::{Action, New, Noted, PRODUCTION_PASSWORD, Plan, Step};
 use super::restore::{self, Dump, Entry, Followed, Lost, NotRestored};
@@ -154,9 +154,7 @@ struct Restored {
 impl Run<'_> {
     async fn step(&mut self, step: &Step) -> Result<(), Error> {
         match &step.action {
-            Action::Sql(text) | Action::Attach(text) => {
-                batch(self.fresh, &step.name, text).await
-            }
+            Action::Sql(text) | Action::Attach(text) => batch(self.fresh, &step.name, text).await,
             Action::Role(_) => role::put(self.options, self.fresh).await,
             Action::SecretSql(text) => {
                 batch(self.fresh, &step.name, &reveal(self.options, text)).await
@@ -219,11 +217,7 @@ impl Run<'_> {
             .iter()
             .map(|relation| (relation.schema.as_str(), relation.name.as_str()))
             .collect();
-        put_meta(
-            self.fresh,
-            &[("bringing", json(&bringing))],
-        )
-        .await?;
+        put_meta(self.fresh, &[("bringing", json(&bringing))]).await?;
         let dump = restore::dump(self.options, &new.dump).await?;
         let Sorted {
             early,
@@ -232,18 +226,21 @@ impl Run<'_> {
         } = sort(&dump.entries, new);
         self.restored.dumped = true;
         self.restored.objects = known;
-        self.restored
-            .objects
-            .extend(early.iter().chain(&late).map(|entry| entry.identity.clone()));
+        self.restored.objects.extend(
+            early
+                .iter()
+                .chain(&late)
+                .map(|entry| entry.identity.clone()),
+        );
         self.restored.same.clone_from(&new.definitions);
         let entries: Vec<&Entry> = early.iter().collect();
         let lost = self.restore(&dump, &entries, Followed::No).await?;
         // What needs a column that isn't there yet is tried again.
         let (again, lost): (Vec<Lost>, Vec<Lost>) = lost.into_iter().partition(|lost| {
             lost.told.message.contains("does not exist")
-                && early
-                    .iter()
-                    .any(|entry| Some(&entry.identity) == lost.identity.as_ref() && !is_table(entry))
+                && early.iter().any(|entry| {
+                    Some(&entry.identity) == lost.identity.as_ref() && !is_table(entry)
+                })
         });
         self.lost(lost, true);
         let again: Vec<Entry> = early
@@ -336,7 +333,10 @@ impl Run<'_> {
         ];
         if self.restored.dumped {
             values.push(("objects", json(&self.restored.objects)));
-        } else if get_meta::<Option<BTreeSet<String>>>(self.fresh, "objects").await?.is_none() {
+        } else if get_meta::<Option<BTreeSet<String>>>(self.fresh, "objects")
+            .await?
+            .is_none()
+        {
             values.push(("objects", "[]".to_owned()));
         }
         self.outcome.not_restored.extend(lost);
@@ -377,22 +377,15 @@ impl Run<'_> {
     ) -> Result<(BTreeMap<String, String>, BTreeMap<String, String>), Error> {
         let before: BTreeMap<String, String> = get_meta(self.fresh, "definitions").await?;
         let mut own: BTreeMap<String, String> = get_meta(self.fresh, "own_definitions").await?;
-        let [now] = super::inspect::read(
-            self.fresh,
-            [include_str!("../sql/definitions.sql")],
-        )
-        .await
-        .map_err(Error::Fresh)?;
+        let [now] = super::inspect::read(self.fresh, [include_str!("../sql/definitions.sql")])
+            .await
+            .map_err(Error::Fresh)?;
         let now: BTreeMap<String, String> = serde_json::from_str(&now)?;
         let mut theirs = noted.definitions.clone();
         for (name, current) in &mut theirs {
-            let collides = self
-                .outcome
-                .collisions
-                .iter()
-                .any(|collision| {
-                    collision.object == *name || is_same_object(name, &collision.object)
-                });
+            let collides = self.outcome.collisions.iter().any(|collision| {
+                collision.object == *name || is_same_object(name, &collision.object)
+            });
             match before.get(name) {
                 // It's told again until it is resolved.
                 Some(old) if collides => current.clone_from(old),
@@ -420,12 +413,7 @@ impl Run<'_> {
             .and_then(|row| row.try_get(0))
             .map_err(Error::Fresh)?;
         if listened {
-            batch(
-                self.fresh,
-                "tell the proxies",
-                "SELECT previewpg.changed()",
-            )
-            .await?;
+            batch(self.fresh, "tell the proxies", "SELECT previewpg.changed()").await?;
         }
         Ok(())
     }
@@ -458,7 +446,10 @@ async fn get_meta<T: serde::de::DeserializeOwned + Default>(
     name: &str,
 ) -> Result<T, Error> {
     let row = fresh
-        .query_opt("SELECT m.value FROM previewpg.meta AS m WHERE m.name = $1", &[&name])
+        .query_opt(
+            "SELECT m.value FROM previewpg.meta AS m WHERE m.name = $1",
+            &[&name],
+        )
         .await
         .map_err(Error::Fresh)?;
     Ok(row

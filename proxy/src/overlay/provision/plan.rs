@@ -232,7 +232,12 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
     Plan {
         steps,
         absent,
-        excluded: names(inspection.excluded.iter().map(|(schema, name)| (schema, name))),
+        excluded: names(
+            inspection
+                .excluded
+                .iter()
+                .map(|(schema, name)| (schema, name)),
+        ),
         empty: names(
             production
                 .relations
@@ -272,7 +277,12 @@ impl<'a> Selected<'a> {
         let mut known: HashSet<(&str, &str)> = HashSet::new();
         let mut renamed = Vec::new();
         if let Some(preview) = &inspection.preview {
-            known.extend(preview.relations.iter().map(|known| key(&known.description)));
+            known.extend(
+                preview
+                    .relations
+                    .iter()
+                    .map(|known| key(&known.description)),
+            );
             renamed.extend(drift::renamed(preview, &inspection.production).map(|(_, to)| to));
         }
         let bringing = inspection.preview.as_ref().map(Preview::bringing);
@@ -534,7 +544,7 @@ fn dump(options: &Options, inspection: &Inspection, selected: &Selected<'_>) -> 
             .relations
             .iter()
             .filter(|relation| !relation.select)
-            .chain(selected.renamed.iter().copied())
+            .chain(selected.renamed.iter().chain(&selected.own).copied())
             .map(|relation| (relation.schema.clone(), relation.name.clone()))
             .chain(inspection.excluded.iter().cloned())
             .collect(),

@@ -231,12 +231,14 @@ impl Dump {
             if errors.is_empty() {
                 succeeded(&options.pg_restore, output)?;
             }
-            lost.extend(errors.into_iter().map(|(id, told)| Lost {
-                identity: entries
-                    .iter()
-                    .find(|entry| Some(&entry.id) == id.as_ref())
-                    .map(|entry| entry.identity.clone()),
-                told,
+            lost.extend(errors.into_iter().map(|(id, told)| {
+                Lost {
+                    identity: entries
+                        .iter()
+                        .find(|entry| Some(&entry.id) == id.as_ref())
+                        .map(|entry| entry.identity.clone()),
+                    told,
+                }
             }));
         }
         Ok(lost)
@@ -459,7 +461,10 @@ mod tests {
             identity("9; 2606 1 FK CONSTRAINT public orders orders_user_fk postgres").as_deref(),
             Some("FK CONSTRAINT public orders orders_user_fk")
         );
-        assert_eq!(identity("215; 1259 16390 TABLE DATA public users postgres"), None);
+        assert_eq!(
+            identity("215; 1259 16390 TABLE DATA public users postgres"),
+            None
+        );
     }
 
     #[test]

@@ -112,6 +112,8 @@ BEGIN
     EXECUTE format('DROP VIEW IF EXISTS previewpg_lower.r%s', relation);
     EXECUTE format('DROP FOREIGN TABLE IF EXISTS previewpg_fdw.r%s', relation);
     EXECUTE format('DROP TABLE IF EXISTS previewpg_claims.r%s', relation);
+    -- Our own foreign key doesn't act here: triggers are off.
+    DELETE FROM previewpg.attribute p WHERE p.upper = relation;
     DELETE FROM previewpg.relation r WHERE r.upper = relation;
     DELETE FROM previewpg.verified v WHERE v.upper = relation;
 END

@@ -12,6 +12,10 @@ BEGIN
        OR to_regclass(format('%I.%I', d ->> 'schema', d ->> 'name')) IS NOT NULL
     -- Which relation of the preview it is doesn't change by what has its name now.
     ON CONFLICT (schema, name) DO UPDATE SET description = excluded.description;
+    -- The older name of one that both sides renamed.
+    DELETE FROM previewpg.production AS p
+    WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(descriptions) AS d WHERE d ->> 'schema' = p.schema AND d ->> 'name' = p.name)
+      AND EXISTS (SELECT FROM jsonb_array_elements(descriptions) AS d JOIN previewpg.production o ON o.schema = d ->> 'schema' AND o.name = d ->> 'name' WHERE o.upper = p.upper);
     -- What the preview dropped, or production did and the preview too.
     DELETE FROM previewpg.production AS p WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = p.upper)
         AND NOT EXISTS (SELECT FROM jsonb_array_elements(descriptions) AS d WHERE d ->> 'schema' = p.schema AND d ->> 'name' = p.name);
@@ -88,7 +92,7 @@ BEGIN
     END IF;
     SELECT quote_ident(a.attname) INTO first_key FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum = r.key_numbers[1];
     -- The keys go to production as one array.
-    RETURN previewpg.as_app(format('UPDATE %s AS u SET %I = l.%2$I FROM (SELECT * FROM previewpg_lower.r%s AS x WHERE x.%s = ANY (ARRAY(SELECT DISTINCT c.%4$s FROM previewpg_claims.r%3$s AS c))) AS l WHERE %s',
+    RETURN previewpg.as_app(format('UPDATE %s AS u SET %I = l.%2$I FROM (SELECT * FROM previewpg_lower.r%s AS x WHERE x.%s = ANY (ARRAY(SELECT DISTINCT c.%4$s FROM previewpg_claims.r%3$s AS c))) AS l WHERE %5$s',
         previewpg.upper_of(relation), column_name, relation, first_key,
         (SELECT string_agg(format('u.%1$I %2$s l.%1$I', a.attname, previewpg.index_equality(to_regclass('previewpg_claims.r' || relation || '_pkey'), k.place::int)), ' AND ')
          FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.number)));
