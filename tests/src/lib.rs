@@ -12,6 +12,7 @@
 //! | [`interleave`] | several sessions, every order of their statements |
 //! | [`overlay_servers`] | the overlay alone: two servers, no proxy |
 //! | [`random`] | seeded schemas, data and workloads, and shrinking |
+//! | [`suite`] | other people's test suites, directly and through a preview |
 
 #![allow(
     clippy::unwrap_used,
@@ -29,3 +30,4 @@ pub mod preview;
 pub mod random;
 pub mod script;
 pub mod servers;
+pub mod suite;
