@@ -53,6 +53,30 @@ pub const SUITES: &[Suite] = &[
         superuser: "",
         ci: true,
     },
+    Suite {
+        name: "tokio_postgres",
+        title: "tokio-postgres, its own tests",
+        filled: false,
+        production: "CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree",
+        superuser: "",
+        ci: true,
+    },
+    Suite {
+        name: "pg8000",
+        title: "pg8000 1.31.2, its own tests",
+        filled: false,
+        production: "CREATE EXTENSION hstore",
+        superuser: "",
+        ci: true,
+    },
+    Suite {
+        name: "sqlalchemy",
+        title: "SQLAlchemy 2.0.43, dialect suite and tests of its PostgreSQL dialect",
+        filled: false,
+        production: "CREATE EXTENSION hstore; CREATE EXTENSION citext; SET ROLE app; CREATE SCHEMA test_schema; CREATE SCHEMA test_schema_2",
+        superuser: "",
+        ci: true,
+    },
 ];
 
 /// Why a test may fail through a preview.
