@@ -233,13 +233,21 @@ impl Report {
         let mut text = String::new();
         for (name, message) in self.failed_through_preview() {
             if !self.listed.contains_key(name) {
-                let _ = writeln!(text, "{name} passes directly and fails through the preview:\n    {message}");
+                let _ = writeln!(
+                    text,
+                    "{name} passes directly and fails through the preview:\n    {message}"
+                );
             }
         }
         for (name, (kind, reason)) in &self.listed {
-            let failed = self.failed_through_preview().any(|(failed, _)| failed == name);
+            let failed = self
+                .failed_through_preview()
+                .any(|(failed, _)| failed == name);
             if *kind != Kind::Flaky && !failed {
-                let _ = writeln!(text, "{name} is listed ({reason}) and doesn't fail any more: take it off the list");
+                let _ = writeln!(
+                    text,
+                    "{name} is listed ({reason}) and doesn't fail any more: take it off the list"
+                );
             }
         }
         if !self.touched.is_empty() {
@@ -261,7 +269,9 @@ impl Report {
     }
 
     fn passed(of: &BTreeMap<String, Outcome>) -> usize {
-        of.values().filter(|outcome| **outcome == Outcome::Passed).count()
+        of.values()
+            .filter(|outcome| **outcome == Outcome::Passed)
+            .count()
     }
 
     /// The result for [`coverage`], kept beside the logs.
@@ -304,7 +314,9 @@ impl Report {
             self.took[1].as_secs(),
             self.statements.0,
             self.statements.1,
-            self.refusals.iter().fold(String::new(), |text, line| text + "\n    " + line),
+            self.refusals
+                .iter()
+                .fold(String::new(), |text, line| text + "\n    " + line),
         )
     }
 }
@@ -341,10 +353,17 @@ pub fn coverage() -> String {
             report["seconds"][1],
             if suite.ci { "yes" } else { "no" },
         );
-        for (key, word) in [("refused", "refused"), ("differs", "can be told apart"), ("defects", "known defect")] {
+        for (key, word) in [
+            ("refused", "refused"),
+            ("differs", "can be told apart"),
+            ("defects", "known defect"),
+        ] {
             for reason in list(key) {
                 let reason = reason.as_str().unwrap_or_default().to_owned();
-                reasons.entry((word.to_owned(), reason)).or_default().push(suite.name);
+                reasons
+                    .entry((word.to_owned(), reason))
+                    .or_default()
+                    .push(suite.name);
             }
         }
     }
@@ -354,7 +373,10 @@ pub fn coverage() -> String {
         for suite in suites {
             *by_suite.entry(suite).or_default() += 1;
         }
-        let tests: Vec<String> = by_suite.iter().map(|(suite, n)| format!("{suite}: {n}")).collect();
+        let tests: Vec<String> = by_suite
+            .iter()
+            .map(|(suite, n)| format!("{suite}: {n}"))
+            .collect();
         let _ = writeln!(text, "| {word} | {reason} | {} |", tests.join(", "));
     }
     text
@@ -448,7 +470,12 @@ fn listed(name: &str) -> BTreeMap<String, (Kind, String)> {
 
 fn metrics(admin: &str) -> String {
     let out = Command::new("curl")
-        .args(["-s", "--max-time", "10", &format!("{}/metrics", admin.trim_end_matches('/'))])
+        .args([
+            "-s",
+            "--max-time",
+            "10",
+            &format!("{}/metrics", admin.trim_end_matches('/')),
+        ])
         .output();
     out.map(|out| String::from_utf8_lossy(&out.stdout).into_owned())
         .unwrap_or_default()
@@ -462,7 +489,10 @@ fn counted(metrics: &str) -> (u64, u64) {
             .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
             .sum()
     };
-    (sum("previewpg_statements_total"), sum("previewpg_refusals_total"))
+    (
+        sum("previewpg_statements_total"),
+        sum("previewpg_refusals_total"),
+    )
 }
 
 #[cfg(test)]
@@ -471,7 +501,8 @@ mod tests {
 
     #[test]
     fn a_failed_tear_down_is_a_failure() {
-        let outcomes = parse("ok a\nnot ok a - tear down\nok b\nnot ok c - x - y\nskip d - why\nnoise");
+        let outcomes =
+            parse("ok a\nnot ok a - tear down\nok b\nnot ok c - x - y\nskip d - why\nnoise");
         assert_eq!(outcomes["a"], Outcome::Failed("tear down".to_owned()));
         assert_eq!(outcomes["b"], Outcome::Passed);
         assert_eq!(outcomes["c"], Outcome::Failed("x - y".to_owned()));

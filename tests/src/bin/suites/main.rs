@@ -13,9 +13,11 @@
     reason = "a tool of the tests stops where something fails"
 )]
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use previewpg_tests::preview::Preview;
+use previewpg_tests::regress::Regression;
 use previewpg_tests::servers::Servers;
 use previewpg_tests::suite::{SUITES, Suite, at, coverage};
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some((command, rest)) if command == "with" => with(rest),
+        Some((command, [folder, files @ ..])) if command == "regress" => regress(folder, files),
         _ => {
             eprintln!("suites run [NAME..] | suites coverage | suites with [--sql FILE] COMMAND..");
             ExitCode::FAILURE
@@ -69,6 +72,60 @@ fn run(names: &[String]) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Files that make what others use.
+const BASE: [&str; 3] = ["test_setup", "create_misc", "create_index"];
+
+fn regress(folder: &str, files: &[String]) -> ExitCode {
+    let regression = Regression::new(Path::new(folder), &BASE);
+    let mut good = true;
+    for file in files {
+        let report = regression.file(file);
+        for (place, sql, said) in &report.refused {
+            println!("REFUSED {place}\n    {}\n    {}", short(sql), short(said));
+        }
+        for difference in &report.different {
+            println!(
+                "DIFFERENT {}\n    {}\n  copy:\n{}\n  preview:\n{}",
+                difference.place,
+                short(&difference.sql),
+                short_lines(&difference.copy),
+                short_lines(&difference.preview)
+            );
+        }
+        println!(
+            "{file}: {} same, {} refused, {} different; {} plans, {} open",
+            report.same,
+            report.refused.len(),
+            report.different.len(),
+            report.plans,
+            report.open
+        );
+        good &= report.different.is_empty();
+    }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn short(text: &str) -> String {
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(300)
+        .collect()
+}
+
+fn short_lines(text: &str) -> String {
+    text.lines()
+        .take(12)
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn with(arguments: &[String]) -> ExitCode {
