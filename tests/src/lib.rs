@@ -12,6 +12,8 @@
 //! | [`interleave`] | several sessions, every order of their statements |
 //! | [`overlay_servers`] | the overlay alone: two servers, no proxy |
 //! | [`random`] | seeded schemas, data and workloads, and shrinking |
+//! | [`regress`] | PostgreSQL's regression tests, statement by statement |
+//! | [`suite`] | other people's test suites, directly and through a preview |
 
 #![allow(
     clippy::unwrap_used,
@@ -27,5 +29,7 @@ pub mod oracle;
 pub mod overlay_servers;
 pub mod preview;
 pub mod random;
+pub mod regress;
 pub mod script;
 pub mod servers;
+pub mod suite;
