@@ -1,10 +1,34 @@
-//! The controller of `PreviewDatabase`: not written yet.
-//!
-//! It will provision with the proxy crate's own library code and run `previewpg serve` in pods.
+//! The operator's command line.
 
-fn main() -> std::process::ExitCode {
-    eprintln!(
-        "previewpg-operator: the controller is not written yet; use `previewpg up` on one machine"
-    );
-    std::process::ExitCode::FAILURE
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs PreviewPG on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "previewpg-operator", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the CustomResourceDefinition.
+    Crd,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Crd => match serde_saphyr::to_string(&previewpg_operator::crd::definition()) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("previewpg-operator: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
 }

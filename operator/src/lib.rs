@@ -1,0 +1,5 @@
+//! PreviewPG's Kubernetes operator: `PreviewDatabase` objects become databases.
+
+pub mod api;
+pub mod crd;
+pub mod validate;
