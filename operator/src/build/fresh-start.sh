@@ -26,10 +26,12 @@ if [ ! -e "$initialized" ]; then
         set -- --locale=C
     fi
     initdb --pgdata="$PGDATA" --username=previewpg --pwfile="$password_file" --auth=scram-sha-256 --encoding=UTF8 "$@"
+    # The preview's database may have this name, and is made with production's locale.
+    echo 'DROP DATABASE postgres' | postgres --single -D "$PGDATA" -c config_file="$settings" template1 > /dev/null
     : > "$initialized"
 else
     # The Secret is what counts, also after it was made anew.
-    postgres --single -D "$PGDATA" -c config_file="$settings" postgres > /dev/null <<SQL
+    postgres --single -D "$PGDATA" -c config_file="$settings" template1 > /dev/null <<SQL
 ALTER ROLE previewpg PASSWORD '$(cat "$password_file")';
 SQL
 fi
