@@ -22,6 +22,7 @@ mod endpoint;
 mod problem;
 mod resolved;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
 pub use endpoint::{Endpoint, Identity, Side};
