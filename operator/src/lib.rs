@@ -2,4 +2,5 @@
 
 pub mod api;
 pub mod crd;
+pub mod reference;
 pub mod validate;
