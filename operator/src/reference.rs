@@ -117,12 +117,41 @@ fn inner_object<'a>(name: &str, property: &'a Value) -> Option<&'a Value> {
         return None;
     }
     let object = property.get("items").unwrap_or(property);
-    object.get("properties").is_some().then_some(object)
+    (object.get("properties").is_some() && reference_to(object).is_none()).then_some(object)
+}
+
+/// A reference to a Secret or ConfigMap, as it's written. Such objects need no section of their own.
+fn reference_to(schema: &Value) -> Option<String> {
+    let properties = schema.get("properties").and_then(Value::as_object)?;
+    let is_choice = schema.get("required").is_none();
+    let fields: Option<Vec<String>> = properties
+        .iter()
+        .map(|(name, property)| match name.as_str() {
+            "name" | "key" => Some(name.clone()),
+            "secretKeyRef" | "configMapKeyRef" | "secretRef" => Some(format!(
+                "{name}: {{{}}}",
+                reference_to(property)?.trim_matches(['{', '}'])
+            )),
+            _ => None,
+        })
+        .collect();
+    let mut fields = fields?;
+    // `name` comes first.
+    fields.sort_by_key(|field| field != "name");
+    Some(if is_choice {
+        let choices: Vec<String> = fields.iter().map(|field| format!("{{{field}}}")).collect();
+        choices.join(" or ")
+    } else {
+        format!("{{{}}}", fields.join(", "))
+    })
 }
 
 fn type_of(name: &str, property: &Value) -> String {
     if let Some(known) = upstream(name) {
         return known.to_owned();
+    }
+    if let Some(reference) = reference_to(property) {
+        return format!("`{reference}`");
     }
     if property.get("x-kubernetes-int-or-string").is_some() {
         return "quantity".to_owned();
