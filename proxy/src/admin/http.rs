@@ -140,17 +140,24 @@ impl Admin {
                 .into_iter()
                 .map(|(condition, reason)| (condition.name().to_owned(), reason.into()))
                 .collect();
-            let body = serde_json::json!({ "ready": status == StatusCode::OK, "failing": reasons });
+            let mut body =
+                serde_json::json!({ "ready": status == StatusCode::OK, "failing": reasons });
+            if let (Some(state), Some(body)) = (self.health.production(), body.as_object_mut()) {
+                let state = state.err().unwrap_or_else(|| "ok".to_owned());
+                body.insert("production".to_owned(), state.into());
+            }
             return reply(status, "application/json", format!("{body}\n"));
         }
-        let body = if failing.is_empty() {
-            "ok\n".to_owned()
-        } else {
-            failing
-                .into_iter()
-                .map(|(condition, reason)| format!("{}: {reason}\n", condition.name()))
-                .collect()
-        };
+        let mut body: String = failing
+            .into_iter()
+            .map(|(condition, reason)| format!("{}: {reason}\n", condition.name()))
+            .collect();
+        if body.is_empty() {
+            "ok\n".clone_into(&mut body);
+        }
+        if let Some(Err(reason)) = self.health.production() {
+            body = format!("{body}(production, which doesn't count: {reason})\n");
+        }
         text(status, body)
     }
 }
@@ -228,7 +235,12 @@ mod tests {
             answer.starts_with("HTTP/1.1 503") && answer.contains("catalog: not read yet\n"),
             "{answer}"
         );
-        for condition in [Condition::Fresh, Condition::Catalog, Condition::Serving] {
+        for condition in [
+            Condition::Fresh,
+            Condition::Catalog,
+            Condition::Lease,
+            Condition::Serving,
+        ] {
             health.holds(condition);
         }
         assert!(

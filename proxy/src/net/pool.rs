@@ -254,6 +254,14 @@ impl Pool {
         Ok(Checkout::new(Arc::clone(inner), session, place))
     }
 
+    /// Why production couldn't be reached, if the last attempt failed. Without secrets.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        lock(&self.0.failure)
+            .as_ref()
+            .map(|failure| sentence(&failure.error))
+    }
+
     /// Figures for metrics.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -13,7 +13,7 @@ use super::conversation::Conversation;
 use super::sight::Sight;
 use super::statement::{Bound, Description};
 use crate::admin::metrics::Metrics;
-use crate::catalog::model::Catalog;
+use crate::catalog::model::{Catalog, Lower, Relation};
 use crate::net::pool::{Checkout, Pool, PoolError, Prepared};
 use crate::rewrite::plan::Production;
 use crate::wire::frame::{Direction, Header, Limits, Next, Scanner, body};
@@ -48,6 +48,8 @@ pub(crate) struct Read {
     announce: bool,
     /// What gives a session the client's settings.
     settings: Arc<str>,
+    /// The relations that were clean when it was decided.
+    clean: Vec<Arc<Relation>>,
 }
 
 impl Read {
@@ -63,6 +65,7 @@ impl Read {
             description,
             announce: true,
             settings: sight.production_settings(),
+            clean: relations(plan, sight),
         }
     }
 
@@ -74,8 +77,21 @@ impl Read {
             description: Arc::clone(&bound.description),
             announce: false,
             settings: sight.production_settings(),
+            clean: relations(plan, sight),
         }
     }
+}
+
+fn relations(plan: &Production, sight: &Sight) -> Vec<Arc<Relation>> {
+    let catalog = sight.catalog();
+    plan.relations
+        .iter()
+        .filter_map(|oid| catalog.relations.get(oid).cloned())
+        .collect()
+}
+
+fn is_clean(relation: &Relation) -> bool {
+    relation.lower.as_ref().is_some_and(Lower::is_clean)
 }
 
 /// What comes of a read.
@@ -110,12 +126,8 @@ impl Conversation {
     ) -> bool {
         let catalog = self.sight.catalog();
         let clean = plan.relations.iter().all(|oid| {
-            catalog.relations.get(oid).is_some_and(|relation| {
-                relation
-                    .lower
-                    .as_ref()
-                    .is_some_and(|lower| lower.is_clean())
-            })
+            let relation = catalog.relations.get(oid);
+            relation.is_some_and(|relation| is_clean(relation))
         });
         clean && portable(catalog, description, formats)
     }
@@ -257,6 +269,10 @@ impl Running<'_> {
                 b'1' => parsed = true,
                 b'T' | b'n' => {
                     if !same_columns(&read.description, header.tag, &frame) {
+                        return Err(Stop::Fallback);
+                    }
+                    // The process may have been stopped since it was decided; production's snapshot has been taken by now.
+                    if !read.clean.iter().all(|relation| is_clean(relation)) {
                         return Err(Stop::Fallback);
                     }
                     described = true;

@@ -213,7 +213,7 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
         format!(
             "INSERT INTO previewpg.meta VALUES ('provisioned', pg_catalog.now()::text), ('fingerprint', {}) \
              ON CONFLICT (name) DO UPDATE SET value = excluded.value; \
-             RESET ALL",
+             SELECT previewpg.changed(); RESET ALL",
             quote_literal(&production.fingerprint())
         ),
     ));
@@ -245,6 +245,7 @@ fn reason(relation: &Relation) -> Option<String> {
 
 fn runtime() -> String {
     [
+        include_str!("../sql/replicas.sql"),
         include_str!("../sql/lineage.sql"),
         include_str!("../sql/copy_up.sql"),
         include_str!("../sql/guard.sql"),
