@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`servers`] | PostgreSQL servers for tests: start, copy, clean away |
 //! | [`preview`] | a `previewpg up` process in front of a fresh server |
+//! | [`serve`] | `previewpg serve` processes, several over one pair of databases |
 //! | [`client`] | the protocol, frame by frame, so that nothing is hidden by a driver |
 //! | [`script`] | scripts of SQL with directives in comments |
 //! | [`oracle`] | run on both sides, compare, tell the difference |
@@ -31,5 +32,6 @@ pub mod preview;
 pub mod random;
 pub mod regress;
 pub mod script;
+pub mod serve;
 pub mod servers;
 pub mod suite;
