@@ -82,7 +82,12 @@ fn regress(files: &[String]) -> ExitCode {
     let mut good = true;
     let named: Vec<&str> = files.iter().map(String::as_str).collect();
     for file in if named.is_empty() { FILES } else { &named } {
-        let report = regression.file(file);
+        // A preview that doesn't come up for one file's tables says nothing of the others.
+        let Ok(report) = std::panic::catch_unwind(|| regression.file(file)) else {
+            println!("{file}: NOT RUN");
+            good = false;
+            continue;
+        };
         for (place, sql, said) in &report.refused {
             println!("{place} refused\n    {}\n    {}", short(sql), short(said));
         }
