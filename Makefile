@@ -11,7 +11,7 @@ CARGO ?= cargo
 LISTEN ?= 127.0.0.1:6432
 SUITES := $(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs))
 
-.PHONY: help demo test bench fmt lint doc generate fuzz build unit suites $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
+.PHONY: help demo test bench fmt lint doc generate fuzz build unit suites suites-all $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,11 @@ suites: $(SUITES) ## The suites against real servers; one by its name: make equi
 
 $(SUITES):
 	$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet
+
+suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew
+	target/debug/suites run
+	target/debug/suites regress
+	target/debug/suites coverage > docs/coverage.md
 
 tour: ## The tour, with a non-zero status if it shows anything wrong
 	$(STAGE) tour target/debug/previewpg demo --exit --listen 127.0.0.1:0
