@@ -11,7 +11,7 @@ CARGO ?= cargo
 LISTEN ?= 127.0.0.1:6432
 SUITES := $(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs))
 
-.PHONY: help demo test bench fmt lint doc fuzz build unit suites $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
+.PHONY: help demo test bench fmt lint doc generate fuzz build unit suites suites-all $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: ## Clippy, warnings are errors
 doc: ## Documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(STAGE) doc $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
 
+generate: ## Write the generated files anew: the CRD, the chart's README, the API reference
+	UPDATE=1 $(CARGO) test --package previewpg-operator --test generated --locked --quiet
+
 fuzz: ## Fuzz each target for a minute (needs nightly Rust and cargo-fuzz); SECONDS_EACH=n
 	for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \
 		(cd fuzz && $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$${SECONDS_EACH:-60}); \
@@ -54,6 +57,11 @@ suites: $(SUITES) ## The suites against real servers; one by its name: make equi
 
 $(SUITES):
 	$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet
+
+suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew
+	target/debug/suites run
+	target/debug/suites regress
+	target/debug/suites coverage > docs/coverage.md
 
 tour: ## The tour, with a non-zero status if it shows anything wrong
 	$(STAGE) tour target/debug/previewpg demo --exit --listen 127.0.0.1:0

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cli;
 use super::connect::connect;
-use super::control::Control;
+use super::control::{self, Control, Sharing};
 use super::error::CommandError;
 use super::prepare::{self, Ready};
 use super::service::{Foundation, Service};
@@ -36,14 +36,18 @@ pub async fn start(settings: &Settings) -> Result<Preview, CommandError> {
     let foundation = Foundation::lay(settings.config.admin).await?;
     let production = prepare::production(settings).await?;
     let ready = prepare::fresh(settings, &production, false).await?;
+    // Before anything of it is changed.
+    control::served_by_nobody(&ready.owner).await?;
     let (password, made) = prepare::client_password(settings);
     drop(production);
     prepare::provision(settings, &ready, Some(&password)).await?;
     let store = Arc::new(Store::default());
     let control = Control::new(
         ready.owner.clone(),
+        Sharing::Alone,
         Arc::clone(&store),
         Arc::clone(&foundation.health),
+        Arc::clone(&foundation.metrics),
     );
     control.load().await?;
     let service = Service::start(
@@ -89,14 +93,14 @@ pub async fn serve_until_the_end(
     let Some(server) = ready.server else {
         let name = signals.next().await;
         tracing::info!(signal = name, "ending");
-        service.end(signals).await;
+        service.end(signals, false).await;
         return Ok(());
     };
     tokio::select! {
         name = signals.next() => tracing::info!(signal = name, "ending"),
         how = server.ended() => return Err(CommandError::ServerEnded { how, log: server.log().to_owned() }),
     }
-    service.end(signals).await;
+    service.end(signals, false).await;
     server.stop().await;
     Ok(())
 }

@@ -364,8 +364,8 @@ impl Run<'_> {
             ),
         )
         .await?;
-        if !self.outcome.brought_in.is_empty() || !self.unfinished.is_empty() {
-            self.tell().await?;
+        if !self.outcome.brought_in.is_empty() {
+            batch(self.fresh, "tell the proxies", "SELECT previewpg.changed()").await?;
         }
         Ok(())
     }
@@ -399,23 +399,6 @@ impl Run<'_> {
             }
         }
         Ok((theirs, own))
-    }
-
-    /// Tells proxies that serve this fresh to look again, where they listen to it.
-    async fn tell(&self) -> Result<(), Error> {
-        let listened: bool = self
-            .fresh
-            .query_one(
-                "SELECT pg_catalog.to_regprocedure('previewpg.changed()') IS NOT NULL",
-                &[],
-            )
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(Error::Fresh)?;
-        if listened {
-            batch(self.fresh, "tell the proxies", "SELECT previewpg.changed()").await?;
-        }
-        Ok(())
     }
 }
 

@@ -618,6 +618,7 @@ fn reason(relation: &Relation) -> Option<String> {
 
 fn runtime() -> String {
     [
+        include_str!("../sql/replicas.sql"),
         include_str!("../sql/lineage.sql"),
         include_str!("../sql/copy_up.sql"),
         include_str!("../sql/guard.sql"),
