@@ -213,7 +213,7 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
         format!(
             "INSERT INTO previewpg.meta VALUES ('provisioned', pg_catalog.now()::text), ('fingerprint', {}) \
              ON CONFLICT (name) DO UPDATE SET value = excluded.value; \
-             SELECT previewpg.changed(); RESET ALL",
+             RESET ALL",
             quote_literal(&production.fingerprint())
         ),
     ));
