@@ -365,6 +365,15 @@ fn a_statement_with_other_columns_over_merged_rows_is_refused() {
     assert_eq!(both.sent(), "PDPDH", "compared before it runs");
     both.fresh(&columns(23));
     both.fresh(&columns(20));
+    assert!(
+        matches!(both.0.next_asked(), Some(Asked::Reload)),
+        "another session may have changed the schema"
+    );
+    assert_eq!(both.sent(), "");
+    both.0.told();
+    assert_eq!(both.sent(), "PDPDH", "compared once more");
+    both.fresh(&columns(23));
+    both.fresh(&columns(20));
     assert!(both.0.take_broken().is_none());
     assert_eq!(
         both.sent(),
@@ -457,10 +466,41 @@ fn columns_are_compared_once() {
     assert_eq!(both.sent(), "PDPDBECS");
     both.fresh(&columns(23));
     both.fresh(&columns(20));
+    assert!(both.0.take_broken().is_none());
     assert!(
-        both.0.take_broken().is_some(),
-        "what is known to be the same and isn't: no row under a wrong description"
+        matches!(both.0.next_asked(), Some(Asked::Reload)),
+        "what is known to be the same and isn't: planned from the catalog as it is now"
     );
+    both.fresh(&say(|out| {
+        backend::bind_complete(out);
+        backend::data_row(&[Some(b"wrong")], out).unwrap();
+        backend::command_complete(b"SELECT 1", out).unwrap();
+        backend::close_complete(out);
+        backend::ready_for_query(TransactionStatus::Block, out);
+    }));
+    assert_eq!(both.heard(), "", "no row under a wrong description");
+    assert_eq!(both.sent(), "");
+    both.0.told();
+    both.client(b"");
+    assert_eq!(both.sent(), "PDPDBECS", "the same again");
+    both.fresh(&columns(23));
+    both.fresh(&columns(20));
+    both.fresh(&say(|out| {
+        backend::bind_complete(out);
+        backend::data_row(&[Some(b"wrong")], out).unwrap();
+        backend::command_complete(b"SELECT 1", out).unwrap();
+        backend::close_complete(out);
+        backend::ready_for_query(TransactionStatus::Block, out);
+    }));
+    assert_eq!(both.heard(), "");
+    assert_eq!(both.sent(), "PS", "and once only: the transaction fails");
+    both.fresh(&error("42601"));
+    let heard = both.0.to_client.split();
+    let report = Report::read(crate::wire::frame::body(&heard)).unwrap();
+    assert_eq!(report.sqlstate(), b"40001");
+    both.fresh(&ready(TransactionStatus::Failed));
+    assert_eq!(both.heard(), "Z");
+    assert!(both.0.take_broken().is_none());
 }
 
 #[test]
