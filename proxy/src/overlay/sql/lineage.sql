@@ -33,6 +33,18 @@ CREATE TABLE IF NOT EXISTS previewpg.relation (
     production_bytes bigint NOT NULL DEFAULT 0
 );
 
+-- The state that it had before production changed so that its rows can't be shown truly; it is 'unsupported' meanwhile.
+ALTER TABLE previewpg.relation ADD COLUMN IF NOT EXISTS halted text;
+
+-- Every relation of production that was brought, those without rows included, as it was described when its changes were last brought in.
+CREATE TABLE IF NOT EXISTS previewpg.production (
+    schema text NOT NULL,
+    name text NOT NULL,
+    upper oid NOT NULL,
+    description jsonb NOT NULL,
+    PRIMARY KEY (schema, name)
+);
+
 -- The expression, over the foreign table's columns, that gives an upper column for a row of production.
 CREATE TABLE IF NOT EXISTS previewpg.attribute (
     upper oid NOT NULL REFERENCES previewpg.relation ON DELETE CASCADE,
@@ -46,6 +58,10 @@ CREATE TABLE IF NOT EXISTS previewpg.attribute (
     not_null boolean NOT NULL DEFAULT false,
     PRIMARY KEY (upper, number)
 );
+
+-- The production column that the expression is made of, if it's made of one.
+ALTER TABLE previewpg.attribute ADD COLUMN IF NOT EXISTS origin text;
+UPDATE previewpg.attribute SET origin = source WHERE origin IS NULL AND source IS NOT NULL;
 
 -- Constraints and unique indexes that hold for lower's rows too: production's own, and those that were checked.
 CREATE TABLE IF NOT EXISTS previewpg.verified (
