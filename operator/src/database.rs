@@ -511,8 +511,16 @@ pub async fn work(inputs: &Inputs, work: &Work, at: &At) -> Result<Done, Failure
         reset = true;
     }
     at.set("measuring");
-    brought.delta = Some(preview::measure(&spec).await?);
-    brought.measured = Some(SystemTime::now());
+    match preview::measure(&spec).await {
+        Ok(delta) => {
+            brought.delta = Some(delta);
+            brought.measured = Some(SystemTime::now());
+        }
+        // The preview serves all the same.
+        Err(error) => {
+            tracing::warn!(database = %spec.database, error = explain(&error), "can't measure the preview");
+        }
+    }
     Ok(Done::Brought { brought, reset })
 }
 
