@@ -258,7 +258,11 @@ impl From<preview::Error> for Failure {
         Self {
             side: error.side(),
             reason: reason(error.reason()),
-            message: explain(&error),
+            // The library speaks to users of the command line as well.
+            message: explain(&error).replace(
+                "--allow-writable-production (production.allowWritable)",
+                "spec.production.allowWritableRole: true",
+            ),
         }
     }
 }
