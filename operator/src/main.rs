@@ -15,6 +15,10 @@ fn main() -> ExitCode {
             }
             Err(error) => fail(&error),
         },
+        Command::Probe { url, within } => match previewpg_operator::probe::wait(&url, within) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
         Command::Run(options) => run(*options),
     }
 }

@@ -365,11 +365,11 @@ fn opening(options: &Options, inspection: &Inspection) -> Vec<Step> {
         },
     ];
     let runtime = runtime();
-    if !inspection
+    let settled = inspection
         .preview
         .as_ref()
-        .is_some_and(|preview| preview.settings.get(RUNTIME) == Some(&drift::digest(&runtime)))
-    {
+        .and_then(|preview| preview.settings.get(RUNTIME));
+    if settled != Some(&drift::digest(&runtime)) {
         steps.push(sql("create lineage and the runtime", runtime));
     }
     steps.push(sql("store the settings", settings(options, inspection)));
@@ -596,6 +596,7 @@ fn reason(relation: &Relation) -> Option<String> {
 
 fn runtime() -> String {
     [
+        include_str!("../sql/replicas.sql"),
         include_str!("../sql/lineage.sql"),
         include_str!("../sql/copy_up.sql"),
         include_str!("../sql/guard.sql"),

@@ -423,7 +423,7 @@ BEGIN
     LOOP
         PERFORM previewpg.follow(target);
     END LOOP;
-    PERFORM previewpg.signal();
+    PERFORM previewpg.signal((SELECT coalesce(bool_or(c.schema_name IS DISTINCT FROM 'pg_temp'), true) FROM pg_event_trigger_ddl_commands() AS c));
 END
 $$;
 
@@ -459,7 +459,7 @@ BEGIN
     LOOP
         PERFORM previewpg.follow(target);
     END LOOP;
-    PERFORM previewpg.signal();
+    PERFORM previewpg.signal((SELECT coalesce(bool_or(NOT d.is_temporary), true) FROM pg_event_trigger_dropped_objects() AS d));
 END
 $$;
 
