@@ -76,7 +76,8 @@ fn fate(object: &PreviewDatabase) -> Fate {
 }
 
 /// Whether the object ever got as far as work on its database.
-fn was_begun(object: &PreviewDatabase) -> bool {
+#[must_use]
+pub fn was_begun(object: &PreviewDatabase) -> bool {
     object
         .status
         .as_ref()
