@@ -981,4 +981,9 @@ pub(super) fn digest(definition: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
 mod tests;
