@@ -246,7 +246,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_running_proxy_takes_up_all_but_what_is_fixed() {
-        let read = |input: &Input<'_>| Config::parse(&text(input).unwrap(), Path::new(FILE)).unwrap();
+        let read =
+            |input: &Input<'_>| Config::parse(&text(input).unwrap(), Path::new(FILE)).unwrap();
         let excluded = ["audit.*".to_owned()];
         let one = input();
         let other = Input {
@@ -258,10 +259,7 @@ pub(crate) mod tests {
             ..input()
         };
         assert_eq!(one.fixed(), other.fixed());
-        assert_eq!(
-            read(&one).needs_restart(&read(&other)),
-            Vec::<&str>::new()
-        );
+        assert_eq!(read(&one).needs_restart(&read(&other)), Vec::<&str>::new());
         let renamed = Input {
             database: "other",
             ..input()
