@@ -20,7 +20,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Crd => match serde_saphyr::to_string(&previewpg_operator::crd::definition()) {
+        Command::Crd => match previewpg_operator::crd::yaml() {
             Ok(text) => {
                 print!("{text}");
                 ExitCode::SUCCESS

@@ -29,14 +29,6 @@ pub struct Fresh {
 
 /// A PostgreSQL that the operator runs.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[x_kube(
-    validation = Rule::new("quantity(has(self.storage) && has(self.storage.size) ? string(self.storage.size) : '10Gi').compareTo(quantity(has(oldSelf.storage) && has(oldSelf.storage.size) ? string(oldSelf.storage.size) : '10Gi')) >= 0")
-        .message("storage.size can only grow (it's 10Gi when it isn't set)")
-        .field_path(".storage"),
-    validation = Rule::new("(has(self.storage) && has(self.storage.storageClassName) ? self.storage.storageClassName : '') == (has(oldSelf.storage) && has(oldSelf.storage.storageClassName) ? oldSelf.storage.storageClassName : '')")
-        .message("storage.storageClassName can't be changed: the volume is there already; delete the PreviewDatabase and create it again")
-        .field_path(".storage"),
-)]
 #[serde(rename_all = "camelCase")]
 pub struct Managed {
     /// The image of PostgreSQL; its version must be at least production's. Defaults to the one that the operator was installed with.
@@ -75,11 +67,6 @@ pub struct Storage {
 
 /// A server of yours.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[x_kube(
-    validation = Rule::new("(has(self.database) ? self.database : '') == (has(oldSelf.database) ? oldSelf.database : '')")
-        .message("database can't be changed: the preview's changes are in it; delete the PreviewDatabase and create it again")
-        .field_path(".database"),
-)]
 #[serde(rename_all = "camelCase")]
 pub struct FreshConnection {
     /// The Secret's key that holds the server's connection URI, as a superuser who can make databases and roles. The database in it is only
@@ -99,7 +86,7 @@ pub struct FreshConnection {
     pub database: Option<String>,
 }
 
-/// What becomes of the preview's own data when the object is deleted.
+/// What becomes of the preview's database, or of the managed volume, when the object is deleted: `Delete` (the default) or `Retain`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReclaimPolicy {
     /// It's dropped.

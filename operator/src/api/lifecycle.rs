@@ -22,7 +22,8 @@ pub struct Sync {
     pub on_conflict: Option<OnConflict>,
 }
 
-/// What to do when production's schema and the preview's collide.
+/// What to do when a change of production's schema collides with one of the preview's: `Halt` (the default) keeps serving, brings in
+/// nothing more and reports both sides in the condition SchemaSynced; `Reset` drops the preview's changes and starts anew.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnConflict {
     /// Keep serving and report.

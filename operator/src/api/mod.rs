@@ -22,6 +22,7 @@ mod proxy;
 mod quantity;
 mod reason;
 mod reference;
+mod rules;
 mod scheduling;
 mod status;
 mod tables;
@@ -118,7 +119,16 @@ pub const NAME_MAX: usize = 52;
     validation = Rule::new("(has(self.fresh) && has(self.fresh.connection)) == (has(oldSelf.fresh) && has(oldSelf.fresh.connection))")
         .message("the kind of fresh (managed or connection) can't be changed: the preview's changes are there; delete the PreviewDatabase and create it again")
         .field_path(".fresh"),
-    validation = Rule::new("(has(self.access) && has(self.access.username) ? self.access.username : 'app') == (has(oldSelf.access) && has(oldSelf.access.username) ? oldSelf.access.username : 'app')")
+    validation = Rule::new(rules::unchanged("fresh.managed.storage.storageClassName", "''"))
+        .message("fresh.managed.storage.storageClassName can't be changed: the volume is there already; delete the PreviewDatabase and create it again")
+        .field_path(".fresh"),
+    validation = Rule::new(rules::only_grows("fresh.managed.storage.size", "'10Gi'"))
+        .message("fresh.managed.storage.size can only grow (it's 10Gi when it isn't set)")
+        .field_path(".fresh"),
+    validation = Rule::new(rules::unchanged("fresh.connection.database", "''"))
+        .message("fresh.connection.database can't be changed: the preview's changes are in it; delete the PreviewDatabase and create it again")
+        .field_path(".fresh"),
+    validation = Rule::new(rules::unchanged("access.username", "'app'"))
         .message("access.username can't be changed: the role owns the preview's tables; delete the PreviewDatabase and create it again")
         .field_path(".access"),
 )]

@@ -105,7 +105,9 @@ pub struct Tls {
     pub client_certificate: Option<SecretReference>,
 }
 
-/// libpq's `sslmode`, without those that give TLS up in silence.
+/// What is asked of the server, in libpq's words: `disable` (no TLS), `require` (TLS, whoever the server is), `verify-ca` (a trusted
+/// certificate), `verify-full` (a trusted certificate for this host's name). Defaults to the URI's `sslmode` if it's one of these, else
+/// to `verify-full`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsMode {

@@ -87,7 +87,7 @@ pub struct Service {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// How a Service is reached.
+/// `ClusterIP` (the default), `LoadBalancer` or `NodePort`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServiceType {
     /// From inside of the cluster.

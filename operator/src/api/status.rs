@@ -131,7 +131,7 @@ pub struct TablesStatus {
 pub struct Unsupported {
     /// Its name, as `schema.table`.
     pub name: String,
-    /// Why not.
+    /// Why it can't be served.
     pub reason: String,
 }
 

@@ -11,14 +11,15 @@ use super::Quantity;
 pub struct Tables {
     /// The schemas to serve. Defaults to every one that isn't the system's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 63)))]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub schemas: Vec<String>,
 
     /// Tables to leave out, as `schema.table`; `*` stands for any characters, so `audit.*` leaves out a whole schema.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 256),
-        inner(length(min = 3, max = 127), regex(pattern = r"^[^.]+\..+$"))
+        inner(length(min = 3, max = 127), regex(pattern = r"^[^.]+\..+$")),
+        extend("x-kubernetes-list-type" = "set")
     )]
     pub exclude: Vec<String>,
 
@@ -26,7 +27,8 @@ pub struct Tables {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 256),
-        inner(length(min = 3, max = 127), regex(pattern = r"^[^.]+\..+$"))
+        inner(length(min = 3, max = 127), regex(pattern = r"^[^.]+\..+$")),
+        extend("x-kubernetes-list-type" = "set")
     )]
     pub empty: Vec<String>,
 
