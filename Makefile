@@ -11,7 +11,7 @@ CARGO ?= cargo
 LISTEN ?= 127.0.0.1:6432
 SUITES := $(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs))
 
-.PHONY: help demo test bench fmt lint doc fuzz build unit suites $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
+.PHONY: help demo test bench fmt lint doc generate fuzz build unit suites $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: ## Clippy, warnings are errors
 
 doc: ## Documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(STAGE) doc $(CARGO) doc --workspace --no-deps --document-private-items --locked --quiet
+
+generate: ## Write the generated files anew: the CRD, the chart's README, the API reference
+	UPDATE=1 $(CARGO) test --package previewpg-operator --test generated --locked --quiet
 
 fuzz: ## Fuzz each target for a minute (needs nightly Rust and cargo-fuzz); SECONDS_EACH=n
 	for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \
