@@ -11,6 +11,7 @@
 //! | [`digest`] | what a database holds, as one text: proves that production was not touched |
 //! | [`interleave`] | several sessions, every order of their statements |
 //! | [`overlay_servers`] | the overlay alone: two servers, no proxy |
+//! | [`kubernetes`] | a real cluster, and what is asked of it |
 //! | [`random`] | seeded schemas, data and workloads, and shrinking |
 
 #![allow(
@@ -23,6 +24,7 @@
 pub mod client;
 pub mod digest;
 pub mod interleave;
+pub mod kubernetes;
 pub mod oracle;
 pub mod overlay_servers;
 pub mod preview;
