@@ -17,7 +17,8 @@ pub struct Access {
     )]
     pub secret_name: Option<String>,
 
-    /// The role that applications log in as. It owns the preview's tables. Defaults to `app`; can't be changed later.
+    /// The role that applications log in as. It owns the preview's tables. Defaults to `app`, or with
+    /// `fresh.connection` to the name of the preview's database there; can't be changed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("!self.startsWith('pg_') && !self.startsWith('previewpg')")

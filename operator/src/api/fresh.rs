@@ -77,13 +77,19 @@ pub struct FreshConnection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 
-    /// The preview's database on that server. It's created, and must not be there already. Defaults to `NAMESPACE_NAME` with `_` in
-    /// place of `-`; can't be changed later.
+    /// The preview's database on that server. It's created, and must not be there already. Defaults to `NAMESPACE_NAME`, cut if that's too
+    /// long; can't be changed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("!(self in ['postgres', 'template0', 'template1'])")
         .message("must not be one of the server's own databases"))]
     pub database: Option<String>,
+
+    /// Where on that server's machine the authorities of `production.tls.ca` are in a file, for it connects to production as well. Needed
+    /// if `production.tls.ca` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 1024), regex(pattern = r"^/"))]
+    pub production_ca_path: Option<String>,
 }
 
 /// What becomes of the preview's database, or of the managed volume, when the object is deleted: `Delete` (the default) or `Retain`.

@@ -128,9 +128,15 @@ pub const NAME_MAX: usize = 52;
     validation = Rule::new(rules::unchanged("fresh.connection.database", "''"))
         .message("fresh.connection.database can't be changed: the preview's changes are in it; delete the PreviewDatabase and create it again")
         .field_path(".fresh"),
-    validation = Rule::new(rules::unchanged("access.username", "'app'"))
+    validation = Rule::new(rules::unchanged("access.username", "''"))
         .message("access.username can't be changed: the role owns the preview's tables; delete the PreviewDatabase and create it again")
         .field_path(".access"),
+    validation = Rule::new("!(has(self.fresh) && has(self.fresh.connection) && has(self.production.tls) && has(self.production.tls.ca)) || has(self.fresh.connection.productionCaPath)")
+        .message("fresh.connection.productionCaPath is needed beside production.tls.ca: that server connects to production as well, and must have the authorities in a file")
+        .field_path(".fresh"),
+    validation = Rule::new("!(has(self.fresh) && has(self.fresh.connection) && has(self.production.tls) && has(self.production.tls.clientCertificate))")
+        .message("production.tls.clientCertificate can't be used with fresh.connection: that server connects to production as well, and has no such file; use fresh.managed")
+        .field_path(".fresh"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PreviewDatabaseSpec {

@@ -85,6 +85,8 @@ pub struct Parameters {
 #[x_kube(
     validation = Rule::new("!has(self.ca) || !has(self.mode) || self.mode in ['verify-ca', 'verify-full']")
         .message("ca is only used by the modes verify-ca and verify-full"),
+    validation = Rule::new("!has(self.mode) || self.mode != 'verify-ca' || has(self.ca)")
+        .message("verify-ca needs ca: the authorities that the system knows sign certificates for everybody; set ca, or set mode to verify-full"),
     validation = Rule::new("!has(self.clientCertificate) || !has(self.mode) || self.mode != 'disable'")
         .message("clientCertificate needs TLS: set mode to something else than disable"),
 )]

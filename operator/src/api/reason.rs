@@ -71,10 +71,8 @@ reasons! {
     Forbidden,
 
     // Databases.
-    /// Nothing answers at the host and port, or its name can't be resolved.
+    /// Nothing answers at the host and port, its name can't be resolved, or the server takes no connections now.
     ConnectionRefused,
-    /// The server didn't answer in time.
-    ConnectionTimeout,
     /// The server doesn't accept the role or its password.
     AuthenticationFailed,
     /// TLS failed: the certificate isn't trusted or is for another name, or the server has no TLS.
@@ -87,10 +85,14 @@ reasons! {
     PermissionDenied,
     /// The role can write on production, and the spec doesn't allow that.
     ProductionRoleCanWrite,
-    /// Fresh lacks an extension that production's schema uses.
-    ExtensionMissing,
-    /// The server has no connection left for us.
-    TooManyConnections,
+    /// Fresh's database can't hold production's text, or production's locale isn't known on fresh's server.
+    LocaleUnsupported,
+    /// The operator's image lacks a `pg_dump` and `pg_restore` that can be run.
+    ProgramsMissing,
+    /// A step took longer than it may.
+    TimedOut,
+    /// Fresh's disk is full.
+    DiskFull,
     /// A statement of ours failed in a way that has no name of its own; the message has the server's words.
     DatabaseError,
 
