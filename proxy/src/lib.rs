@@ -17,6 +17,7 @@
 //! | [`admin`] | health, readiness, metrics |
 //! | [`config`] | the one YAML file and the command line's options |
 //! | [`embedded`] | a PostgreSQL server of our own, for `up` and `demo` |
+//! | [`preview`] | what brings a fresh database to what a preview is to be, and measures, resets and drops it: for the command line and the operator |
 //! | [`command`] | `up`, `demo`, `provision`, `serve`, `check` |
 
 pub mod admin;
@@ -28,6 +29,7 @@ pub mod embedded;
 pub mod net;
 pub mod overlay;
 pub mod placement;
+pub mod preview;
 pub mod rewrite;
 pub mod session;
 pub mod sql;

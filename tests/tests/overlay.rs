@@ -138,7 +138,7 @@ async fn the_app_role_gets_no_further_than_it_should() {
             "42501",
         ),
         ("SELECT previewpg.follow(1)".to_owned(), "42501"),
-        ("SELECT previewpg.put_mapping('a', 'b')".to_owned(), "42501"),
+        ("SELECT previewpg.put_mapping('a', 'b', '{}')".to_owned(), "42501"),
         (
             "UPDATE previewpg.relation SET state = 'detached'".to_owned(),
             "42501",
@@ -330,7 +330,7 @@ async fn the_plan_shows_no_secret() {
         .collect();
     assert_eq!(states, [("public.t", "merged")]);
     let mut options = script::options(world.servers, &world.database);
-    options.production.password = Some("hunter2".to_owned());
+    options.production.password = Some(previewpg_proxy::net::secret::Secret::new("hunter2"));
     options.app.password = Some("hunter3".to_owned());
     let reader = world
         .servers

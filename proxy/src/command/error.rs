@@ -10,6 +10,7 @@ use crate::embedded::EmbeddedError;
 use crate::embedded::binaries::NotFound;
 use crate::net::tls::TlsError;
 use crate::overlay::provision;
+use crate::preview::{self, Reason};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,21 +36,10 @@ pub enum CommandError {
         #[source]
         source: tokio_postgres::Error,
     },
-    /// production's role can write.
-    #[error("{0}")]
-    Writable(String),
-    /// No database can be made for the preview.
-    #[error(
-        "can't make the database {name:?} on fresh's server, with production's encoding and collation"
-    )]
-    MakeDatabase {
-        /// Its name.
-        name: String,
-        /// Why not.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// Provisioning failed.
+    /// The preview's database can't be brought up.
+    #[error(transparent)]
+    Preview(#[from] preview::Error),
+    /// Provisioning can't be planned.
     #[error("can't prepare fresh")]
     Provision(#[from] provision::Error),
     /// fresh isn't provisioned, or by another version.
@@ -120,7 +110,8 @@ impl CommandError {
     pub fn status(&self) -> u8 {
         match self {
             Self::Connect(_) | Self::Ask { .. } => 2,
-            Self::Writable(_) => 3,
+            Self::Preview(preview::Error::Connect(_) | preview::Error::Ask { .. }) => 2,
+            Self::Preview(error) if error.reason() == Reason::ProductionRoleCanWrite => 3,
             Self::Interrupted => 130,
             _ => 1,
         }
@@ -162,6 +153,7 @@ mod tests {
         );
         let transparent = CommandError::from(ConfigError::value("listen", "is wrong"));
         assert_eq!(explain(&transparent), "listen: is wrong");
-        assert_eq!(CommandError::Writable(String::new()).status(), 3);
+        let writable = preview::Error::Writable(String::new());
+        assert_eq!(CommandError::from(writable).status(), 3);
     }
 }

@@ -124,7 +124,7 @@ async fn check_production(settings: &Settings) -> Result<(), CommandError> {
             Err(error) => Err(error.into()),
         };
         match result {
-            Err(error @ (CommandError::Connect(_) | CommandError::Ask { .. })) => {
+            Err(error) if error.status() == 2 => {
                 if failures.is_multiple_of(60) {
                     tracing::warn!(reason = %explain(&error), "production isn't there; what needs it will fail until it is");
                 }

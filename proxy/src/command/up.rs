@@ -13,6 +13,7 @@ use super::signals::Signals;
 use crate::catalog::store::Store;
 use crate::net::secret::Secret;
 use crate::overlay::provision;
+use crate::preview;
 
 /// A preview that is served.
 #[derive(Debug)]
@@ -36,8 +37,8 @@ pub async fn start(settings: &Settings) -> Result<Preview, CommandError> {
     let production = prepare::production(settings).await?;
     let ready = prepare::fresh(settings, &production, false).await?;
     let (password, made) = prepare::client_password(settings);
-    prepare::provision(settings, &ready, &production, Some(&password)).await?;
     drop(production);
+    prepare::provision(settings, &ready, Some(&password)).await?;
     let store = Arc::new(Store::default());
     let control = Control::new(
         ready.owner.clone(),
@@ -116,13 +117,8 @@ async fn provision_or_plan(settings: &Settings, plan_only: bool) -> Result<(), C
     let production = prepare::production(settings).await?;
     let ready = prepare::fresh(settings, &production, plan_only).await?;
     if plan_only {
-        let options = prepare::options(
-            settings,
-            &ready,
-            &production,
-            settings.client_password.as_ref(),
-        )
-        .await?;
+        let spec = prepare::spec(settings, &ready, settings.client_password.as_ref());
+        let options = preview::options(&spec);
         let fresh = connect("fresh", &ready.owner).await?;
         let inspection = provision::inspect(&options, &production, &fresh).await?;
         if let Some(sql) = &ready.to_make {
@@ -138,12 +134,6 @@ async fn provision_or_plan(settings: &Settings, plan_only: bool) -> Result<(), C
             settings.client_user
         );
     }
-    prepare::provision(
-        settings,
-        &ready,
-        &production,
-        settings.client_password.as_ref(),
-    )
-    .await?;
+    prepare::provision(settings, &ready, settings.client_password.as_ref()).await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, read_text};
+use crate::overlay::provision::TableSelection;
 
 /// The whole file. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,52 +201,28 @@ pub struct ServerTls {
     pub required: bool,
 }
 
-/// Which tables are served.
+/// Which tables are served. What patterns mean: [`TableSelection`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Tables {
     /// The schemas to bring; empty: all but the system's.
     pub schemas: Vec<String>,
-    /// The schemas to leave out.
+    /// The schemas and tables to leave out.
     pub exclude: Vec<String>,
-    /// Tables to bring without production's rows: `schema.table`, `*` stands for any characters.
+    /// Tables to bring without production's rows.
     pub empty: Vec<String>,
 }
 
 impl Tables {
-    /// Whether a schema's tables are brought.
+    /// The same as provisioning takes it.
     #[must_use]
-    pub fn includes(&self, schema: &str) -> bool {
-        let named = |list: &[String]| list.iter().any(|each| each == schema);
-        (self.schemas.is_empty() || named(&self.schemas)) && !named(&self.exclude)
-    }
-
-    /// Whether a table is brought without production's rows.
-    #[must_use]
-    pub fn is_empty_one(&self, schema: &str, name: &str) -> bool {
-        let whole = format!("{schema}.{name}");
-        self.empty.iter().any(|pattern| matches(pattern, &whole))
-    }
-}
-
-/// Whether a pattern, in which `*` stands for any characters, matches the whole of `text`.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-    for part in middle {
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
+    pub fn selection(&self) -> TableSelection {
+        TableSelection {
+            schemas: self.schemas.clone(),
+            exclude: self.exclude.clone(),
+            empty: self.empty.clone(),
         }
     }
-    rest.ends_with(last)
 }
 
 /// Bounds.
@@ -643,24 +620,6 @@ mod tests {
         );
         assert!(!has_password("postgres://u@h:5432/d?sslmode=require"));
         assert!(!has_password("postgres://h:5432/d"));
-    }
-
-    #[test]
-    fn patterns_match_whole_names() {
-        for (pattern, text, wanted) in [
-            ("public.users", "public.users", true),
-            ("public.users", "public.users2", false),
-            ("public.audit_*", "public.audit_2024", true),
-            ("*.audit", "x.audit", true),
-            ("*.audit", "x.audits", false),
-            ("a*b*c", "a.b.b.c", true),
-            ("a*b*c", "a.c", false),
-            ("*", "a.b", true),
-            ("ab*ba", "aba", false),
-            ("", "a.b", false),
-        ] {
-            assert_eq!(matches(pattern, text), wanted, "{pattern:?} and {text:?}");
-        }
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Running a plan.
 
-use postgres_protocol::password;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::plan::{Action, CLIENT_VERIFIER, PRODUCTION_PASSWORD, Plan, Step};
+use super::plan::{Action, PRODUCTION_PASSWORD, Plan, Step};
 use super::restore::{NotRestored, restore};
-use super::{Error, Options, Progress};
+use super::{Collision, Error, Options, Progress, role};
 use crate::overlay::names::quote_literal;
 
 /// Relations attached in one round trip.
@@ -16,6 +15,18 @@ const GROUP: usize = 16;
 pub struct Outcome {
     /// Every relation of production that was looked at, in order.
     pub relations: Vec<Attached>,
+    /// Tables of production that the selection leaves out.
+    pub excluded: Vec<String>,
+    /// Tables that are there without production's rows.
+    pub empty: Vec<String>,
+    /// Production's schema's fingerprint.
+    pub fingerprint: String,
+    /// What came in because production has changed since the last time.
+    pub brought_in: Vec<String>,
+    /// Changes of production that meet the preview's own.
+    pub collisions: Vec<Collision>,
+    /// What is left for the next time.
+    pub postponed: Vec<String>,
     /// Objects of production's schema that fresh lacks.
     pub not_restored: Vec<NotRestored>,
 }
@@ -57,13 +68,19 @@ async fn run(
     fresh: &Client,
     progress: &mut dyn Progress,
 ) -> Result<Outcome, Error> {
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome {
+        excluded: plan.excluded.clone(),
+        empty: plan.empty.clone(),
+        fingerprint: plan.fingerprint.clone(),
+        ..Outcome::default()
+    };
     let total = plan.steps.len();
     let mut done = 0;
     while let Some(step) = plan.steps.get(done) {
         progress.step(done, total, &step.name);
         match &step.action {
             Action::Sql(text) => batch(fresh, step, text).await?,
+            Action::Role(_) => role::put(options, fresh).await?,
             Action::SecretSql(text) => batch(fresh, step, &reveal(options, text)).await?,
             Action::Restore(wanted) => {
                 let app = quote_literal(&options.app.name);
@@ -124,15 +141,14 @@ async fn batch(fresh: &Client, step: &Step, text: &str) -> Result<(), Error> {
 }
 
 fn reveal(options: &Options, text: &str) -> String {
-    let production = options.production.password.as_deref().unwrap_or_default();
-    let verifier = options
-        .app
+    let production = options
+        .production_from_fresh
+        .as_ref()
+        .unwrap_or(&options.production)
         .password
-        .as_deref()
-        .map(|secret| password::scram_sha_256(secret.as_bytes()))
-        .unwrap_or_default();
-    text.replace(CLIENT_VERIFIER, &quote_literal(&verifier))
-        .replace(PRODUCTION_PASSWORD, &quote_literal(production))
+        .as_ref()
+        .map_or("", |password| password.expose());
+    text.replace(PRODUCTION_PASSWORD, &quote_literal(production))
 }
 
 async fn attached(fresh: &Client) -> Result<Vec<Attached>, tokio_postgres::Error> {

@@ -1,7 +1,6 @@
 //! What is on both sides before provisioning.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -12,6 +11,10 @@ use super::{Error, Options};
 pub struct Inspection {
     /// Production.
     pub production: Production,
+    /// Tables of production that aren't wanted, in schemas that are: schema and name.
+    pub excluded: Vec<(String, String)>,
+    /// Production's schema, as [`fingerprint`] gives it.
+    pub fingerprint: String,
     /// Fresh.
     pub fresh: Fresh,
 }
@@ -29,6 +32,8 @@ pub struct Production {
     pub ctype: String,
     /// Installed extensions and their versions.
     pub extensions: BTreeMap<String, String>,
+    /// The schemas of users.
+    pub schemas: Vec<String>,
     /// Tables, partitioned tables, materialized views, foreign tables.
     pub relations: Vec<Relation>,
     /// Sequences.
@@ -127,28 +132,6 @@ pub struct Fresh {
     pub relations: Vec<(String, String)>,
 }
 
-impl Production {
-    /// A digest of what matters of the schema: relations, columns, keys. Hexadecimal.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let mut digest = Sha256::new();
-        for relation in &self.relations {
-            let structure = Relation {
-                rows: 0,
-                bytes: 0,
-                ..relation.clone()
-            };
-            // Serializing plain strings and booleans can't fail; an empty text would only make the digest weaker.
-            digest.update(serde_json::to_vec(&structure).unwrap_or_default());
-        }
-        digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    }
-}
-
 /// Reads both sides.
 ///
 /// # Errors
@@ -158,19 +141,39 @@ pub async fn inspect(
     production: &Client,
     fresh: &Client,
 ) -> Result<Inspection, Error> {
-    let document = read(production, include_str!("../sql/describe.sql"))
-        .await
-        .map_err(Error::Production)?;
+    let [document, fingerprint] = read(
+        production,
+        [
+            include_str!("../sql/describe.sql"),
+            include_str!("../sql/fingerprint.sql"),
+        ],
+    )
+    .await
+    .map_err(Error::Production)?;
     let mut seen: Production = serde_json::from_str(&document)?;
+    let tables = &options.tables;
+    let excluded: Vec<(String, String)> = seen
+        .relations
+        .iter()
+        .filter(|relation| !tables.includes(&relation.schema, &relation.name))
+        .map(|relation| (relation.schema.clone(), relation.name.clone()))
+        .collect();
     seen.relations
-        .retain(|relation| options.wants(&relation.schema));
-    seen.sequences
-        .retain(|sequence| options.wants(&sequence.schema));
-    let document = read(fresh, include_str!("../sql/inspect_fresh.sql"))
+        .retain(|relation| tables.includes(&relation.schema, &relation.name));
+    seen.sequences.retain(|sequence| {
+        tables.includes_schema(&sequence.schema)
+            && match (&sequence.owner_schema, &sequence.owner_table) {
+                (Some(schema), Some(table)) => tables.includes(schema, table),
+                _ => true,
+            }
+    });
+    let [document] = read(fresh, [include_str!("../sql/inspect_fresh.sql")])
         .await
         .map_err(Error::Fresh)?;
     let inspection = Inspection {
         production: seen,
+        excluded,
+        fingerprint,
         fresh: serde_json::from_str(&document)?,
     };
     check(options, &inspection)?;
@@ -178,7 +181,9 @@ pub async fn inspect(
 }
 
 fn check(options: &Options, inspection: &Inspection) -> Result<(), Error> {
-    let Inspection { production, fresh } = inspection;
+    let Inspection {
+        production, fresh, ..
+    } = inspection;
     if !fresh.superuser {
         return Err(Error::NotSuperuser(options.fresh.user.clone()));
     }
@@ -198,21 +203,32 @@ fn check(options: &Options, inspection: &Inspection) -> Result<(), Error> {
     Ok(())
 }
 
-/// The one text value of a query, read with a fixed search path in a read-only transaction.
-async fn read(client: &Client, query: &str) -> Result<String, tokio_postgres::Error> {
+/// Production's schema in one value that changes whenever something changes that a preview takes over: `sha256:` and 64 hexadecimal digits.
+/// One query, of catalogs only.
+///
+/// # Errors
+/// When production can't be read.
+pub async fn fingerprint(production: &Client) -> Result<String, tokio_postgres::Error> {
+    let [text] = read(production, [include_str!("../sql/fingerprint.sql")]).await?;
+    Ok(text)
+}
+
+/// The one text value of each query, read with a fixed search path in one read-only transaction.
+async fn read<const N: usize>(
+    client: &Client,
+    queries: [&str; N],
+) -> Result<[String; N], tokio_postgres::Error> {
     client
         .batch_execute(
             "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-             SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off",
+             SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off; SET LOCAL jit = off",
         )
         .await?;
-    let answer = client.simple_query(query).await;
+    let answers = client.simple_query(&queries.join(";\n")).await;
     client.batch_execute("ROLLBACK").await?;
-    Ok(answer?
-        .iter()
-        .find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        })
-        .unwrap_or_default())
+    let mut values = answers?.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+        _ => None,
+    });
+    Ok(std::array::from_fn(|_| values.next().unwrap_or_default()))
 }

@@ -4,14 +4,15 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::inspect::{Inspection, Relation};
-use super::{Options, Server};
+use super::{Options, role};
 use crate::catalog;
+use crate::net::target::{Address, RootCertificates, Target};
 use crate::overlay::names::quote_literal;
 
 /// Stands for production's password in a step's text.
 pub(super) const PRODUCTION_PASSWORD: &str = ":'production_password'";
 /// Stands for the app role's SCRAM verifier in a step's text.
-pub(super) const CLIENT_VERIFIER: &str = ":'client_verifier'";
+const CLIENT_VERIFIER: &str = ":'client_verifier'";
 
 /// Why a table is absent.
 const NO_RIGHT: &str = "The role that reads production has no SELECT right on it";
@@ -23,6 +24,12 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Tables of production that the preview goes without, and why.
     pub absent: Vec<(String, String)>,
+    /// Tables that the selection leaves out.
+    pub excluded: Vec<String>,
+    /// Tables that come without production's rows.
+    pub empty: Vec<String>,
+    /// Production's schema's fingerprint.
+    pub fingerprint: String,
 }
 
 /// One step.
@@ -41,6 +48,8 @@ pub enum Action {
     Sql(String),
     /// SQL in fresh that contains psql-style variables in place of secrets.
     SecretSql(String),
+    /// The app role, unless it's somebody else's; the SQL is what is run where it isn't there yet.
+    Role(String),
     /// SQL in fresh whose one column names a state: `merged`, `read_only`, `unsupported`, `missing`, `present`.
     Attach(String),
     /// `pg_dump` of production's schema into `pg_restore`.
@@ -56,7 +65,7 @@ pub struct Restore {
     pub include_schemas: Vec<String>,
     /// Not these schemas.
     pub exclude_schemas: Vec<String>,
-    /// Not these tables: `pg_dump` may not lock them.
+    /// Not these tables: they are left out, or `pg_dump` may not lock them.
     pub exclude_tables: Vec<(String, String)>,
 }
 
@@ -65,7 +74,10 @@ impl fmt::Display for Plan {
         for step in &self.steps {
             writeln!(f, "-- {}", step.name)?;
             match &step.action {
-                Action::Sql(text) | Action::SecretSql(text) | Action::Attach(text) => {
+                Action::Sql(text)
+                | Action::SecretSql(text)
+                | Action::Role(text)
+                | Action::Attach(text) => {
                     writeln!(f, "{};\n", text.trim().trim_end_matches(';'))?;
                 }
                 Action::Restore(_) => writeln!(
@@ -108,22 +120,25 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
         ),
         Step {
             name: "create the role that clients use".to_owned(),
-            action: Action::SecretSql(format!(
-                "SELECT previewpg.put_app_role({app}, {CLIENT_VERIFIER})"
+            action: Action::Role(role::statement(
+                &options.app.name,
+                CLIENT_VERIFIER,
+                &options.role_tag,
             )),
         },
         sql(
             "connect fresh with production",
             format!(
-                "SELECT previewpg.put_server({}::jsonb)",
+                "SELECT previewpg.put_server({}::jsonb, true)",
                 quote_literal(&server_options(options, inspection.production.version).to_string())
             ),
         ),
         Step {
             name: "log in at production".to_owned(),
             action: Action::SecretSql(format!(
-                "SELECT previewpg.put_mapping({}, {PRODUCTION_PASSWORD})",
-                quote_literal(&options.production.user)
+                "SELECT previewpg.put_mapping({}, {PRODUCTION_PASSWORD}, {})",
+                quote_literal(&lower_target(options).user),
+                certificates(lower_target(options))
             )),
         },
         sql("create lineage and the runtime", runtime()),
@@ -136,6 +151,14 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
         .collect();
     let (missing, absent): (Vec<&Relation>, Vec<&Relation>) =
         missing.into_iter().partition(|relation| relation.select);
+    let schemas = |wanted: bool| -> Vec<String> {
+        production
+            .schemas
+            .iter()
+            .filter(|schema| options.tables.includes_schema(schema) == wanted)
+            .cloned()
+            .collect()
+    };
     if !missing.is_empty() || present.is_empty() {
         steps.push(Step {
             name: if present.is_empty() {
@@ -152,11 +175,20 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
                         .map(|relation| (relation.schema.clone(), relation.name.clone()))
                         .collect()
                 },
-                include_schemas: options.include_schemas.clone(),
-                exclude_schemas: options.exclude_schemas.clone(),
+                include_schemas: if options.tables.schemas.is_empty() {
+                    Vec::new()
+                } else {
+                    schemas(true)
+                },
+                exclude_schemas: if options.tables.schemas.is_empty() {
+                    schemas(false)
+                } else {
+                    Vec::new()
+                },
                 exclude_tables: absent
                     .iter()
                     .map(|relation| (relation.schema.clone(), relation.name.clone()))
+                    .chain(inspection.excluded.iter().cloned())
                     .collect(),
             }),
         });
@@ -167,7 +199,9 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
     ));
     for relation in &production.relations {
         let name = format!("{}.{}", relation.schema, relation.name);
-        if options.empty_tables.contains(&name)
+        if options
+            .tables
+            .is_empty_one(&relation.schema, &relation.name)
             || absent.iter().any(|other| std::ptr::eq(*other, relation))
         {
             continue;
@@ -214,7 +248,7 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
             "INSERT INTO previewpg.meta VALUES ('provisioned', pg_catalog.now()::text), ('fingerprint', {}) \
              ON CONFLICT (name) DO UPDATE SET value = excluded.value; \
              RESET ALL",
-            quote_literal(&production.fingerprint())
+            quote_literal(&inspection.fingerprint)
         ),
     ));
     let absent = absent
@@ -226,7 +260,30 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
             )
         })
         .collect();
-    Plan { steps, absent }
+    Plan {
+        steps,
+        absent,
+        excluded: names(
+            inspection
+                .excluded
+                .iter()
+                .map(|(schema, name)| (schema, name)),
+        ),
+        empty: names(
+            production
+                .relations
+                .iter()
+                .map(|relation| (&relation.schema, &relation.name))
+                .filter(|(schema, name)| options.tables.is_empty_one(schema, name)),
+        ),
+        fingerprint: inspection.fingerprint.clone(),
+    }
+}
+
+fn names<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<String> {
+    pairs
+        .map(|(schema, name)| format!("{schema}.{name}"))
+        .collect()
 }
 
 /// Why a relation of production can't be served, as far as its description tells.
@@ -253,6 +310,7 @@ fn runtime() -> String {
         include_str!("../sql/provision.sql"),
         include_str!("../sql/sequences.sql"),
         include_str!("../sql/ddl.sql"),
+        include_str!("../sql/measure.sql"),
         include_str!("../sql/grants.sql"),
         catalog::load::FUNCTION,
     ]
@@ -300,34 +358,64 @@ fn session_options(production_version: u32) -> String {
 
 /// The foreign server's options: what it takes to reach production, and the locks on the door.
 fn server_options(options: &Options, production_version: u32) -> serde_json::Value {
-    let Server {
-        host,
-        port,
-        database,
-        sslmode,
-        sslrootcert,
-        ..
-    } = &options.production;
+    let target = lower_target(options);
+    let hosts: Vec<String> = target
+        .hosts
+        .iter()
+        .map(|host| match &host.address {
+            Address::Tcp(name) => name.clone(),
+            Address::Unix(folder) => folder.display().to_string(),
+        })
+        .collect();
+    let ports: Vec<String> = target
+        .hosts
+        .iter()
+        .map(|host| host.port.to_string())
+        .collect();
+    let mut session = session_options(production_version);
+    if let Some(own) = &target.options {
+        session = format!("{own} {session}");
+    }
     let mut server = serde_json::json!({
-        "host": host,
-        "port": port.to_string(),
-        "dbname": database,
+        "host": hosts.join(","),
+        "port": ports.join(","),
+        "dbname": target.database,
         "application_name": "previewpg",
         "connect_timeout": "10",
-        "options": session_options(production_version),
+        "options": session,
         "use_remote_estimate": "true",
         "fetch_size": options.fetch_size.to_string(),
         "updatable": "false",
         "truncatable": "false",
+        "sslmode": target.sslmode.as_str(),
     });
-    if let Some(map) = server.as_object_mut() {
-        for (key, value) in [("sslmode", sslmode), ("sslrootcert", sslrootcert)] {
-            if let Some(value) = value {
-                map.insert(key.to_owned(), value.clone().into());
-            }
-        }
+    if let (Some(map), Some(roots)) = (server.as_object_mut(), &target.sslrootcert) {
+        let roots = match roots {
+            RootCertificates::System => "system".to_owned(),
+            RootCertificates::File(path) => path.display().to_string(),
+        };
+        map.insert("sslrootcert".to_owned(), roots.into());
     }
     server
+}
+
+/// Production, as fresh's server process reaches it.
+fn lower_target(options: &Options) -> &Target {
+    options
+        .production_from_fresh
+        .as_ref()
+        .unwrap_or(&options.production)
+}
+
+/// The client certificate's files, as a literal of a JSON object of the user mapping's options.
+fn certificates(target: &Target) -> String {
+    let mut map = serde_json::Map::new();
+    for (name, path) in [("sslcert", &target.sslcert), ("sslkey", &target.sslkey)] {
+        if let Some(path) = path {
+            map.insert(name.to_owned(), path.display().to_string().into());
+        }
+    }
+    quote_literal(&serde_json::Value::Object(map).to_string())
 }
 
 /// The extensions whose functions and operators mean the same on both sides.
@@ -342,13 +430,13 @@ fn extensions(options: &Options, inspection: &Inspection) -> String {
     let plain = server_options(options, inspection.production.version).to_string();
     if production.is_empty() {
         return format!(
-            "SELECT previewpg.put_server({}::jsonb)",
+            "SELECT previewpg.put_server({}::jsonb, false)",
             quote_literal(&plain)
         );
     }
     format!(
         "SELECT previewpg.put_server({}::jsonb || coalesce((SELECT jsonb_build_object('extensions', string_agg(quote_ident(e.extname), ', ')) \
-         FROM pg_extension AS e JOIN (VALUES {}) AS p(name, version) ON p.name = e.extname AND p.version = e.extversion HAVING count(*) > 0), '{{}}'))",
+         FROM pg_extension AS e JOIN (VALUES {}) AS p(name, version) ON p.name = e.extname AND p.version = e.extversion HAVING count(*) > 0), '{{}}'), false)",
         quote_literal(&plain),
         production.join(", ")
     )

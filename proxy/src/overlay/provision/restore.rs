@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::Options;
 use super::plan::Restore;
-use super::{Options, Server};
+use crate::net::target::{LIBPQ_VARIABLES, Target};
 
 /// The limit for one run of either program.
 const TIME_LIMIT: Duration = Duration::from_secs(1800);
@@ -197,7 +198,7 @@ fn pattern(name: &str) -> String {
 }
 
 /// For `pg_restore --dbname`, which wants one; everything secret is in the environment.
-fn connection_string(server: &Server) -> String {
+fn connection_string(server: &Target) -> String {
     format!(
         "dbname='{}'",
         server.database.replace('\\', "\\\\").replace('\'', "\\'")
@@ -233,47 +234,25 @@ fn major(text: &str) -> Option<u32> {
 async fn run(
     program: &Path,
     arguments: &[OsString],
-    session: Option<(&Server, &str)>,
+    session: Option<(&Target, &str)>,
 ) -> Result<Output, RestoreError> {
     let mut command = Command::new(program);
     command
         .args(arguments)
         .env("LC_ALL", "C")
-        .env("PGCONNECT_TIMEOUT", "10")
-        .env("PGAPPNAME", "previewpg")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    for variable in [
-        "PGSERVICE",
-        "PGSERVICEFILE",
-        "PGPASSFILE",
-        "PGHOSTADDR",
-        "PGOPTIONS",
-        "PGPASSWORD",
-        "PGSSLMODE",
-        "PGSSLROOTCERT",
-    ] {
+    for variable in LIBPQ_VARIABLES {
         command.env_remove(variable);
     }
-    if let Some((server, options)) = session {
+    if let Some((target, options)) = session {
+        let own = target.options.as_deref().unwrap_or_default();
         command
-            .env("PGHOST", &server.host)
-            .env("PGPORT", server.port.to_string())
-            .env("PGUSER", &server.user)
-            .env("PGDATABASE", &server.database)
-            .env("PGOPTIONS", options);
-        let values = [
-            ("PGPASSWORD", &server.password),
-            ("PGSSLMODE", &server.sslmode),
-            ("PGSSLROOTCERT", &server.sslrootcert),
-        ];
-        for (variable, value) in values {
-            if let Some(value) = value {
-                command.env(variable, value);
-            }
-        }
+            .envs(target.libpq_environment())
+            .env("PGAPPNAME", "previewpg")
+            .env("PGOPTIONS", format!("{own} {options}").trim_start());
     }
     match tokio::time::timeout(TIME_LIMIT, command.output()).await {
         Ok(Ok(output)) => Ok(output),

@@ -22,7 +22,7 @@ BEGIN
         ELSE format('NOT EXISTS (SELECT 1 FROM previewpg_claims.r%s AS previewpg_c WHERE %s)', r.claims,
             (SELECT string_agg(format('previewpg_c.%1$I %3$s %2$s.%1$I', c.attname, alias,
                         previewpg.index_equality(to_regclass('previewpg_claims.r' || r.claims || '_pkey'), c.attnum)), ' AND ' ORDER BY c.attnum)
-             FROM pg_attribute c WHERE c.attrelid = to_regclass('previewpg_claims.r' || r.claims) AND c.attnum > 0 AND NOT c.attisdropped)) END
+             FROM pg_attribute c WHERE c.attrelid = to_regclass('previewpg_claims.r' || r.claims) AND c.attnum BETWEEN 1 AND cardinality(r.key_numbers))) END
     FROM previewpg.relation r WHERE r.upper = $1);
 END
 $$;

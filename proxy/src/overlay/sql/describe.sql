@@ -6,6 +6,7 @@ SELECT json_build_object(
     'collate', (SELECT d.datcollate FROM pg_database d WHERE d.datname = current_database()),
     'ctype', (SELECT d.datctype FROM pg_database d WHERE d.datname = current_database()),
     'extensions', coalesce((SELECT json_object_agg(e.extname, e.extversion) FROM pg_extension e), '{}'),
+    'schemas', coalesce((SELECT json_agg(n.nspname ORDER BY n.nspname) FROM pg_namespace n WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'), '[]'),
     'relations', coalesce((SELECT json_agg(json_build_object(
         'schema', n.nspname,
         'name', c.relname,

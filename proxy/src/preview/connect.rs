@@ -48,6 +48,18 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// `production` or `fresh`.
+    #[must_use]
+    pub fn side(&self) -> &'static str {
+        match self {
+            Self::Tls { side, .. } | Self::Refused { side, .. } | Self::TimedOut { side, .. } => {
+                side
+            }
+        }
+    }
+}
+
 /// Connects to a database. `side` is its name in messages: `production` or `fresh`.
 ///
 /// # Errors
