@@ -9,6 +9,14 @@
 
 #[path = "control_plane/admission.rs"]
 mod admission;
+#[path = "control_plane/helm.rs"]
+mod helm;
+#[path = "control_plane/leases.rs"]
+mod leases;
+#[path = "control_plane/many.rs"]
+mod many;
+#[path = "control_plane/rights.rs"]
+mod rights;
 
 use std::sync::OnceLock;
 

@@ -73,14 +73,20 @@ impl Stage {
         production.connect().must(&format!(
             "CREATE ROLE {role} LOGIN PASSWORD '{password}'; GRANT pg_read_all_data TO {role}"
         ));
-        let stage = Stage { namespace, production, role, password };
+        let stage = Stage {
+            namespace,
+            production,
+            role,
+            password,
+        };
         stage.write_secret();
         Some(stage)
     }
 
     /// Writes production's URL, as it is now, into the Secret.
     fn write_secret(&self) {
-        self.namespace.secret("prod-readonly", &[("uri", &self.url())]);
+        self.namespace
+            .secret("prod-readonly", &[("uri", &self.url())]);
     }
 
     fn url(&self) -> String {

@@ -138,7 +138,10 @@ async fn the_app_role_gets_no_further_than_it_should() {
             "42501",
         ),
         ("SELECT previewpg.follow(1)".to_owned(), "42501"),
-        ("SELECT previewpg.put_mapping('a', 'b', '{}')".to_owned(), "42501"),
+        (
+            "SELECT previewpg.put_mapping('a', 'b', '{}')".to_owned(),
+            "42501",
+        ),
         (
             "UPDATE previewpg.relation SET state = 'detached'".to_owned(),
             "42501",

@@ -313,14 +313,22 @@ impl Api {
 
     /// Deletes an object, in the background. One that isn't there is fine.
     pub fn delete(&self, kind: &str, namespace: &str, name: &str) {
-        let options =
-            json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"});
-        match self.request(
-            Method::DELETE,
-            &path(kind, namespace, name),
-            "application/json",
-            Some(&options),
-        ) {
+        self.delete_with(
+            kind,
+            namespace,
+            name,
+            &json!({"propagationPolicy": "Background"}),
+        );
+    }
+
+    /// Deletes a pod without a grace period.
+    pub fn delete_now(&self, kind: &str, namespace: &str, name: &str) {
+        self.delete_with(kind, namespace, name, &json!({"gracePeriodSeconds": 0}));
+    }
+
+    fn delete_with(&self, kind: &str, namespace: &str, name: &str, options: &Value) {
+        let path = path(kind, namespace, name);
+        match self.request(Method::DELETE, &path, "application/json", Some(options)) {
             Ok(_) => {}
             Err(refusal) if refusal.code == 404 => {}
             Err(refusal) => panic!("delete {kind} {namespace}/{name}: {refusal}"),

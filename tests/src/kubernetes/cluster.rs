@@ -11,6 +11,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use serde_json::Value;
@@ -116,15 +117,29 @@ impl Cluster {
         self.state.join("admin.conf")
     }
 
-    /// A kubeconfig of a service account.
-    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+    /// A kubeconfig of a service account with a token that no other has, and the token's name in the audit log.
+    pub fn kubeconfig_of(&self, namespace: &str, account: &str) -> (PathBuf, String) {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let admin = fs::read_to_string(self.kubeconfig()).expect("the administrator's kubeconfig");
         let mut file: Value = serde_json::from_str(&admin).expect("JSON");
-        file["users"][0]["user"] = serde_json::json!({"token": self.api.token(namespace, account)});
+        let token = self.api.token(namespace, account);
+        let claims = token
+            .split('.')
+            .nth(1)
+            .expect("a JSON Web Token")
+            .replace('-', "+")
+            .replace('_', "/");
+        let claims: Value =
+            serde_json::from_str(&super::namespace::decode(&claims)).expect("claims");
+        let name = format!("JTI={}", super::text(&claims, "/jti"));
+        file["users"][0]["user"] = serde_json::json!({"token": token});
         file["contexts"][0]["context"]["namespace"] = serde_json::json!(namespace);
-        let path = self.state.join(format!("{namespace}-{account}.conf"));
+        let path = self
+            .state
+            .join(format!("{namespace}-{account}-{number}.conf"));
         fs::write(&path, file.to_string()).expect("write the kubeconfig");
-        path
+        (path, name)
     }
 
     /// A command with the administrator's rights, `kubectl` or `helm` or another of the cluster's programs.
@@ -187,42 +202,20 @@ impl Cluster {
         );
     }
 
-    /// What service accounts asked the API server and what it answered, a JSON object each; see cluster.py's audit policy.
-    pub fn audit(&self) -> Vec<Value> {
+    /// What service accounts asked the API server and what it answered, since the cluster began; see cluster.py's audit policy.
+    pub fn audit(&self) -> Vec<Call> {
         fs::read_to_string(self.state.join("logs/audit.log"))
             .unwrap_or_default()
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok())
+            .map(|line: Value| Call::read(&line))
             .collect()
     }
 
-    /// The end of what the operator's log says about a namespace: of the pods of the chart, and of operators on this machine.
+    /// The end of what the operators' logs say about a namespace.
     pub fn operator_log(&self, namespace: &str) -> String {
-        let mut logs = Vec::new();
-        for pod in self.api.list(
-            "Pod",
-            "",
-            "app.kubernetes.io/name=previewpg,app.kubernetes.io/component=operator",
-        ) {
-            let (home, name) = (
-                super::text(&pod, "/metadata/namespace"),
-                super::text(&pod, "/metadata/name"),
-            );
-            let path = format!("/api/v1/namespaces/{home}/pods/{name}/log?tailLines=3000");
-            logs.push((name.to_owned(), self.api.raw(&path).unwrap_or_default()));
-        }
-        for entry in fs::read_dir(self.state.join("logs"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with("operator-") {
-                logs.push((name, fs::read_to_string(entry.path()).unwrap_or_default()));
-            }
-        }
         let mut out = String::new();
-        for (name, log) in logs {
+        for (name, log) in self.operator_logs() {
             let lines: Vec<_> = log
                 .lines()
                 .filter(|line| line.contains(namespace))
@@ -235,6 +228,48 @@ impl Cluster {
         out
     }
 
+    /// All that operators have logged.
+    pub fn whole_operator_log(&self) -> String {
+        self.operator_logs()
+            .into_iter()
+            .map(|(_, log)| log)
+            .collect()
+    }
+
+    /// The logs of the chart's pods, and of operators on this machine.
+    fn operator_logs(&self) -> Vec<(String, String)> {
+        let mut logs = Vec::new();
+        for pod in self.api.list(
+            "Pod",
+            "",
+            "app.kubernetes.io/name=previewpg,app.kubernetes.io/component=operator",
+        ) {
+            let (home, name) = (
+                super::text(&pod, "/metadata/namespace"),
+                super::text(&pod, "/metadata/name"),
+            );
+            for previous in [true, false] {
+                let path = format!(
+                    "/api/v1/namespaces/{home}/pods/{name}/log?tailLines=5000&previous={previous}"
+                );
+                if let Ok(log) = self.api.raw(&path) {
+                    logs.push((name.to_owned(), log));
+                }
+            }
+        }
+        for entry in fs::read_dir(self.state.join("logs"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("operator-") {
+                logs.push((name, fs::read_to_string(entry.path()).unwrap_or_default()));
+            }
+        }
+        logs
+    }
+
     /// A place for the log of a process of this machine; kept with the cluster's own logs.
     pub fn log_file(&self, name: &str) -> PathBuf {
         self.state.join("logs").join(name)
@@ -243,6 +278,57 @@ impl Cluster {
     /// The logs of the cluster's own programs are kept in `target/test-logs` when it ends.
     pub fn keep_logs(&self) {
         let _ = fs::write(self.state.join("keep"), "");
+    }
+}
+
+/// A request that a service account made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Who.
+    pub user: String,
+    /// The token, as [`Cluster::kubeconfig_of`] names it.
+    pub credential: String,
+    /// `get`, `patch`, ..
+    pub verb: String,
+    /// The API group, empty for the core's.
+    pub group: String,
+    /// The resource, with its subresource after a slash.
+    pub resource: String,
+    /// The namespace.
+    pub namespace: String,
+    /// The HTTP status of the answer.
+    pub code: u64,
+    /// When it came, as text that sorts.
+    pub at: String,
+}
+
+impl Call {
+    fn read(line: &Value) -> Call {
+        let of = |pointer| super::text(line, pointer).to_owned();
+        let resource = of("/objectRef/resource");
+        let subresource = of("/objectRef/subresource");
+        Call {
+            user: of("/user/username"),
+            credential: of("/user/extra/authentication.kubernetes.io~1credential-id/0"),
+            verb: of("/verb"),
+            group: of("/objectRef/apiGroup"),
+            resource: if subresource.is_empty() {
+                resource
+            } else {
+                format!("{resource}/{subresource}")
+            },
+            namespace: of("/objectRef/namespace"),
+            code: line
+                .pointer("/responseStatus/code")
+                .and_then(Value::as_u64)
+                .unwrap_or_default(),
+            at: of("/requestReceivedTimestamp"),
+        }
+    }
+
+    /// Whether it changes something, other than a Lease that is renewed.
+    pub fn writes(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch") && self.resource != "leases"
     }
 }
 
@@ -264,6 +350,41 @@ pub fn chart() -> String {
         .join("../charts/previewpg")
         .display()
         .to_string()
+}
+
+/// Installs the chart in `namespace`, which enforces Pod Security's `restricted`, and waits until the operator is ready.
+pub fn install(cluster: &Cluster, namespace: &str, settings: &[&str]) {
+    let object = serde_json::json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    });
+    cluster.api.apply("", &object.to_string());
+    let (chart, values) = (chart(), folder().join("values.yaml").display().to_string());
+    let mut words = vec![
+        "upgrade",
+        "--install",
+        "previewpg",
+        &chart,
+        "--namespace",
+        namespace,
+        "--values",
+        &values,
+    ];
+    // A cluster that is used again has an operator of the last build.
+    words.extend(["--wait", "--timeout", "120s", "--set-string"]);
+    let now = format!("podAnnotations.started=at-{}", std::process::id());
+    words.push(&now);
+    for setting in settings {
+        words.extend(["--set", setting]);
+    }
+    if let Err(error) = cluster.helm(&words) {
+        cluster.keep_logs();
+        let pods = cluster.kubectl(&["--namespace", namespace, "describe", "pods"]);
+        panic!(
+            "helm install: {error}\n{pods}\n{}",
+            cluster.whole_operator_log()
+        );
+    }
 }
 
 /// A manifest's text, by its name without `.yaml`.

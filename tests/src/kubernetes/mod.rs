@@ -4,7 +4,9 @@
 //! |---|---|
 //! | [`api`] | the API server, blocking, objects as JSON |
 //! | [`cluster`] | starts and ends `tests/cluster/cluster.py`'s cluster; loads images, runs helm and kubectl |
+//! | [`kubelet`] | says of pods that they are ready, where no node runs them |
 //! | [`namespace`] | a test's own namespace: apply, wait with a deadline, tell what was seen when it's over |
+//! | [`operator`] | `previewpg-operator` as a process of this machine, with the chart's own settings and rights |
 //! | [`production`] | a production server on this machine that pods reach |
 //! | [`psql`] | a client's session through `psql`, from this machine or in a pod |
 //!
@@ -12,7 +14,9 @@
 
 pub mod api;
 pub mod cluster;
+pub mod kubelet;
 pub mod namespace;
+pub mod operator;
 pub mod production;
 pub mod psql;
 

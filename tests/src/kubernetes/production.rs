@@ -10,7 +10,7 @@ use crate::client::{Address, Session};
 use crate::digest::digest;
 use crate::servers::{PASSWORD, Server};
 
-/// A server whose roles are `reader`, who may only read, `writer`, and `app`, who owns what is in the databases.
+/// A server. The shared one has the roles `reader`, who may only read, `writer`, and `app`, who owns what is in the databases.
 pub struct Production {
     /// The server.
     pub server: Server,
@@ -29,10 +29,18 @@ impl Production {
     /// The server that all tests of this binary share.
     pub fn shared(cluster: &Cluster) -> &'static Production {
         static SHARED: OnceLock<Production> = OnceLock::new();
-        SHARED.get_or_init(|| Production::start(cluster, "production"))
+        SHARED.get_or_init(|| {
+            let production = Production::start(cluster, "production");
+            production.server.connect("postgres").must(&format!(
+                "CREATE ROLE app LOGIN PASSWORD '{PASSWORD}';
+                 CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO reader;
+                 CREATE ROLE writer LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data, pg_write_all_data TO writer"
+            ));
+            production
+        })
     }
 
-    /// A server that pods of the cluster reach, and this machine at the same address.
+    /// An empty server that pods of the cluster reach, and this machine at the same address.
     pub fn start(cluster: &Cluster, name: &str) -> Production {
         let server =
             Server::start_with(name, None, "listen_addresses = '*'\nmax_connections = 400");
@@ -41,13 +49,7 @@ impl Production {
             .open(server.data().join("pg_hba.conf"))
             .expect("open pg_hba.conf");
         writeln!(file, "host all all 10.0.0.0/8 scram-sha-256").expect("write pg_hba.conf");
-        let mut admin = server.connect("postgres");
-        admin.must("SELECT pg_reload_conf()");
-        admin.must(&format!(
-            "CREATE ROLE app LOGIN PASSWORD '{PASSWORD}';
-             CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO reader;
-             CREATE ROLE writer LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data, pg_write_all_data TO writer"
-        ));
+        server.connect("postgres").must("SELECT pg_reload_conf()");
         let host = cluster.host();
         Production { server, host }
     }

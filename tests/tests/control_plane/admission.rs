@@ -26,7 +26,10 @@ pub(crate) fn define(cluster: &Cluster) {
         if established {
             // The condition comes a moment before the paths answer; kubectl wants the second.
             let group = "apis/previewpg.dev/v1alpha1";
-            let paths = [format!("/{group}/previewdatabases"), format!("/openapi/v3/{group}")];
+            let paths = [
+                format!("/{group}/previewdatabases"),
+                format!("/openapi/v3/{group}"),
+            ];
             if paths.iter().all(|path| cluster.api.raw(path).is_ok()) {
                 return;
             }

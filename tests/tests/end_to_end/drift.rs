@@ -8,7 +8,9 @@ use super::Stage;
 
 #[test]
 fn additions_are_brought_in_and_collisions_are_told() {
-    let Some(stage) = Stage::new("drift") else { return };
+    let Some(stage) = Stage::new("drift") else {
+        return;
+    };
     let namespace = &stage.namespace;
     stage.preview("drift", json!({"sync": {"interval": "10s"}}));
     let first = namespace.ready("drift");
@@ -25,12 +27,21 @@ fn additions_are_brought_in_and_collisions_are_told() {
         (rows == ["spring"]).then_some(())
     });
     namespace.wait("the new column", PATIENCE, || {
-        let rows = session.query("SELECT count(*) FROM orders WHERE channel = 'web'").ok()?;
+        let rows = session
+            .query("SELECT count(*) FROM orders WHERE channel = 'web'")
+            .ok()?;
         (rows == ["10000"]).then_some(())
     });
-    assert_eq!(session.value("SELECT total FROM orders WHERE id = 1"), "5.00", "what the preview changed stays");
+    assert_eq!(
+        session.value("SELECT total FROM orders WHERE id = 1"),
+        "5.00",
+        "what the preview changed stays"
+    );
     let now = namespace.ready("drift");
-    assert_ne!(now["status"]["schema"]["fingerprint"], first["status"]["schema"]["fingerprint"]);
+    assert_ne!(
+        now["status"]["schema"]["fingerprint"],
+        first["status"]["schema"]["fingerprint"]
+    );
     assert_eq!(now["status"]["tables"]["served"], 3, "{:#}", now["status"]);
     namespace.event("drift", "SchemaChanged");
 
@@ -44,6 +55,8 @@ fn additions_are_brought_in_and_collisions_are_told() {
     assert_eq!(session.value("SELECT count(*) FROM orders"), "10000");
     // The way out: give it all up, or give up the one.
     session.must("DROP TABLE gadgets");
-    namespace.wait("production's table", PATIENCE, || session.query("SELECT id, name FROM gadgets").ok());
+    namespace.wait("production's table", PATIENCE, || {
+        session.query("SELECT id, name FROM gadgets").ok()
+    });
     namespace.condition("drift", "SchemaSynced", "True", "InSync");
 }

@@ -10,7 +10,9 @@ use super::Stage;
 /// A new value of the annotation drops the preview's changes, once.
 #[test]
 fn a_reset_drops_the_changes_once() {
-    let Some(stage) = Stage::new("reset") else { return };
+    let Some(stage) = Stage::new("reset") else {
+        return;
+    };
     let namespace = &stage.namespace;
     stage.preview("again", json!({}));
     namespace.ready("again");
@@ -23,7 +25,10 @@ fn a_reset_drops_the_changes_once() {
         let object = namespace.must_get("PreviewDatabase", "again");
         (text(&object, "/status/lastReset/token") == "1").then_some(object)
     });
-    assert!(!text(&object, "/status/lastReset/time").is_empty(), "{object:#}");
+    assert!(
+        !text(&object, "/status/lastReset/time").is_empty(),
+        "{object:#}"
+    );
     namespace.ready("again");
     let mut session = stage.connect("again");
     assert_eq!(session.value("SELECT count(*) FROM orders"), "10000");
@@ -31,32 +36,61 @@ fn a_reset_drops_the_changes_once() {
     namespace.event("again", "ResetDone");
     // The same value asks for nothing.
     session.must("DELETE FROM orders WHERE id = 1");
-    namespace.patch("PreviewDatabase", "again", &json!({"spec": {"proxy": {"pool": {"maxClientConnections": 77}}}}));
+    namespace.patch(
+        "PreviewDatabase",
+        "again",
+        &json!({"spec": {"proxy": {"pool": {"maxClientConnections": 77}}}}),
+    );
     namespace.ready("again");
-    assert_eq!(stage.connect("again").value("SELECT count(*) FROM orders"), "9999");
+    assert_eq!(
+        stage.connect("again").value("SELECT count(*) FROM orders"),
+        "9999"
+    );
 }
 
 /// A preview whose time is over goes by itself, with its pods and its volume.
 #[test]
 fn an_expired_preview_goes() {
-    let Some(stage) = Stage::new("expiry") else { return };
+    let Some(stage) = Stage::new("expiry") else {
+        return;
+    };
     let namespace = &stage.namespace;
     let object = stage.preview("brief", json!({"lifetime": {"ttl": "60s"}}));
     let made = Instant::now();
     let object_ready = namespace.ready("brief");
-    assert!(!text(&object_ready, "/status/expirationTime").is_empty(), "{object_ready:#}");
+    assert!(
+        !text(&object_ready, "/status/expirationTime").is_empty(),
+        "{object_ready:#}"
+    );
     assert_eq!(object["metadata"]["uid"], object_ready["metadata"]["uid"]);
     namespace.gone("PreviewDatabase", "brief");
-    assert!(made.elapsed() > Duration::from_secs(55), "it went after {:?}", made.elapsed());
-    for kind in ["Deployment", "StatefulSet", "Service", "Secret", "PersistentVolumeClaim", "Pod"] {
-        namespace.until(&format!("no {kind}"), || namespace.list(kind, "app.kubernetes.io/instance=brief").is_empty());
+    assert!(
+        made.elapsed() > Duration::from_secs(55),
+        "it went after {:?}",
+        made.elapsed()
+    );
+    for kind in [
+        "Deployment",
+        "StatefulSet",
+        "Service",
+        "Secret",
+        "PersistentVolumeClaim",
+        "Pod",
+    ] {
+        namespace.until(&format!("no {kind}"), || {
+            namespace
+                .list(kind, "app.kubernetes.io/instance=brief")
+                .is_empty()
+        });
     }
 }
 
 /// Deleted means gone, volume and all; unless it says that it's kept.
 #[test]
 fn a_deleted_preview_leaves_what_its_policy_says() {
-    let Some(stage) = Stage::new("deletion") else { return };
+    let Some(stage) = Stage::new("deletion") else {
+        return;
+    };
     let namespace = &stage.namespace;
     stage.preview("goes", json!({}));
     stage.preview("stays", json!({"fresh": {"reclaimPolicy": "Retain"}}));
@@ -71,12 +105,26 @@ fn a_deleted_preview_leaves_what_its_policy_says() {
     namespace.gone("PreviewDatabase", "goes");
     namespace.gone("PreviewDatabase", "stays");
     for name in ["goes", "stays"] {
-        for kind in ["Deployment", "StatefulSet", "Service", "ConfigMap", "NetworkPolicy", "Pod"] {
+        for kind in [
+            "Deployment",
+            "StatefulSet",
+            "Service",
+            "ConfigMap",
+            "NetworkPolicy",
+            "Pod",
+        ] {
             let selector = format!("app.kubernetes.io/instance={name}");
-            namespace.until(&format!("no {kind} of {name}"), || namespace.list(kind, &selector).is_empty());
+            namespace.until(&format!("no {kind} of {name}"), || {
+                namespace.list(kind, &selector).is_empty()
+            });
         }
     }
-    let claims = |name: &str| namespace.list("PersistentVolumeClaim", &format!("app.kubernetes.io/instance={name}"));
+    let claims = |name: &str| {
+        namespace.list(
+            "PersistentVolumeClaim",
+            &format!("app.kubernetes.io/instance={name}"),
+        )
+    };
     namespace.until("the volume to go", || claims("goes").is_empty());
     assert_eq!(claims("stays").len(), 1, "the volume was to stay");
 }
@@ -84,11 +132,16 @@ fn a_deleted_preview_leaves_what_its_policy_says() {
 /// One small server for many previews: a database for each, dropped or kept with it; a name that is taken by another is left alone.
 #[test]
 fn a_database_for_each_preview_on_one_server() {
-    let Some(stage) = Stage::new("shared") else { return };
+    let Some(stage) = Stage::new("shared") else {
+        return;
+    };
     let namespace = &stage.namespace;
     let cluster = namespace.cluster;
     let server: &'static Production = Box::leak(Box::new(Production::start(cluster, "fresh")));
-    namespace.secret("fresh-admin", &[("uri", &server.address("postgres", "postgres").url())]);
+    namespace.secret(
+        "fresh-admin",
+        &[("uri", &server.address("postgres", "postgres").url())],
+    );
     let fresh = |database: &str, policy: &str| {
         json!({"fresh": {
             "connection": {"uri": {"secretKeyRef": {"name": "fresh-admin", "key": "uri"}}, "database": database,
