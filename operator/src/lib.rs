@@ -2,4 +2,6 @@
 
 pub mod api;
 pub mod crd;
+pub mod probe;
+pub mod reference;
 pub mod validate;

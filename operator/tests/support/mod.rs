@@ -4,7 +4,10 @@
 #![allow(dead_code, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod decode;
+pub mod helm;
 pub mod schema;
+pub mod values;
 
 use std::path::{Path, PathBuf};
 

@@ -32,18 +32,19 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Gives the metrics' text.
 pub type Encode = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// Tells what isn't ready, by name, and why not (without secrets); empty: ready.
+pub type Readiness = Arc<dyn Fn() -> Vec<(&'static str, String)> + Send + Sync>;
+
 /// What the admin port serves.
 #[derive(Clone)]
 pub struct Admin {
-    health: Arc<Health>,
+    readiness: Readiness,
     metrics: Encode,
 }
 
 impl std::fmt::Debug for Admin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admin")
-            .field("health", &self.health)
-            .finish_non_exhaustive()
+        f.debug_struct("Admin").finish_non_exhaustive()
     }
 }
 
@@ -59,7 +60,20 @@ impl Admin {
     /// Serves this health and these metrics.
     #[must_use]
     pub fn new(health: Arc<Health>, metrics: Encode) -> Self {
-        Self { health, metrics }
+        let readiness = move || {
+            health
+                .failing()
+                .into_iter()
+                .map(|(condition, reason)| (condition.name(), reason))
+                .collect()
+        };
+        Self::with_readiness(Arc::new(readiness), metrics)
+    }
+
+    /// Serves what isn't ready as this tells it, and these metrics.
+    #[must_use]
+    pub fn with_readiness(readiness: Readiness, metrics: Encode) -> Self {
+        Self { readiness, metrics }
     }
 
     /// Serves until it's dropped.
@@ -129,7 +143,7 @@ impl Admin {
     }
 
     fn readiness(&self, json: bool) -> Response<Full<Bytes>> {
-        let failing = self.health.failing();
+        let failing = (self.readiness)();
         let status = if failing.is_empty() {
             StatusCode::OK
         } else {
@@ -138,7 +152,7 @@ impl Admin {
         if json {
             let reasons: serde_json::Map<String, serde_json::Value> = failing
                 .into_iter()
-                .map(|(condition, reason)| (condition.name().to_owned(), reason.into()))
+                .map(|(name, reason)| (name.to_owned(), reason.into()))
                 .collect();
             let body = serde_json::json!({ "ready": status == StatusCode::OK, "failing": reasons });
             return reply(status, "application/json", format!("{body}\n"));
@@ -148,7 +162,7 @@ impl Admin {
         } else {
             failing
                 .into_iter()
-                .map(|(condition, reason)| format!("{}: {reason}\n", condition.name()))
+                .map(|(name, reason)| format!("{name}: {reason}\n"))
                 .collect()
         };
         text(status, body)
