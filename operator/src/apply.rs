@@ -64,8 +64,8 @@ impl Wanted {
     where
         K: Resource<DynamicType = ()> + Serialize,
     {
-        let value =
-            serde_json::to_value(object).map_err(|source| ApplyError::Json(kind.as_str(), source))?;
+        let value = serde_json::to_value(object)
+            .map_err(|source| ApplyError::Json(kind.as_str(), source))?;
         let mut hash = DefaultHasher::new();
         value.to_string().hash(&mut hash);
         Ok(Self {
@@ -214,20 +214,19 @@ impl Applier<'_> {
             && let Some(size) = size
         {
             let claim = format!("{}-{}-0", crate::build::fresh::CLAIM, child.name);
-            let larger = serde_json::json!({"spec": {"resources": {"requests": {"storage": size}}}});
-            let grown = Api::<PersistentVolumeClaim>::namespaced(
-                self.client.clone(),
-                self.namespace,
-            )
-            .patch(
-                &claim,
-                &PatchParams {
-                    field_manager: Some(MANAGER.to_owned()),
-                    ..PatchParams::default()
-                },
-                &Patch::Merge(&larger),
-            )
-            .await;
+            let larger =
+                serde_json::json!({"spec": {"resources": {"requests": {"storage": size}}}});
+            let grown =
+                Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), self.namespace)
+                    .patch(
+                        &claim,
+                        &PatchParams {
+                            field_manager: Some(MANAGER.to_owned()),
+                            ..PatchParams::default()
+                        },
+                        &Patch::Merge(&larger),
+                    )
+                    .await;
             match grown {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
@@ -305,8 +304,7 @@ impl Applier<'_> {
                 .find(|(name, _)| *name == child.name)
                 .map(|(_, seen)| seen.clone());
         }
-        self.children
-            .seen(child.kind, self.namespace, &child.name)
+        self.children.seen(child.kind, self.namespace, &child.name)
     }
 
     fn api(&self, resource: &ApiResource) -> Api<DynamicObject> {

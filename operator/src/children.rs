@@ -2,8 +2,8 @@
 //!
 //! Only what decisions need is kept of an object: 500 previews have 4000 children. Secrets aren't watched, because the operator has no right to list them.
 
-use std::collections::{BTreeMap, HashMap};
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
@@ -251,9 +251,7 @@ impl Ledger {
         self.lock().remove(uid);
     }
 
-    fn lock(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<String, BTreeMap<(Kind, String), Entry>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, BTreeMap<(Kind, String), Entry>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

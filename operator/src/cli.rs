@@ -44,6 +44,14 @@ pub enum Command {
     Run(Box<Run>),
     /// Print the CustomResourceDefinition
     Crd,
+    /// Ask a health address until it answers 200, as `helm test` does
+    Probe {
+        /// The address, as http://host:port/path
+        url: String,
+        /// How long to ask, in seconds
+        #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
+        within: Duration,
+    },
 }
 
 /// `previewpg-operator run`.

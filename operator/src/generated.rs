@@ -216,14 +216,8 @@ mod tests {
             PASSWORD.to_owned(),
             k8s_openapi::ByteString(b"chosen".to_vec()),
         );
-        let again = read_or_make(
-            "shop/pr-1",
-            Some(&access),
-            Some(&internal),
-            &names(),
-            now,
-        )
-        .unwrap();
+        let again =
+            read_or_make("shop/pr-1", Some(&access), Some(&internal), &names(), now).unwrap();
         assert_eq!(again.app_password, "chosen");
         assert!(!format!("{again:?}").contains("chosen"));
     }

@@ -1,59 +1,54 @@
-//! The operator's command line.
+//! The command `previewpg-operator`.
 
-use std::error::Error;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{Parser, Subcommand};
-
-/// Runs PreviewPG on Kubernetes.
-#[derive(Debug, Parser)]
-#[command(name = "previewpg-operator", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Print the CustomResourceDefinition.
-    Crd,
-    /// Ask a health address until it answers 200; `helm test` does.
-    Probe {
-        /// The address, as http://host:port/path.
-        url: String,
-        /// How long to ask, in seconds.
-        #[arg(long, default_value_t = 0)]
-        within: u64,
-    },
-}
+use clap::Parser as _;
+use previewpg_operator::cli::{Cli, Command, Run};
+use previewpg_operator::database::explain;
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
+    match Cli::parse().command {
         Command::Crd => match previewpg_operator::crd::yaml() {
             Ok(text) => {
                 print!("{text}");
                 ExitCode::SUCCESS
             }
-            Err(error) => failed(&error),
+            Err(error) => fail(&error),
         },
-        Command::Probe { url, within } => {
-            match previewpg_operator::probe::wait(&url, Duration::from_secs(within)) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(&error),
-            }
-        }
+        Command::Probe { url, within } => match previewpg_operator::probe::wait(&url, within) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
+        Command::Run(options) => run(*options),
     }
 }
 
-fn failed(error: &dyn Error) -> ExitCode {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message.push_str(": ");
-        message.push_str(&error.to_string());
-        cause = error.source();
+fn run(options: Run) -> ExitCode {
+    let _filter = previewpg_proxy::command::logging::start(options.log_format, &options.log);
+    // kube and the databases' TLS share one provider; a second one would be refused.
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        tracing::debug!("a provider of TLS was installed already");
     }
-    eprintln!("previewpg-operator: {message}");
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let ended = runtime.block_on(previewpg_operator::run::run(options));
+    // What still runs is not waited for: after a lost Lease nothing may go on.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("previewpg-operator: {}", explain(error));
     ExitCode::FAILURE
 }

@@ -60,7 +60,8 @@ pub struct Input<'a> {
 /// When it can't be written as YAML.
 pub fn text(input: &Input<'_>) -> Result<String, serde_saphyr::ser::Error> {
     let inside = |directory: &str, file: &str| PathBuf::from(format!("{directory}/{file}"));
-    let any = |port: i32| SocketAddr::from((Ipv4Addr::UNSPECIFIED, u16::try_from(port).unwrap_or(0)));
+    let any =
+        |port: i32| SocketAddr::from((Ipv4Addr::UNSPECIFIED, u16::try_from(port).unwrap_or(0)));
     serde_saphyr::to_string(&Config {
         production: Production {
             url_file: Some(inside(INTERNAL, PRODUCTION)),
@@ -187,7 +188,10 @@ pub(crate) mod tests {
 
     #[test]
     fn the_proxy_reads_what_is_written() {
-        let excluded = ["audit.*".to_owned(), "public.it's \"odd\": # yes".to_owned()];
+        let excluded = [
+            "audit.*".to_owned(),
+            "public.it's \"odd\": # yes".to_owned(),
+        ];
         let text = text(&Input {
             database: "1e3",
             exclude: &excluded,

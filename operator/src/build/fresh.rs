@@ -15,10 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::names::{Component, selector};
-use super::pod::{
-    FRESH_USER, container_security, mount, over, pod, resources, scratch,
-};
-use super::secret::{PRODUCTION_FILES, FRESH_PASSWORD};
+use super::pod::{FRESH_USER, container_security, mount, over, pod, resources, scratch};
+use super::secret::{FRESH_PASSWORD, PRODUCTION_FILES};
 use super::{CONFIG_HASH, Frame, POSTGRES_PORT, SECRETS_HASH, digest};
 use crate::api::{Managed, ReclaimPolicy};
 
@@ -243,10 +241,7 @@ fn claim(frame: &Frame<'_>, managed: &Managed) -> PersistentVolumeClaim {
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(CLAIM.to_owned()),
-            labels: Some(super::names::labels(
-                &frame.names.preview,
-                Component::Fresh,
-            )),
+            labels: Some(super::names::labels(&frame.names.preview, Component::Fresh)),
             ..ObjectMeta::default()
         },
         spec: Some(PersistentVolumeClaimSpec {

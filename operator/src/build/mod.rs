@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use sha2::{Digest as _, Sha256};
 
 pub mod config;
+pub mod family;
 pub mod fresh;
 pub mod names;
 pub mod network;

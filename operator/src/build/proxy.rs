@@ -6,8 +6,8 @@ use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, PodTemplateSpec,
-    Probe, SecretVolumeSource, Service, ServicePort, ServiceSpec, Volume,
+    ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction, KeyToPath,
+    PodTemplateSpec, Probe, SecretVolumeSource, Service, ServicePort, ServiceSpec, Volume,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -17,10 +17,11 @@ use super::config::{ACCESS, DIRECTORY, DRAIN_SECONDS, FILE, INTERNAL, TLS};
 use super::names::{Component, selector};
 use super::pod::{PROXY_USER, container_security, mount, over, pod, resources, scratch};
 use super::secret::{
-    CERTIFICATE, CERTIFICATE_KEY, FRESH, FRESH_FILES, PASSWORD, PRODUCTION, PRODUCTION_FILES, items,
+    CERTIFICATE, CERTIFICATE_KEY, FRESH, FRESH_FILES, PASSWORD, PRODUCTION, PRODUCTION_FILES,
+    SERVING_CERTIFICATE, SERVING_KEY, items,
 };
 use super::{ADMIN_PORT, CONFIG_HASH, Frame, POSTGRES_PORT, digest};
-use crate::api;
+use crate::validate;
 
 /// How long a pod may take from SIGTERM to its end: a while in which it still serves, and the drain.
 const GRACE_SECONDS: i64 = DRAIN_SECONDS as i64 + 20;
@@ -29,7 +30,7 @@ const GRACE_SECONDS: i64 = DRAIN_SECONDS as i64 + 20;
 #[derive(Debug)]
 pub struct Input<'a> {
     /// The spec.
-    pub proxy: &'a api::Proxy,
+    pub proxy: &'a validate::Proxy,
     /// The image.
     pub image: &'a str,
     /// The configuration file's text.
@@ -38,10 +39,6 @@ pub struct Input<'a> {
     pub restart_on: BTreeMap<String, String>,
     /// The access Secret's name.
     pub access_secret: &'a str,
-    /// The Secret with the certificate that's shown to applications.
-    pub tls_secret: &'a str,
-    /// The Service's port.
-    pub port: u16,
 }
 
 /// The children that applications connect to.
@@ -108,17 +105,17 @@ pub fn build(frame: &Frame<'_>, input: &Input<'_>) -> Proxy {
 }
 
 fn service(frame: &Frame<'_>, input: &Input<'_>) -> Service {
-    let given = input.proxy.service.clone().unwrap_or_default();
     let mut metadata = frame.metadata(&frame.names.preview, Component::Proxy);
-    metadata.annotations = (!given.annotations.is_empty()).then_some(given.annotations);
+    metadata.annotations =
+        Some(input.proxy.service_annotations.clone()).filter(|annotations| !annotations.is_empty());
     Service {
         metadata,
         spec: Some(ServiceSpec {
-            type_: Some(given.service_type.unwrap_or_default().as_str().to_owned()),
+            type_: Some(input.proxy.service_type.as_str().to_owned()),
             selector: Some(selector(&frame.names.preview, Component::Proxy)),
             ports: Some(vec![ServicePort {
                 name: Some("postgres".to_owned()),
-                port: i32::from(input.port),
+                port: i32::from(input.proxy.port),
                 target_port: Some(IntOrString::String("postgres".to_owned())),
                 protocol: Some("TCP".to_owned()),
                 ..ServicePort::default()
@@ -205,12 +202,12 @@ fn container(frame: &Frame<'_>, input: &Input<'_>) -> Container {
 }
 
 fn volumes(frame: &Frame<'_>, input: &Input<'_>) -> Vec<Volume> {
-    let secret = |name: &str, secret: &str, keys: Vec<&str>| Volume {
+    let secret = |name: &str, secret: &str, items: Vec<KeyToPath>| Volume {
         name: name.to_owned(),
         secret: Some(SecretVolumeSource {
             secret_name: Some(secret.to_owned()),
             default_mode: Some(0o440),
-            items: Some(items(keys)),
+            items: Some(items),
             optional: None,
         }),
         ..Volume::default()
@@ -223,6 +220,18 @@ fn volumes(frame: &Frame<'_>, input: &Input<'_>) -> Vec<Volume> {
                 .into_iter()
                 .filter(|key| frame.fresh_files.contains(key)),
         );
+    let (certificate, key) = match input.proxy.serving {
+        Some(_) => (SERVING_CERTIFICATE, SERVING_KEY),
+        None => (CERTIFICATE, CERTIFICATE_KEY),
+    };
+    let shown = [(certificate, CERTIFICATE), (key, CERTIFICATE_KEY)]
+        .into_iter()
+        .map(|(key, path)| KeyToPath {
+            key: key.to_owned(),
+            path: path.to_owned(),
+            mode: None,
+        })
+        .collect();
     vec![
         Volume {
             name: "config".to_owned(),
@@ -235,10 +244,10 @@ fn volumes(frame: &Frame<'_>, input: &Input<'_>) -> Vec<Volume> {
         secret(
             "internal",
             &frame.names.internal,
-            [PRODUCTION, FRESH].into_iter().chain(files).collect(),
+            items([PRODUCTION, FRESH].into_iter().chain(files)),
         ),
-        secret("access", input.access_secret, vec![PASSWORD]),
-        secret("tls", input.tls_secret, vec![CERTIFICATE, CERTIFICATE_KEY]),
+        secret("access", input.access_secret, items([PASSWORD])),
+        secret("tls", &frame.names.internal, shown),
         scratch("tmp", false, "256Mi"),
     ]
 }

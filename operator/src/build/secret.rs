@@ -39,6 +39,10 @@ pub const AUTHORITY_KEY: &str = "ca.key";
 pub const CERTIFICATE: &str = "tls.crt";
 /// Its key.
 pub const CERTIFICATE_KEY: &str = "tls.key";
+/// A certificate of the user's that the proxies show instead.
+pub const SERVING_CERTIFICATE: &str = "serving.crt";
+/// Its key.
+pub const SERVING_KEY: &str = "serving.key";
 /// The key of the app role's password in the access Secret.
 pub const PASSWORD: &str = "password";
 
