@@ -344,7 +344,7 @@ impl Api {
         previous: bool,
     ) -> Result<String, Refusal> {
         self.raw(&format!(
-            "{}/log?container={container}&tailLines=60&previous={previous}",
+            "{}/log?container={container}&tailLines=30&previous={previous}",
             path("Pod", namespace, pod)
         ))
     }

@@ -115,10 +115,7 @@ impl Release {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("POD_NAMESPACE", &self.namespace)
             .env("POD_NAME", format!("operator-{number}"))
-            .env(
-                "KUBECONFIG",
-                self.cluster.kubeconfig_of(&self.namespace, &self.account),
-            )
+            .env("KUBECONFIG", kubeconfig)
             .env("PREVIEWPG_ADMIN", &admin)
             .env(
                 "PREVIEWPG_POSTGRES_BIN",
