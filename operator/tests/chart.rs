@@ -7,9 +7,12 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use clap::{CommandFactory as _, Parser as _};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::api::rbac::v1::PolicyRule;
+use previewpg_operator::api::Reason;
+use previewpg_operator::cli::Cli;
 use serde_json::Value;
 
 use support::helm::{Helm, helm};
@@ -430,6 +433,133 @@ fn the_notes_teach_the_next_step() {
             .collect();
         decode::check(&documents(&object)[0]);
     }
+}
+
+/// Every argument and variable that the chart sets is one that the operator reads, with a value that it takes.
+#[test]
+fn the_operator_understands_what_it_is_told() {
+    let Some(helm) = helm() else { return };
+    let command = Cli::command();
+    let run = command.find_subcommand("run").unwrap();
+    for (name, file) in files() {
+        let manifests = rendered(&helm, &file);
+        let deployment: Deployment = decode::decoded(of_kind(&manifests, "Deployment")[0]);
+        let container = deployment
+            .spec
+            .unwrap()
+            .template
+            .spec
+            .unwrap()
+            .containers
+            .remove(0);
+        let mut line = [container.command.unwrap(), container.args.unwrap()].concat();
+        for variable in container.env.unwrap() {
+            if variable.name == "HTTPS_PROXY" {
+                continue;
+            }
+            let option = run
+                .get_arguments()
+                .find(|option| {
+                    option
+                        .get_env()
+                        .is_some_and(|env| env == variable.name.as_str())
+                })
+                .unwrap_or_else(|| panic!("{name}: the operator reads no {}", variable.name));
+            line.push(format!("--{}", option.get_long().unwrap()));
+            line.push(variable.value.unwrap_or_else(|| "previewpg".to_owned()));
+        }
+        Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{name}: {error}"));
+
+        for pod in of_kind(&manifests, "Pod") {
+            let pod: Pod = decode::decoded(pod);
+            let container = pod.spec.unwrap().containers.remove(0);
+            let line = [container.command.unwrap(), container.args.unwrap()].concat();
+            Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+}
+
+/// The metrics that operator and proxies have, as they're named in the text that Prometheus reads.
+fn metrics() -> BTreeSet<String> {
+    let operator = std::sync::Arc::new(previewpg_operator::metrics::Metrics::new());
+    operator.reconciled(true, std::time::Duration::ZERO);
+    operator.job("bring_up").ended(true);
+    operator.reason("uid", "Serving");
+    let proxy = previewpg_proxy::admin::metrics::Metrics::new();
+    proxy.refused("call");
+    let _ = proxy.connected();
+    format!("{}{}", operator.render(), proxy.render())
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
+    let metrics = metrics();
+    let directory = root().join("charts/previewpg/files");
+    let alerts = std::fs::read_to_string(directory.join("alerts.yaml")).unwrap();
+    let dashboard = std::fs::read_to_string(directory.join("dashboard.json")).unwrap();
+    let alerts: Value = serde_saphyr::from_str(&alerts).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let asked: Vec<&str> = alerts["alerts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|alert| alert["expr"].as_str().unwrap())
+        .chain(
+            dashboard["panels"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|panel| {
+                    panel["targets"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|target| target["expr"].as_str().unwrap())
+                }),
+        )
+        .collect();
+    let mut found = 0;
+    for expression in asked {
+        for word in expression.split(|each: char| !(each.is_ascii_alphanumeric() || each == '_')) {
+            if word.starts_with("previewpg_") {
+                assert!(
+                    metrics.contains(word),
+                    "there is no metric {word}, only {metrics:#?}"
+                );
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 15, "only {found}");
+}
+
+/// Alerts tell reasons apart: those that they name exist.
+#[test]
+fn alerts_name_reasons_that_there_are() {
+    let alerts =
+        std::fs::read_to_string(root().join("charts/previewpg/files/alerts.yaml")).unwrap();
+    let mut found = 0;
+    for list in alerts.split("reason").skip(1) {
+        let Some(list) = list
+            .strip_prefix("!~\"")
+            .or_else(|| list.strip_prefix("=~\""))
+        else {
+            continue;
+        };
+        for word in list.split('"').next().unwrap().split('|') {
+            assert!(
+                Reason::ALL.iter().any(|reason| reason.as_str() == word),
+                "{word}"
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 5);
 }
 
 #[test]
