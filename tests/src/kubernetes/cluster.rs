@@ -67,8 +67,12 @@ impl Cluster {
         cluster
     }
 
-    fn start(tier: Tier) -> Cluster {
-        let state = std::env::temp_dir().join(format!("previewpg-cluster-{}", std::process::id()));
+    /// A cluster of its own, ended when it's dropped or this process ends.
+    pub fn start(tier: Tier) -> Cluster {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let state =
+            std::env::temp_dir().join(format!("previewpg-cluster-{}-{number}", std::process::id()));
         let watchdog = watch(&state);
         let mut up = script("cluster.py");
         up.arg("up").arg(&state).arg("--program").arg(program());

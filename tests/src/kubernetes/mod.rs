@@ -29,7 +29,7 @@ pub use psql::Psql;
 use std::time::Duration;
 
 /// How long a test waits for what should take seconds: the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Puts `values` into a manifest's `${NAME}` places. A place without a value, or a value without a place, is a mistake in the test.
 pub fn fill(text: &str, values: &[(&str, &str)]) -> String {

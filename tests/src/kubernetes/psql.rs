@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Namespace, text};
 
 /// How long a statement may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Says that a statement has ended, with its SQLSTATE.
 const MARK: &str = "== done ";
 

@@ -151,6 +151,10 @@ fn a_database_for_each_preview_on_one_server() {
     };
     let mut admin = server.server.connect("postgres");
     admin.must("CREATE DATABASE somebody_else_s");
+    server
+        .server
+        .connect("somebody_else_s")
+        .must("CREATE TABLE precious (id int)");
     stage.preview("one", fresh("pr_one", "Delete"));
     stage.preview("two", fresh("pr_two", "Retain"));
     stage.preview("taken", fresh("somebody_else_s", "Delete"));
