@@ -55,6 +55,8 @@ impl Psql {
                 }
             });
         }
+        // The end of both outputs is the end of the session.
+        drop(sender);
         let mut session = Psql {
             child,
             stdin,
