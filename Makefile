@@ -10,7 +10,7 @@ STAGE := .ci/stage
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:6432
 # On a real Kubernetes; they come last, and are left out loudly where it can't be had.
-CLUSTER_SUITES := control_plane lifecycle end_to_end
+CLUSTER_SUITES := control_plane operator end_to_end
 SUITES := $(filter-out $(CLUSTER_SUITES),$(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs)))
 
 .PHONY: help demo test bench bench-cluster cluster cluster-down cluster-suites $(CLUSTER_SUITES) kubernetes packages-cluster fmt lint doc generate fuzz build unit suites $(SUITES) tour check-fmt packages packages-drivers packages-bench rust

@@ -75,6 +75,15 @@ fn fate(object: &PreviewDatabase) -> Fate {
     }
 }
 
+/// Whether the object ever got as far as work on its database.
+#[must_use]
+pub fn was_begun(object: &PreviewDatabase) -> bool {
+    object
+        .status
+        .as_ref()
+        .is_some_and(|status| status.endpoint.is_some() || status.schema.is_some())
+}
+
 /// Ends a deleted object. When it returns an action that waits for a change, the object may go.
 ///
 /// # Errors
@@ -100,6 +109,11 @@ pub async fn cleanup(object: &PreviewDatabase, context: &Context) -> Result<Acti
         Fate::DatabaseKept => News::normal(
             Reason::DatabaseRetained,
             "the preview's database is kept on fresh's server",
+        ),
+        // Work on databases begins only after the endpoint was told of: nothing was made.
+        Fate::DatabaseDropped if !was_begun(object) => News::normal(
+            Reason::DatabaseDropped,
+            "there was no database of the preview's on fresh's server yet",
         ),
         Fate::DatabaseDropped => drop_database(object, &uid, context).await?,
     };
@@ -303,6 +317,21 @@ mod tests {
                 "{fresh}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_never_begun_needs_no_end() {
+        let mut object = object(serde_json::json!({}));
+        assert!(!was_begun(&object));
+        object.status = Some(crate::api::PreviewDatabaseStatus::default());
+        assert!(!was_begun(&object));
+        if let Some(status) = &mut object.status {
+            status.endpoint = Some(crate::api::Endpoint {
+                host: "pr-1.shop.svc".to_owned(),
+                port: 5432,
+            });
+        }
+        assert!(was_begun(&object));
     }
 
     #[test]

@@ -258,7 +258,11 @@ impl From<preview::Error> for Failure {
         Self {
             side: error.side(),
             reason: reason(error.reason()),
-            message: explain(&error),
+            // The library speaks to users of the command line as well.
+            message: explain(&error).replace(
+                "--allow-writable-production (production.allowWritable)",
+                "spec.production.allowWritableRole: true",
+            ),
         }
     }
 }
@@ -511,8 +515,16 @@ pub async fn work(inputs: &Inputs, work: &Work, at: &At) -> Result<Done, Failure
         reset = true;
     }
     at.set("measuring");
-    brought.delta = Some(preview::measure(&spec).await?);
-    brought.measured = Some(SystemTime::now());
+    match preview::measure(&spec).await {
+        Ok(delta) => {
+            brought.delta = Some(delta);
+            brought.measured = Some(SystemTime::now());
+        }
+        // The preview serves all the same.
+        Err(error) => {
+            tracing::warn!(database = %spec.database, error = explain(&error), "can't measure the preview");
+        }
+    }
     Ok(Done::Brought { brought, reset })
 }
 

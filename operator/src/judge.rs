@@ -117,7 +117,10 @@ fn at_work(view: &View<'_>) -> Judgement {
             } else {
                 Reason::Reconciling
             },
-            message: at.to_owned(),
+            message: match work {
+                Work::Reset { .. } => format!("dropping the preview's changes: {at}"),
+                _ => format!("bringing the preview's database up: {at}"),
+            },
         },
         None => Judgement::waits("the database hasn't been looked at yet"),
     }
@@ -323,7 +326,10 @@ mod tests {
             },
             &first,
         );
-        assert_eq!(second.schema.message, "step 3 of 9, server");
+        assert_eq!(
+            second.schema.message,
+            "bringing the preview's database up: step 3 of 9, server"
+        );
         assert_eq!(second.summary("").reason, Reason::Reconciling);
         let brought = brought();
         let third = judge(

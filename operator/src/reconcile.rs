@@ -104,10 +104,7 @@ async fn one(watched: &Watched, context: &Context) -> Result<Action, Error> {
         context.client.clone(),
         &object.namespace().unwrap_or_default(),
     );
-    let mut object = object.clone();
-    if let Some(status) = context.memory.last_told(&object.uid().unwrap_or_default()) {
-        object.status = Some(status);
-    }
+    let object = with_last_told(object, context);
     finalizer(&api, FINALIZER, Arc::new(object), |event| async {
         match event {
             Event::Apply(object) => match apply(&object, context).await {
@@ -119,6 +116,15 @@ async fn one(watched: &Watched, context: &Context) -> Result<Action, Error> {
     })
     .await
     .map_err(|error| Error::Finalizer(Box::new(error)))
+}
+
+/// The object with the status that this process wrote last: watches may be behind.
+fn with_last_told(object: &PreviewDatabase, context: &Context) -> PreviewDatabase {
+    let mut object = object.clone();
+    if let Some(status) = context.memory.last_told(&object.uid().unwrap_or_default()) {
+        object.status = Some(status);
+    }
+    object
 }
 
 /// What the API server refuses is told in the status: the log is for the operator's owner, the status for the object's.
@@ -263,6 +269,25 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     }
 
     // database
+    let endpoint = Endpoint {
+        host: family::host(&namespace, &valid.name),
+        port: valid.proxy.port,
+    };
+    if !cleanup::was_begun(object) {
+        // Before anything is made on a server: a deletion must know that there may be something.
+        let judgements = before(object);
+        let facts = Facts {
+            endpoint: Some(endpoint.clone()),
+            secret_name: Some(valid.access.secret_name.clone()),
+            expiration: Some(valid.expiration),
+            ..Facts::new(
+                object.metadata.generation,
+                judgements.summary(""),
+                judgements,
+            )
+        };
+        tell::report(object, facts, &[], context).await?;
+    }
     let names = Names::of(&valid.name);
     let fresh = matches!(valid.fresh, Fresh::Managed(_)).then(|| {
         Pods::of_stateful_set(
@@ -308,10 +333,6 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     };
     let judgements = judge::judge(&view, &before(object));
     let ready = judgements.summary(&judge::serving(database.brought.as_ref()));
-    let endpoint = Endpoint {
-        host: family::host(&namespace, &valid.name),
-        port: valid.proxy.port,
-    };
     let facts = Facts {
         endpoint: Some(endpoint),
         secret_name: Some(valid.access.secret_name.clone()),
@@ -323,7 +344,8 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         reset: database.reset,
         ..Facts::new(object.metadata.generation, ready, judgements)
     };
-    tell::report(object, facts, &database.news, context).await?;
+    let told = with_last_told(object, context);
+    tell::report(&told, facts, &database.news, context).await?;
 
     let renewal = made
         .renewal()

@@ -459,7 +459,8 @@ pub fn news(before: Option<&PreviewDatabaseStatus>, now: &PreviewDatabaseStatus)
     }
     match new.reason {
         // Every change passes through it.
-        Reason::Reconciling | Reason::Deleting => None,
+        Reason::Reconciling | Reason::Deleting | Reason::Resetting => None,
+        Reason::Expired => Some(News::normal(Reason::Expired, new.message)),
         reason if new.truth == Truth::True && reason != Reason::DriftHalted => {
             Some(News::normal(reason, new.message))
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use kube::{Client, Config};
-use previewpg_proxy::admin::http::{Admin, bind};
+use previewpg_proxy::admin::http::{self, Admin, bind};
 use previewpg_proxy::command::signals::Signals;
 use tokio::sync::{Semaphore, watch};
 
@@ -100,7 +100,10 @@ pub async fn run(options: Run) -> Result<(), RunError> {
     let admin = Admin::with_readiness(
         {
             let readiness = Arc::clone(&readiness);
-            Arc::new(move || readiness.failing())
+            Arc::new(move || http::Readiness {
+                failing: readiness.failing(),
+                production: None,
+            })
         },
         {
             let metrics = Arc::clone(&metrics);

@@ -14,6 +14,7 @@
 //! | [`rewrite`] | facts + catalog → what to send where; pure |
 //! | [`placement`] | which database a read runs on |
 //! | [`session`] | one client's conversation |
+//! | [`replicas`] | what several processes in front of one fresh tell each other |
 //! | [`admin`] | health, readiness, metrics |
 //! | [`config`] | the one YAML file and the command line's options |
 //! | [`embedded`] | a PostgreSQL server of our own, for `up` and `demo` |
@@ -30,6 +31,7 @@ pub mod net;
 pub mod overlay;
 pub mod placement;
 pub mod preview;
+pub mod replicas;
 pub mod rewrite;
 pub mod session;
 pub mod sql;

@@ -1,133 +1,536 @@
-//! Previews from their making to their end, with the operator as a process of this machine and a real API server: what goes wrong is
-//! told and mended by itself, what ends leaves what it should. Pods don't run here; the databases are real.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by a panic"
-)]
-
-#[path = "lifecycle/endings.rs"]
-mod endings;
-#[path = "lifecycle/mistakes.rs"]
-mod mistakes;
+//! A preview's life, by the library that the operator uses: production changes its schema while the preview holds changed rows, credentials are rotated, several
+//! previews share a server, and all of it ends. Where it makes sense the oracle is a full copy to which the same changes of production's schema were made.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use previewpg_tests::client::Session;
-use previewpg_tests::kubernetes::kubelet::pretend;
-use previewpg_tests::kubernetes::operator::{Operator, Release};
-use previewpg_tests::kubernetes::production::Database;
-use previewpg_tests::kubernetes::{Cluster, Namespace, Production, Tier};
-use previewpg_tests::servers::PASSWORD;
-use serde_json::{Value, json};
+use previewpg_proxy::net::target::Target;
+use previewpg_proxy::preview::{
+    self, AppRole, Error, Quiet, Reason, Report, Side, Spec, TableSelection,
+};
+use previewpg_tests::client::{Address, Session};
+use previewpg_tests::preview::Up;
+use previewpg_tests::servers::{PASSWORD, Server, Servers};
 
-/// How long the operator tries to drop a deleted preview's database, in seconds.
-const CLEANUP: &str = "10";
-
-/// The cluster, with an operator.
-fn cluster() -> Option<&'static Cluster> {
-    static OPERATOR: OnceLock<Operator> = OnceLock::new();
-    let cluster = Cluster::shared(Tier::ControlPlane)?;
-    OPERATOR.get_or_init(|| {
-        pretend(cluster);
-        Release::new(cluster, "previewpg-system", &[])
-            .start(&[("PREVIEWPG_CLEANUP_WITHIN", CLEANUP)])
-    });
-    Some(cluster)
+/// The fresh server of all tests of this suite, unless they need one of their own.
+fn fresh() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(Servers::fresh)
 }
 
-/// A namespace with a production and a fresh server.
-struct Stage {
-    namespace: Namespace,
-    production: Database,
+fn target(address: &Address) -> Target {
+    format!("{}?sslmode=disable", address.url())
+        .parse()
+        .expect("a connection string")
 }
 
-impl Stage {
-    /// With the Secrets `prod-readonly` and `fresh-admin` of the shared servers.
-    fn new(name: &str) -> Option<Stage> {
-        let cluster = cluster()?;
-        let production = Production::shared(cluster).database(
-            "CREATE TABLE customers (id int PRIMARY KEY, email text NOT NULL);
-             INSERT INTO customers SELECT n, 'customer' || n FROM generate_series(1, 100) n",
-        );
-        let namespace = Namespace::new(cluster, name);
-        let stage = Stage {
-            namespace,
-            production,
+/// A production, its full copy and its preview.
+struct World {
+    database: String,
+    spec: Spec,
+    production: Session,
+    copy: Session,
+}
+
+impl World {
+    fn new(sql: &str) -> World {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let template = format!("life{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let servers = Servers::shared();
+        let database = servers.database(&template, sql);
+        let spec = Spec {
+            owner_tag: Some(format!("tests/{database}")),
+            sequence_gap: 0,
+            ..Spec::new(
+                target(&servers.production.tcp("reader", &database)),
+                target(&fresh().tcp("postgres", "postgres")),
+                format!("preview_{database}"),
+                AppRole {
+                    name: "app".to_owned(),
+                    password: Some(PASSWORD.to_owned()),
+                },
+            )
         };
-        stage.production_secret(&stage.production.url("reader"));
-        stage.fresh_secret(&stage.admin_url());
-        Some(stage)
+        let as_app = |server: &Server| {
+            let mut session = server.connect(&database);
+            session.must("SET SESSION AUTHORIZATION app");
+            session
+        };
+        World {
+            production: as_app(&servers.production),
+            copy: as_app(&servers.copy),
+            database,
+            spec,
+        }
     }
 
-    fn production_secret(&self, url: &str) {
-        self.namespace.secret("prod-readonly", &[("uri", url)]);
+    fn bring_up(&self) -> Report {
+        wait(preview::bring_up(&self.spec, &mut Quiet))
+            .unwrap_or_else(|error| panic!("bring_up: {error}: {error:?}"))
     }
 
-    fn fresh_secret(&self, url: &str) {
-        self.namespace.secret("fresh-admin", &[("uri", url)]);
+    /// Changes of the schema on production and on the full copy.
+    fn migrate(&mut self, sql: &str) {
+        self.production.must(sql);
+        self.copy.must(sql);
     }
 
-    /// Fresh's server, as its superuser. It's production's own server: a database of another name is all that a preview needs.
-    fn admin_url(&self) -> String {
-        self.production
-            .production
-            .address("postgres", "postgres")
-            .role("postgres", PASSWORD)
-            .url()
+    /// Changes of production alone: of rows, say, that the copy hasn't.
+    fn on_production(&mut self, sql: &str) {
+        self.production.must(sql);
     }
 
-    /// Fresh's database of a preview.
-    fn fresh_database(&self, preview: &str) -> String {
-        format!("fresh_{}_{preview}", self.production.name)
+    /// A proxy over the preview, as it is.
+    fn serve(&self) -> Served {
+        let servers = Servers::shared();
+        let (process, address, _) = Up::start(
+            &servers.production.tcp("reader", &self.database).url(),
+            &fresh().tcp("postgres", &self.spec.database).url(),
+            &[],
+        )
+        .unwrap_or_else(|failure| panic!("previewpg up: {failure:?}"));
+        let session = Session::connect(&address)
+            .unwrap_or_else(|error| panic!("log in at the preview: {error:?}"));
+        Served {
+            session,
+            _process: process,
+        }
     }
 
-    /// Applies a preview with `fresh.connection`, and what `more` adds to its spec.
-    fn preview(&self, name: &str, more: Value) -> Value {
-        let mut spec = json!({
-            "production": {
-                "connection": {"uri": {"secretKeyRef": {"name": "prod-readonly", "key": "uri"}}}, "tls": {"mode": "disable"},
-            },
-            "fresh": {"connection": {
-                "uri": {"secretKeyRef": {"name": "fresh-admin", "key": "uri"}},
-                "database": self.fresh_database(name), "tls": {"mode": "disable"},
-            }},
-        });
-        merge(&mut spec, more);
-        let object = json!({
-            "apiVersion": "previewpg.dev/v1alpha1", "kind": "PreviewDatabase", "metadata": {"name": name}, "spec": spec,
-        });
-        self.namespace.apply(&object.to_string()).remove(0)
+    fn superuser(&self) -> Session {
+        fresh().connect(&self.spec.database)
     }
 
-    /// A superuser's session at the server of both.
-    fn admin(&self) -> Session {
-        self.production.production.server.connect("postgres")
+    /// The same rows, or the same error, on the copy and through a proxy.
+    fn same(&mut self, statements: &[&str]) {
+        let mut served = self.serve();
+        for statement in statements {
+            let copy = shape(&mut self.copy, statement);
+            let preview = shape(&mut served.session, statement);
+            assert_eq!(preview, copy, "preview against copy: {statement}");
+        }
     }
 
-    /// Whether fresh's server has the preview's database.
-    fn has_database(&self, preview: &str) -> bool {
-        let name = self.fresh_database(preview);
-        self.admin().value(&format!(
-            "SELECT count(*) FROM pg_database WHERE datname = '{name}'"
-        )) == "1"
+    /// Changes on both: the preview by a client, the copy directly.
+    fn change(&mut self, statements: &[&str]) {
+        let mut served = self.serve();
+        for statement in statements {
+            self.copy.must(statement);
+            served.session.must(statement);
+        }
     }
 }
 
-/// Puts `more` into `value`, object by object; null takes away.
-fn merge(value: &mut Value, more: Value) {
-    match (value, more) {
-        (Value::Object(fields), Value::Object(more)) => {
-            for (name, field) in more {
-                if field.is_null() {
-                    fields.remove(&name);
-                } else {
-                    merge(fields.entry(name).or_insert(Value::Null), field);
-                }
-            }
-        }
-        (value, more) => *value = more,
+struct Served {
+    session: Session,
+    _process: Up,
+}
+
+/// What a statement gives, but for where it was run.
+fn shape(session: &mut Session, statement: &str) -> String {
+    let answer = session.query(statement);
+    match answer.sqlstate() {
+        Some(state) => format!("error {state}"),
+        None => format!("{:?} {:?}", answer.tags(), answer.rows()),
     }
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(work)
+}
+
+fn contains(texts: &[String], part: &str) -> bool {
+    texts.iter().any(|text| text.contains(part))
+}
+
+const SHOP: &str = "
+CREATE TYPE status AS ENUM ('new', 'paid');
+CREATE TABLE users(id int PRIMARY KEY, email varchar(40) NOT NULL, name text NOT NULL);
+CREATE TABLE orders(id int PRIMARY KEY, user_id int NOT NULL REFERENCES users, status status NOT NULL DEFAULT 'new', total numeric(8, 2));
+CREATE VIEW paid AS SELECT id FROM orders WHERE status = 'paid';
+CREATE FUNCTION answer() RETURNS int LANGUAGE sql AS 'SELECT 41';
+INSERT INTO users SELECT n, 'u' || n || '@example.test', 'user ' || n FROM generate_series(1, 50) n;
+INSERT INTO orders SELECT n, n % 50 + 1, CASE WHEN n % 3 = 0 THEN 'paid' ELSE 'new' END::status, n FROM generate_series(1, 200) n";
+
+#[test]
+fn what_production_adds_is_brought_in() {
+    let mut world = World::new(SHOP);
+    let first = world.bring_up();
+    assert_eq!(first.served, ["public.orders", "public.users"]);
+    assert_eq!(
+        (&first.brought_in, &first.collisions),
+        (&Vec::new(), &Vec::new())
+    );
+    let again = world.bring_up();
+    assert_eq!(again.brought_in, Vec::<String>::new());
+    assert_eq!(again.fingerprint, first.fingerprint);
+    world.change(&[
+        "UPDATE users SET name = 'changed' WHERE id <= 5",
+        "DELETE FROM users WHERE id = 50 AND NOT EXISTS (SELECT FROM orders WHERE user_id = 50)",
+        "INSERT INTO users VALUES (1000, 'own@example.test', 'own')",
+        "INSERT INTO orders VALUES (1000, 1000, 'paid', 7)",
+        "UPDATE orders SET total = total + 1 WHERE id <= 3",
+    ]);
+    world.migrate(
+        "ALTER TABLE users ADD COLUMN visits int NOT NULL DEFAULT 7;
+         ALTER TABLE users ADD COLUMN shout text GENERATED ALWAYS AS (upper(name)) STORED;
+         ALTER TABLE users ALTER COLUMN email TYPE text;
+         ALTER TABLE users ALTER COLUMN name DROP NOT NULL;
+         ALTER TYPE status ADD VALUE 'sent' AFTER 'paid';
+         CREATE INDEX users_name ON users(name);
+         CREATE UNIQUE INDEX users_email ON users(email);
+         ALTER TABLE orders ADD CONSTRAINT positive CHECK (total > 0);
+         ALTER TABLE orders ALTER COLUMN total TYPE numeric(12, 2);
+         CREATE SEQUENCE tickets START 5;
+         CREATE TABLE reviews(id int PRIMARY KEY, order_id int NOT NULL REFERENCES orders, stars int NOT NULL CHECK (stars BETWEEN 1 AND 5));
+         INSERT INTO reviews SELECT n, n, n % 5 + 1 FROM generate_series(1, 20) n;
+         CREATE VIEW regulars AS SELECT id, visits FROM users WHERE visits > 5;
+         CREATE OR REPLACE FUNCTION answer() RETURNS int LANGUAGE sql AS 'SELECT 42';
+         CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT n * 2'",
+    );
+    let report = world.bring_up();
+    assert_eq!(report.collisions, Vec::new(), "{:?}", report.brought_in);
+    assert_eq!(report.not_restored, Vec::new());
+    assert_eq!(report.postponed, Vec::<String>::new());
+    assert_ne!(report.fingerprint, first.fingerprint);
+    assert_eq!(
+        report.served,
+        ["public.orders", "public.reviews", "public.users"]
+    );
+    for part in [
+        "public.users: column \"visits\" was added as integer NOT NULL",
+        "public.users: column \"shout\"",
+        "public.users: column \"email\" is text",
+        "public.users: column \"name\" may be NULL now",
+        "type public.status: value 'sent' was added",
+        "index \"users_name\"",
+        "constraint \"positive\"",
+        "table public.reviews",
+        "view public.regulars",
+        "function public.twice(",
+        "FUNCTION public.answer() as it is defined now",
+        "sequence public.tickets",
+    ] {
+        assert!(
+            contains(&report.brought_in, part),
+            "{part}: {:?}",
+            report.brought_in
+        );
+    }
+    // Rows of production that the copy has, too, and that are seen through the new shape.
+    world.migrate(
+        "UPDATE users SET name = NULL WHERE id = 20; INSERT INTO orders VALUES (500, 1, 'sent', 9)",
+    );
+    world.same(&[
+        "SELECT * FROM users ORDER BY id",
+        "SELECT * FROM orders ORDER BY id",
+        "SELECT * FROM reviews ORDER BY id",
+        "SELECT * FROM regulars ORDER BY id",
+        "SELECT count(*) FROM users WHERE name IS NULL",
+        "SELECT answer(), twice(4), nextval('tickets')",
+        "SELECT * FROM orders WHERE status = 'sent'",
+        "INSERT INTO orders VALUES (2000, 1, 'new', -1)",
+        "INSERT INTO users VALUES (2000, 'u7@example.test', 'duplicate')",
+        "UPDATE users SET visits = visits + 1 WHERE id IN (3, 30)",
+        "UPDATE orders SET status = 'sent' WHERE id IN (1, 100)",
+        "INSERT INTO reviews VALUES (100, 99999, 1)",
+        "INSERT INTO reviews VALUES (100, 1000, 3)",
+        "DELETE FROM orders WHERE id = 199",
+        "SELECT id, visits, shout FROM users WHERE id IN (3, 30, 1000) ORDER BY id",
+        "SELECT o.id, status, stars FROM orders o LEFT JOIN reviews r ON r.order_id = o.id WHERE o.id IN (1, 100, 1000) ORDER BY 1",
+        "SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_name IN ('users', 'orders') ORDER BY table_name, ordinal_position",
+    ]);
+    let last = world.bring_up();
+    assert_eq!(last.brought_in, Vec::<String>::new());
+    assert_eq!(last.collisions, Vec::new());
+}
+
+#[test]
+fn a_row_that_the_preview_holds_gets_productions_value_of_a_new_column() {
+    let mut world = World::new(SHOP);
+    world.bring_up();
+    world.change(&[
+        "UPDATE users SET name = 'changed' WHERE id = 1",
+        "INSERT INTO users VALUES (1000, 'own@example.test', 'own')",
+    ]);
+    // A migration with a backfill by key: on the copy it finds the preview's own row, too.
+    world.migrate("ALTER TABLE users ADD COLUMN tier int DEFAULT 1; UPDATE users SET tier = id + 1 WHERE id <= 10");
+    let report = world.bring_up();
+    assert_eq!(report.collisions, Vec::new());
+    world.same(&["SELECT id, name, tier FROM users WHERE id IN (1, 2, 40, 1000) ORDER BY id"]);
+}
+
+#[test]
+fn what_production_takes_away_is_refused_until_the_preview_does_the_same() {
+    let mut world = World::new(SHOP);
+    world.bring_up();
+    world.change(&["UPDATE users SET name = 'changed' WHERE id = 1"]);
+    for (sql, production, preview, resolution) in [
+        (
+            "ALTER TABLE orders DROP COLUMN total",
+            "column \"total\" was dropped",
+            "column \"total\" shows it",
+            "ALTER TABLE orders DROP COLUMN total",
+        ),
+        (
+            "ALTER TABLE orders RENAME COLUMN user_id TO customer_id",
+            "column \"user_id\" was renamed to \"customer_id\"",
+            "it is \"user_id\"",
+            "ALTER TABLE orders RENAME COLUMN user_id TO customer_id",
+        ),
+    ] {
+        world.migrate(sql);
+        let report = world.bring_up();
+        let [collision] = report.collisions.as_slice() else {
+            panic!("{sql}: {:?}", report.collisions);
+        };
+        assert_eq!(
+            (collision.object.as_str(), collision.refused),
+            ("public.orders", true)
+        );
+        assert!(collision.production.contains(production), "{collision:?}");
+        assert!(collision.preview.contains(preview), "{collision:?}");
+        assert_eq!(report.unsupported.len(), 1, "{:?}", report.unsupported);
+        assert_eq!(report.served, ["public.users"]);
+        // It is told each time, as long as it lasts.
+        assert_eq!(world.bring_up().collisions, report.collisions);
+        let mut served = world.serve();
+        let answer = served.session.query("SELECT * FROM orders");
+        assert_eq!(answer.sqlstate(), Some("0A000"), "{answer:?}");
+        let answer = served
+            .session
+            .query("UPDATE orders SET id = id WHERE id = 1");
+        assert_eq!(answer.sqlstate(), Some("0A000"), "{answer:?}");
+        assert_eq!(
+            served.session.value("SELECT name FROM users WHERE id = 1"),
+            "changed"
+        );
+        // The same change in the preview resolves it.
+        served.session.must(resolution);
+        drop(served);
+        let report = world.bring_up();
+        assert_eq!(report.collisions, Vec::new());
+        assert_eq!(report.unsupported, Vec::new());
+        world.same(&[
+            "SELECT * FROM orders ORDER BY id",
+            "UPDATE orders SET status = 'paid' WHERE id = 1",
+            "SELECT * FROM orders WHERE id < 5 ORDER BY id",
+        ]);
+    }
+}
+
+#[test]
+fn a_table_that_production_renames_or_drops_is_refused() {
+    let mut world = World::new(SHOP);
+    world.bring_up();
+    world.change(&["UPDATE users SET name = 'changed' WHERE id = 1"]);
+    world.on_production(
+        "ALTER TABLE orders RENAME TO purchases; CREATE TABLE bills(id int PRIMARY KEY)",
+    );
+    let report = world.bring_up();
+    // The view's text follows the name.
+    let (views, tables): (Vec<_>, Vec<_>) = report
+        .collisions
+        .iter()
+        .partition(|collision| collision.object.starts_with("VIEW"));
+    assert_eq!(views.len(), 1, "{views:?}");
+    let [collision] = tables.as_slice() else {
+        panic!("{tables:?}");
+    };
+    assert!(collision.refused && collision.object == "public.orders");
+    assert!(
+        collision.production.contains("renamed to public.purchases"),
+        "{collision:?}"
+    );
+    assert_eq!(report.served, ["public.bills", "public.users"]);
+    let mut served = world.serve();
+    for statement in [
+        "SELECT count(*) FROM orders",
+        "SELECT * FROM paid",
+        "DELETE FROM orders",
+    ] {
+        let answer = served.session.query(statement);
+        assert_eq!(answer.sqlstate(), Some("0A000"), "{statement}: {answer:?}");
+    }
+    served
+        .session
+        .must("ALTER TABLE orders RENAME TO purchases");
+    drop(served);
+    let report = world.bring_up();
+    assert_eq!(report.collisions, Vec::new());
+    let mut served = world.serve();
+    assert_eq!(
+        served.session.value("SELECT count(*) FROM purchases"),
+        "200"
+    );
+    drop(served);
+
+    world.on_production("DROP TABLE purchases CASCADE");
+    let report = world.bring_up();
+    assert_eq!(report.collisions.len(), 1, "{:?}", report.collisions);
+    assert!(
+        report.collisions[0].production.contains("dropped"),
+        "{:?}",
+        report.collisions
+    );
+    let mut served = world.serve();
+    assert_eq!(
+        served.session.query("SELECT * FROM purchases").sqlstate(),
+        Some("0A000")
+    );
+    served.session.must("DROP TABLE purchases CASCADE");
+    drop(served);
+    assert_eq!(world.bring_up().collisions, Vec::new());
+}
+
+#[test]
+fn what_both_sides_changed_is_told_and_left_alone() {
+    let mut world = World::new(SHOP);
+    world.bring_up();
+    let mut served = world.serve();
+    for statement in [
+        "ALTER TABLE users ADD COLUMN note text DEFAULT 'mine'",
+        "ALTER TABLE users ADD COLUMN age int DEFAULT 3",
+        "CREATE TABLE coupons(code text)",
+        "INSERT INTO coupons VALUES ('mine')",
+        "CREATE OR REPLACE FUNCTION answer() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE VIEW young AS SELECT id FROM users WHERE age < 18",
+        "ALTER TABLE orders RENAME TO purchases",
+        "UPDATE users SET note = 'changed', age = 5 WHERE id = 1",
+    ] {
+        served.session.must(statement);
+    }
+    drop(served);
+    world.on_production(
+        "ALTER TABLE users ADD COLUMN note int DEFAULT 5; ALTER TABLE users ADD COLUMN age int DEFAULT 9;
+         CREATE TABLE coupons(code text PRIMARY KEY, percent int);
+         CREATE OR REPLACE FUNCTION answer() RETURNS int LANGUAGE sql AS 'SELECT 2';
+         CREATE VIEW young AS SELECT id FROM users WHERE age < 21;
+         ALTER TABLE orders ADD COLUMN paid_at date",
+    );
+    let report = world.bring_up();
+    let told: Vec<String> = report
+        .collisions
+        .iter()
+        .map(|collision| {
+            format!(
+                "{} | {} | {} | {}",
+                collision.object, collision.production, collision.preview, collision.refused
+            )
+        })
+        .collect();
+    for part in [
+        "public.users | column \"note\" was added as integer | column \"note\" was added as text | false",
+        "public.coupons | it was added | it has one of that name of its own | false",
+        "FUNCTION public.answer() | it was defined anew | it was defined anew, too | false",
+        "VIEW public young | it was added | it has one of that name of its own | false",
+        "public.orders | column \"paid_at\" was added as date | it is public.purchases | false",
+    ] {
+        assert!(contains(&told, part), "{part}: {told:#?}");
+    }
+    assert_eq!(told.len(), 5, "{told:#?}");
+    assert!(
+        contains(&report.brought_in, "column \"age\" shows production's"),
+        "{:?}",
+        report.brought_in
+    );
+    let again = world.bring_up().collisions;
+    assert_eq!(again, report.collisions, "told until resolved");
+    let mut served = world.serve();
+    for (statement, wanted) in [
+        (
+            "SELECT string_agg(DISTINCT note, ',' ORDER BY note) FROM users",
+            "changed,mine",
+        ),
+        (
+            "SELECT string_agg(DISTINCT age::text, ',' ORDER BY age::text) FROM users",
+            "5,9",
+        ),
+        ("SELECT string_agg(code, ',') FROM coupons", "mine"),
+        ("SELECT answer()", "1"),
+        ("SELECT count(*) FROM young", "50"),
+        ("SELECT count(*) FROM purchases", "200"),
+    ] {
+        assert_eq!(served.session.value(statement), wanted, "{statement}");
+    }
+    assert_eq!(
+        served
+            .session
+            .query("SELECT paid_at FROM purchases")
+            .sqlstate(),
+        Some("42703")
+    );
+}
+
+#[test]
+fn a_key_or_type_that_changes_is_followed_or_refused() {
+    let mut world = World::new(
+        "CREATE TABLE clean(id int PRIMARY KEY, code text NOT NULL, n text);
+         CREATE TABLE dirty(id int PRIMARY KEY, code text NOT NULL, n text);
+         INSERT INTO clean SELECT n, 'c' || n, n FROM generate_series(1, 10) n;
+         INSERT INTO dirty TABLE clean",
+    );
+    world.bring_up();
+    world.change(&["UPDATE dirty SET code = 'changed' WHERE id = 1"]);
+    world.migrate(
+        "ALTER TABLE clean DROP CONSTRAINT clean_pkey; ALTER TABLE clean ADD PRIMARY KEY (id, code);
+         ALTER TABLE dirty DROP CONSTRAINT dirty_pkey; ALTER TABLE dirty ADD PRIMARY KEY (id, code);
+         ALTER TABLE clean ALTER COLUMN n TYPE int USING n::int",
+    );
+    let report = world.bring_up();
+    let [collision] = report.collisions.as_slice() else {
+        panic!("{:?}", report.collisions);
+    };
+    assert_eq!(
+        (
+            collision.object.as_str(),
+            collision.production.as_str(),
+            collision.preview.as_str()
+        ),
+        (
+            "public.dirty",
+            "its key is (id, code) now",
+            "its changed rows are known by (id)"
+        )
+    );
+    assert_eq!(report.served, ["public.clean"], "{:?}", report.unsupported);
+    world.same(&[
+        "SELECT * FROM clean ORDER BY id",
+        "INSERT INTO clean VALUES (1, 'other', 5)",
+        "INSERT INTO clean VALUES (1, 'c1', 5)",
+        "UPDATE clean SET n = n + 1 WHERE id = 1",
+        "SELECT * FROM clean ORDER BY id, code",
+    ]);
+    let mut served = world.serve();
+    assert_eq!(
+        served.session.query("SELECT * FROM dirty").sqlstate(),
+        Some("0A000")
+    );
+    drop(served);
+
+    // A type that can't be had without loss, with rows held.
+    world.change(&["UPDATE clean SET n = 7 WHERE id = 2"]);
+    world.on_production("ALTER TABLE clean ALTER COLUMN n TYPE date USING date '2020-01-01' + n");
+    let report = world.bring_up();
+    assert!(
+        report
+            .collisions
+            .iter()
+            .any(|collision| collision.object == "public.clean"
+                && collision.refused
+                && collision.production == "column \"n\" is date now"
+                && collision.preview == "it is integer"),
+        "{:?}",
+        report.collisions
+    );
+    let mut served = world.serve();
+    assert_eq!(
+        served.session.query("SELECT * FROM clean").sqlstate(),
+        Some("0A000")
+    );
 }

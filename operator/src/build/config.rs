@@ -107,6 +107,26 @@ pub fn text(input: &Input<'_>) -> Result<String, serde_saphyr::ser::Error> {
     })
 }
 
+impl Input<'_> {
+    /// What a running proxy doesn't take up: the rest is the same for every preview here.
+    #[must_use]
+    pub fn fixed(&self) -> Self {
+        Self {
+            database: self.database,
+            username: self.username,
+            allow_writable_role: false,
+            schemas: &[],
+            exclude: &[],
+            empty: &[],
+            max_copy_up_rows: 1,
+            max_copy_up_bytes: 1,
+            sequence_gap: 0,
+            max_clients: 1,
+            production_sessions: 1,
+        }
+    }
+}
+
 /// A database as a connection string of `key='value'` pairs, for a secret file.
 #[must_use]
 pub fn connection_string(target: &Target) -> String {
@@ -222,6 +242,30 @@ pub(crate) mod tests {
             ]
         );
         assert!(!text.to_lowercase().contains("password:"));
+    }
+
+    #[test]
+    fn a_running_proxy_takes_up_all_but_what_is_fixed() {
+        let read =
+            |input: &Input<'_>| Config::parse(&text(input).unwrap(), Path::new(FILE)).unwrap();
+        let excluded = ["audit.*".to_owned()];
+        let one = input();
+        let other = Input {
+            allow_writable_role: true,
+            exclude: &excluded,
+            max_copy_up_rows: 7,
+            max_clients: 9,
+            production_sessions: 2,
+            ..input()
+        };
+        assert_eq!(one.fixed(), other.fixed());
+        assert_eq!(read(&one).needs_restart(&read(&other)), Vec::<&str>::new());
+        let renamed = Input {
+            database: "other",
+            ..input()
+        };
+        assert_ne!(one.fixed(), renamed.fixed());
+        assert_eq!(read(&one).needs_restart(&read(&renamed)), ["database"]);
     }
 
     #[test]

@@ -104,7 +104,8 @@ pub fn build(
         production_files: &production_files,
         fresh_files: &fresh_files,
     };
-    let text = config::text(&proxy_config(valid))?;
+    let config = proxy_config(valid);
+    let (text, fixed) = (config::text(&config)?, config::text(&config.fixed())?);
     let authority = match &valid.proxy.serving {
         Some(serving) => serving.ca.as_deref(),
         None => Some(generated.authority.certificate.as_str()),
@@ -131,7 +132,7 @@ pub fn build(
                 .as_deref()
                 .unwrap_or(&defaults.proxy_image),
             config: &text,
-            restart_on: BTreeMap::new(),
+            fixed: &fixed,
             access_secret: &valid.access.secret_name,
         },
     );

@@ -35,8 +35,8 @@ pub struct Input<'a> {
     pub image: &'a str,
     /// The configuration file's text.
     pub config: &'a str,
-    /// Values outside of the configuration that a running proxy doesn't take up, by name; nothing secret.
-    pub restart_on: BTreeMap<String, String>,
+    /// What a running proxy doesn't take up: it's replaced when this changes.
+    pub fixed: &'a str,
     /// The access Secret's name.
     pub access_secret: &'a str,
 }
@@ -129,8 +129,7 @@ fn service(frame: &Frame<'_>, input: &Input<'_>) -> Service {
 fn template(frame: &Frame<'_>, input: &Input<'_>) -> PodTemplateSpec {
     let scheduling = &input.proxy.scheduling;
     let selected = selector(&frame.names.preview, Component::Proxy);
-    let mut hashed = input.restart_on.clone();
-    hashed.insert(FILE.to_owned(), input.config.to_owned());
+    let fixed = BTreeMap::from([(FILE.to_owned(), input.fixed.to_owned())]);
     let mut spec = pod(PROXY_USER, scheduling, &selected);
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
     spec.containers = vec![container(frame, input)];
@@ -140,7 +139,7 @@ fn template(frame: &Frame<'_>, input: &Input<'_>) -> PodTemplateSpec {
             labels: Some(over(&scheduling.pod_labels, selected)),
             annotations: Some(over(
                 &scheduling.pod_annotations,
-                BTreeMap::from([(CONFIG_HASH.to_owned(), digest(&hashed))]),
+                BTreeMap::from([(CONFIG_HASH.to_owned(), digest(&fixed))]),
             )),
             ..ObjectMeta::default()
         }),

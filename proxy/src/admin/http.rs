@@ -32,13 +32,22 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Gives the metrics' text.
 pub type Encode = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// Tells what isn't ready, by name, and why not (without secrets); empty: ready.
-pub type Readiness = Arc<dyn Fn() -> Vec<(&'static str, String)> + Send + Sync>;
+/// What isn't ready. Without secrets: everybody who reaches the port reads it.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness {
+    /// What doesn't hold, by name, and why not; empty: ready.
+    pub failing: Vec<(&'static str, String)>,
+    /// production's state, which doesn't count; `None`: nothing is known of it.
+    pub production: Option<Result<(), String>>,
+}
+
+/// Tells what isn't ready.
+pub type Tell = Arc<dyn Fn() -> Readiness + Send + Sync>;
 
 /// What the admin port serves.
 #[derive(Clone)]
 pub struct Admin {
-    readiness: Readiness,
+    readiness: Tell,
     metrics: Encode,
 }
 
@@ -60,19 +69,20 @@ impl Admin {
     /// Serves this health and these metrics.
     #[must_use]
     pub fn new(health: Arc<Health>, metrics: Encode) -> Self {
-        let readiness = move || {
-            health
+        let readiness = move || Readiness {
+            failing: health
                 .failing()
                 .into_iter()
                 .map(|(condition, reason)| (condition.name(), reason))
-                .collect()
+                .collect(),
+            production: health.production(),
         };
         Self::with_readiness(Arc::new(readiness), metrics)
     }
 
     /// Serves what isn't ready as this tells it, and these metrics.
     #[must_use]
-    pub fn with_readiness(readiness: Readiness, metrics: Encode) -> Self {
+    pub fn with_readiness(readiness: Tell, metrics: Encode) -> Self {
         Self { readiness, metrics }
     }
 
@@ -143,28 +153,37 @@ impl Admin {
     }
 
     fn readiness(&self, json: bool) -> Response<Full<Bytes>> {
-        let failing = (self.readiness)();
-        let status = if failing.is_empty() {
+        let readiness = (self.readiness)();
+        let status = if readiness.failing.is_empty() {
             StatusCode::OK
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
         if json {
-            let reasons: serde_json::Map<String, serde_json::Value> = failing
+            let reasons: serde_json::Map<String, serde_json::Value> = readiness
+                .failing
                 .into_iter()
                 .map(|(name, reason)| (name.to_owned(), reason.into()))
                 .collect();
-            let body = serde_json::json!({ "ready": status == StatusCode::OK, "failing": reasons });
+            let mut body =
+                serde_json::json!({ "ready": status == StatusCode::OK, "failing": reasons });
+            if let (Some(state), Some(body)) = (readiness.production, body.as_object_mut()) {
+                let state = state.err().unwrap_or_else(|| "ok".to_owned());
+                body.insert("production".to_owned(), state.into());
+            }
             return reply(status, "application/json", format!("{body}\n"));
         }
-        let body = if failing.is_empty() {
-            "ok\n".to_owned()
-        } else {
-            failing
-                .into_iter()
-                .map(|(name, reason)| format!("{name}: {reason}\n"))
-                .collect()
-        };
+        let mut body: String = readiness
+            .failing
+            .into_iter()
+            .map(|(name, reason)| format!("{name}: {reason}\n"))
+            .collect();
+        if body.is_empty() {
+            "ok\n".clone_into(&mut body);
+        }
+        if let Some(Err(reason)) = readiness.production {
+            body = format!("{body}(production, which doesn't count: {reason})\n");
+        }
         text(status, body)
     }
 }
@@ -242,7 +261,12 @@ mod tests {
             answer.starts_with("HTTP/1.1 503") && answer.contains("catalog: not read yet\n"),
             "{answer}"
         );
-        for condition in [Condition::Fresh, Condition::Catalog, Condition::Serving] {
+        for condition in [
+            Condition::Fresh,
+            Condition::Catalog,
+            Condition::Lease,
+            Condition::Serving,
+        ] {
             health.holds(condition);
         }
         assert!(

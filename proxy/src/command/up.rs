@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cli;
 use super::connect::connect;
-use super::control::Control;
+use super::control::{Control, Sharing};
 use super::error::CommandError;
 use super::prepare::{self, Ready};
 use super::service::{Foundation, Service};
@@ -42,8 +42,10 @@ pub async fn start(settings: &Settings) -> Result<Preview, CommandError> {
     let store = Arc::new(Store::default());
     let control = Control::new(
         ready.owner.clone(),
+        Sharing::Alone,
         Arc::clone(&store),
         Arc::clone(&foundation.health),
+        Arc::clone(&foundation.metrics),
     );
     control.load().await?;
     let service = Service::start(
@@ -89,14 +91,14 @@ pub async fn serve_until_the_end(
     let Some(server) = ready.server else {
         let name = signals.next().await;
         tracing::info!(signal = name, "ending");
-        service.end(signals).await;
+        service.end(signals, false).await;
         return Ok(());
     };
     tokio::select! {
         name = signals.next() => tracing::info!(signal = name, "ending"),
         how = server.ended() => return Err(CommandError::ServerEnded { how, log: server.log().to_owned() }),
     }
-    service.end(signals).await;
+    service.end(signals, false).await;
     server.stop().await;
     Ok(())
 }

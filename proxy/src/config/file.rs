@@ -237,6 +237,8 @@ pub struct Limits {
     pub max_clients: u32,
     /// How far sequences start above production's value.
     pub sequence_gap: u64,
+    /// How many seconds `serve` goes on taking new clients after SIGTERM, unready already, until nobody sends any more.
+    pub linger_seconds: u64,
     /// How many seconds transactions in progress get at the end.
     pub drain_seconds: u64,
     /// How many seconds a client may take to log in.
@@ -250,6 +252,7 @@ impl Default for Limits {
             max_copy_up_mebibytes: 256,
             max_clients: 1000,
             sequence_gap: 1_000_000,
+            linger_seconds: 2,
             drain_seconds: 30,
             login_seconds: 60,
         }
@@ -310,19 +313,22 @@ mod defaults {
     }
 }
 
-/// What is taken up by a restart only: everything but the app role's password, the certificate's files' content and the log filter.
-const FIXED: [&str; 11] = [
-    "production",
-    "fresh",
+/// What is taken up by a restart only.
+const FIXED: [&str; 6] = [
     "listen",
     "admin",
     "database",
     "client.user",
     "tls",
-    "tables",
-    "limits",
-    "pool",
     "logging.format",
+];
+
+/// What is taken up by provisioning only.
+const PROVISIONED: [&str; 4] = [
+    "tables",
+    "limits.maxCopyUpRows",
+    "limits.maxCopyUpMebibytes",
+    "limits.sequenceGap",
 ];
 
 impl Default for Config {
@@ -400,19 +406,31 @@ impl Config {
     #[must_use]
     pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
         let differs = [
-            self.production != newer.production,
-            self.fresh != newer.fresh,
             self.listen != newer.listen,
             self.admin != newer.admin,
             self.database != newer.database,
             self.client.user != newer.client.user,
             self.tls != newer.tls,
-            self.tables != newer.tables,
-            self.limits != newer.limits,
-            self.pool != newer.pool,
             self.logging.format != newer.logging.format,
         ];
         FIXED
+            .into_iter()
+            .zip(differs)
+            .filter_map(|(key, differs)| differs.then_some(key))
+            .collect()
+    }
+
+    /// The keys whose values differ but are taken up by provisioning only.
+    #[must_use]
+    pub fn needs_provisioning(&self, newer: &Self) -> Vec<&'static str> {
+        let (old, new) = (&self.limits, &newer.limits);
+        let differs = [
+            self.tables != newer.tables,
+            old.max_copy_up_rows != new.max_copy_up_rows,
+            old.max_copy_up_mebibytes != new.max_copy_up_mebibytes,
+            old.sequence_gap != new.sequence_gap,
+        ];
+        PROVISIONED
             .into_iter()
             .zip(differs)
             .filter_map(|(key, differs)| differs.then_some(key))
@@ -623,12 +641,13 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_restart_is_told() {
+    fn what_needs_a_restart_or_provisioning_is_told() {
         let config = parse(MINIMAL).unwrap();
         let newer = Config {
             listen: "0.0.0.0:5432".parse().unwrap(),
             limits: Limits {
                 max_clients: 5,
+                sequence_gap: 7,
                 ..Limits::default()
             },
             logging: Logging {
@@ -637,8 +656,10 @@ mod tests {
             },
             ..config.clone()
         };
-        assert_eq!(config.needs_restart(&newer), ["listen", "limits"]);
+        assert_eq!(config.needs_restart(&newer), ["listen"]);
+        assert_eq!(config.needs_provisioning(&newer), ["limits.sequenceGap"]);
         assert!(config.needs_restart(&config).is_empty());
+        assert!(config.needs_provisioning(&config).is_empty());
     }
 
     /// Every example in the documentation is a valid configuration.

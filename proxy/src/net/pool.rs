@@ -215,19 +215,38 @@ impl Pool {
         Self(inner)
     }
 
-    /// Takes a session: an idle one, or a new one. Whoever came first is served first.
+    /// Takes a session: an idle one whose connection stands, or a new one. Whoever came first is served first.
     ///
     /// # Errors
     /// When none is free within the time limit, or production can't be reached.
     pub async fn checkout(&self) -> Result<Checkout, PoolError> {
-        self.checkout_again(0).await
+        let place = self.place().await?;
+        let inner = &self.0;
+        while let Some(mut session) = inner.pop(0) {
+            if session.is_quiet().await {
+                return Ok(Checkout::new(Arc::clone(inner), session, place));
+            }
+        }
+        let session = inner.connect().await?;
+        Ok(Checkout::new(Arc::clone(inner), session, place))
     }
 
-    /// The same, with the session of this number (see [`Session::number`]) if it is idle.
+    /// The same, with the session of this number (see [`Session::number`]) if it is idle. An idle session isn't looked at: its connection may have been
+    /// lost since it was given back, so who asks must be able to try again by [`Pool::checkout`].
     ///
     /// # Errors
     /// As for [`Pool::checkout`].
     pub async fn checkout_again(&self, number: u64) -> Result<Checkout, PoolError> {
+        let place = self.place().await?;
+        let inner = &self.0;
+        let session = match inner.pop(number) {
+            Some(session) => session,
+            None => inner.connect().await?,
+        };
+        Ok(Checkout::new(Arc::clone(inner), session, place))
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, PoolError> {
         let inner = &self.0;
         let place = if let Ok(place) = Arc::clone(&inner.places).try_acquire_owned() {
             Ok(Ok(place))
@@ -245,13 +264,15 @@ impl Pool {
                 waited: inner.options.checkout_timeout,
             });
         };
-        while let Some(mut session) = inner.pop(number) {
-            if session.is_quiet().await {
-                return Ok(Checkout::new(Arc::clone(inner), session, place));
-            }
-        }
-        let session = inner.connect().await?;
-        Ok(Checkout::new(Arc::clone(inner), session, place))
+        Ok(place)
+    }
+
+    /// Why production couldn't be reached, if the last attempt failed. Without secrets.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        lock(&self.0.failure)
+            .as_ref()
+            .map(|failure| sentence(&failure.error))
     }
 
     /// Figures for metrics.

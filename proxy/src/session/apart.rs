@@ -127,9 +127,9 @@ fn write(
     out: &mut BytesMut,
 ) -> Result<(), MessageError> {
     let name = match statements.prepare(&statement.text, &statement.types) {
-        Prepared::Known(name) => name,
+        Prepared::Known { name, .. } => name,
         Prepared::New { name, evicted } => {
-            if let Some(evicted) = evicted {
+            for evicted in evicted {
                 frontend::close(Subject::Statement, evicted.as_bytes(), out)?;
             }
             frontend::parse(

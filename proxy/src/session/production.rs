@@ -13,7 +13,7 @@ use super::conversation::Conversation;
 use super::sight::Sight;
 use super::statement::{Bound, Description};
 use crate::admin::metrics::Metrics;
-use crate::catalog::model::Catalog;
+use crate::catalog::model::{Catalog, Lower, Relation};
 use crate::net::pool::{Checkout, Pool, PoolError, Prepared};
 use crate::rewrite::plan::Production;
 use crate::wire::frame::{Direction, Header, Limits, Next, Scanner, body};
@@ -48,6 +48,8 @@ pub(crate) struct Read {
     announce: bool,
     /// What gives a session the client's settings.
     settings: Arc<str>,
+    /// The relations that were clean when it was decided.
+    clean: Vec<Arc<Relation>>,
 }
 
 impl Read {
@@ -63,6 +65,7 @@ impl Read {
             description,
             announce: true,
             settings: sight.production_settings(),
+            clean: relations(plan, sight),
         }
     }
 
@@ -74,7 +77,29 @@ impl Read {
             description: Arc::clone(&bound.description),
             announce: false,
             settings: sight.production_settings(),
+            clean: relations(plan, sight),
         }
+    }
+}
+
+fn relations(plan: &Production, sight: &Sight) -> Vec<Arc<Relation>> {
+    let catalog = sight.catalog();
+    plan.relations
+        .iter()
+        .filter_map(|oid| catalog.relations.get(oid).cloned())
+        .collect()
+}
+
+fn is_clean(relation: &Relation) -> bool {
+    relation.lower.as_ref().is_some_and(Lower::is_clean)
+}
+
+/// The process may have been stopped since the read was decided; production's snapshot has been taken by now (at the Bind).
+fn still_clean(read: &Read) -> Result<(), Stop> {
+    if read.clean.iter().all(|relation| is_clean(relation)) {
+        Ok(())
+    } else {
+        Err(Stop::Fallback)
     }
 }
 
@@ -110,12 +135,8 @@ impl Conversation {
     ) -> bool {
         let catalog = self.sight.catalog();
         let clean = plan.relations.iter().all(|oid| {
-            catalog.relations.get(oid).is_some_and(|relation| {
-                relation
-                    .lower
-                    .as_ref()
-                    .is_some_and(|lower| lower.is_clean())
-            })
+            let relation = catalog.relations.get(oid);
+            relation.is_some_and(|relation| is_clean(relation))
         });
         clean && portable(catalog, description, formats)
     }
@@ -154,13 +175,15 @@ fn portable(catalog: &Catalog, description: &Description, formats: &[i16]) -> bo
 enum Stop {
     Fallback,
     Failed(Report),
+    /// The connection to production was lost, for this reason.
+    Lost(String),
     /// The client is gone.
     Gone,
 }
 
 impl From<std::io::Error> for Stop {
     fn from(error: std::io::Error) -> Self {
-        Self::Failed(unreachable(&error.to_string()))
+        Self::Lost(error.to_string())
     }
 }
 
@@ -185,53 +208,93 @@ pub(crate) async fn run(
     cancel: Arc<Notify>,
     metrics: Arc<Metrics>,
 ) {
-    let end = match pool.checkout_again(last.load(Ordering::Relaxed)).await {
-        // The foreign tables have connections of their own.
-        Err(PoolError::Exhausted { .. }) => ReadEvent::Fallback,
-        Err(error) => ReadEvent::Failed(error.report()),
-        Ok(mut checkout) => {
-            let _in_use = metrics.production_session();
-            last.store(checkout.session.number(), Ordering::Relaxed);
-            let handle = checkout.session.cancel_handle();
-            let result = {
-                let running = Running {
-                    checkout: &mut checkout,
-                    scanner: Scanner::new(Direction::Backend, Limits::default()),
-                    events: &events,
-                    room: FIRST,
-                }
-                .run(&read);
-                tokio::pin!(running);
-                loop {
-                    tokio::select! {
-                        result = &mut running => break result,
-                        () = cancel.notified() => {
-                            let handle = handle.clone();
-                            tokio::spawn(async move {
-                                if let Err(error) = handle.cancel().await {
-                                    tracing::debug!(%error, "cannot cancel at production");
-                                }
-                            });
-                        }
-                    }
-                }
-            };
-            match result {
-                Ok(outcome) => {
-                    checkout.give_back();
-                    match outcome {
-                        Ok(()) => ReadEvent::Done,
-                        Err(report) => report,
-                    }
-                }
-                Err(Stop::Fallback) => ReadEvent::Fallback,
-                Err(Stop::Failed(report)) => ReadEvent::Failed(report),
-                Err(Stop::Gone) => return,
-            }
-        }
+    let asked = pool.checkout_again(last.load(Ordering::Relaxed)).await;
+    let mut end = attempt(asked, &read, &last, &events, &cancel, &metrics).await;
+    if matches!(end, Err(Attempt::Silent(_))) {
+        // The session may have been lost while it was idle; whatever became of the statement, it only reads.
+        end = attempt(
+            pool.checkout().await,
+            &read,
+            &last,
+            &events,
+            &cancel,
+            &metrics,
+        )
+        .await;
+    }
+    let end = match end {
+        Ok(end) => end,
+        Err(Attempt::Silent(why)) => ReadEvent::Failed(unreachable(&why)),
+        Err(Attempt::Gone) => return,
     };
     // A client that is gone needs no answer.
     let _ = events.send(end).await;
+}
+
+/// How an attempt ended without an answer.
+enum Attempt {
+    /// The connection was lost before production said anything, for this reason.
+    Silent(String),
+    /// The client is gone.
+    Gone,
+}
+
+async fn attempt(
+    asked: Result<Checkout, PoolError>,
+    read: &Read,
+    last: &AtomicU64,
+    events: &mpsc::Sender<ReadEvent>,
+    cancel: &Notify,
+    metrics: &Metrics,
+) -> Result<ReadEvent, Attempt> {
+    let mut checkout = match asked {
+        // The foreign tables have connections of their own.
+        Err(PoolError::Exhausted { .. }) => return Ok(ReadEvent::Fallback),
+        Err(error) => return Ok(ReadEvent::Failed(error.report())),
+        Ok(checkout) => checkout,
+    };
+    let _in_use = metrics.production_session();
+    last.store(checkout.session.number(), Ordering::Relaxed);
+    let handle = checkout.session.cancel_handle();
+    let mut heard = false;
+    let result = {
+        let running = Running {
+            checkout: &mut checkout,
+            scanner: Scanner::new(Direction::Backend, Limits::default()),
+            events,
+            room: FIRST,
+            heard: &mut heard,
+        }
+        .run(read);
+        tokio::pin!(running);
+        loop {
+            tokio::select! {
+                result = &mut running => break result,
+                () = cancel.notified() => {
+                    let handle = handle.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = handle.cancel().await {
+                            tracing::debug!(%error, "cannot cancel at production");
+                        }
+                    });
+                }
+            }
+        }
+    };
+    match result {
+        Ok(outcome) => {
+            checkout.give_back();
+            Ok(match outcome {
+                Ok(()) => ReadEvent::Done,
+                Err(report) => report,
+            })
+        }
+        Err(Stop::Fallback) => Ok(ReadEvent::Fallback),
+        Err(Stop::Failed(report)) => Ok(ReadEvent::Failed(report)),
+        Err(Stop::Lost(why)) if heard => Ok(ReadEvent::Failed(unreachable(&why))),
+        Err(Stop::Lost(why)) => Err(Attempt::Silent(why)),
+        Err(Stop::Gone) => Err(Attempt::Gone),
+    }
 }
 
 struct Running<'a> {
@@ -240,14 +303,26 @@ struct Running<'a> {
     events: &'a mpsc::Sender<ReadEvent>,
     /// Room for the next read, in bytes: grows with what comes.
     room: usize,
+    /// Production has said something.
+    heard: &'a mut bool,
+}
+
+/// What was sent.
+struct Sent {
+    /// The statement's name.
+    name: String,
+    /// It's being prepared.
+    new: bool,
+    /// Its columns are known to be right.
+    described: bool,
 }
 
 impl Running<'_> {
     /// `Ok`: the session is idle again and may be given back.
     async fn run(mut self, read: &Read) -> Result<Result<(), ReadEvent>, Stop> {
         self.settings(read).await?;
-        let (name, new) = self.send(read).await?;
-        let (mut parsed, mut described, mut forwarded) = (!new, false, false);
+        let sent = self.send(read).await?;
+        let (mut parsed, mut described, mut forwarded) = (!sent.new, false, false);
         let mut outcome = Ok(());
         loop {
             let (header, frame) = self
@@ -255,24 +330,39 @@ impl Running<'_> {
                 .await?;
             match header.tag {
                 b'1' => parsed = true,
-                b'T' | b'n' => {
-                    if !same_columns(&read.description, header.tag, &frame) {
-                        return Err(Stop::Fallback);
-                    }
+                // Had production's columns changed since they were compared, the Bind would have failed.
+                b'2' if sent.described => {
+                    still_clean(read)?;
                     described = true;
                     if read.announce {
                         self.announce(read).await?;
                         forwarded = true;
                     }
                 }
-                b'E' => {
-                    if !parsed {
-                        self.checkout
-                            .session
-                            .statements
-                            .forget(&read.text, &read.types);
+                b'T' | b'n' => {
+                    if !same_columns(&read.description, header.tag, &frame) {
+                        return Err(Stop::Fallback);
                     }
-                    outcome = Err(failed(&frame, forwarded)?);
+                    still_clean(read)?;
+                    described = true;
+                    if let Some(row) = &read.description.row {
+                        let statements = &mut self.checkout.session.statements;
+                        statements.agree(&read.text, &read.types, row);
+                    }
+                    if read.announce {
+                        self.announce(read).await?;
+                        forwarded = true;
+                    }
+                }
+                b'E' => {
+                    let statements = &mut self.checkout.session.statements;
+                    let report = Report::read(body(&frame))?;
+                    if !parsed {
+                        statements.forget(&read.text, &read.types);
+                    } else if report.sqlstate() == b"0A000" {
+                        statements.outdated(&read.text, &read.types);
+                    }
+                    outcome = Err(failed(report, forwarded)?);
                 }
                 b'S' => {}
                 b'C' | b'I' if described => self.forward(frame).await?,
@@ -281,7 +371,8 @@ impl Running<'_> {
                         Ok(outcome)
                     } else {
                         Err(Stop::Failed(unreachable(&format!(
-                            "session {name} is in a transaction"
+                            "session {} is in a transaction",
+                            sent.name
                         ))))
                     };
                 }
@@ -332,18 +423,18 @@ impl Running<'_> {
         }
     }
 
-    /// Sends the statement; gives its name and whether it's being prepared.
-    async fn send(&mut self, read: &Read) -> Result<(String, bool), Stop> {
+    /// Sends the statement, and asks for its columns unless they're known to be right.
+    async fn send(&mut self, read: &Read) -> Result<Sent, Stop> {
         let mut out = BytesMut::new();
-        let (name, new) = match self
-            .checkout
-            .session
-            .statements
-            .prepare(&read.text, &read.types)
-        {
-            Prepared::Known(name) => (name, false),
+        let statements = &mut self.checkout.session.statements;
+        let sent = match statements.prepare(&read.text, &read.types) {
+            Prepared::Known { name, columns } => Sent {
+                described: columns.is_some() && columns == read.description.row,
+                name,
+                new: false,
+            },
             Prepared::New { name, evicted } => {
-                if let Some(evicted) = evicted {
+                for evicted in evicted {
                     frontend::close(Subject::Statement, evicted.as_bytes(), &mut out)?;
                 }
                 frontend::parse(
@@ -352,19 +443,25 @@ impl Running<'_> {
                     read.types.iter().copied(),
                     &mut out,
                 )?;
-                (name, true)
+                Sent {
+                    name,
+                    new: true,
+                    described: false,
+                }
             }
         };
         match &read.bind {
-            Some(bind) => Bind::read(bind)?.write(b"", name.as_bytes(), &mut out)?,
-            None => frontend::bind(b"", name.as_bytes(), &[], &mut out)?,
+            Some(bind) => Bind::read(bind)?.write(b"", sent.name.as_bytes(), &mut out)?,
+            None => frontend::bind(b"", sent.name.as_bytes(), &[], &mut out)?,
         }
-        frontend::describe(Subject::Portal, b"", &mut out)?;
+        if !sent.described {
+            frontend::describe(Subject::Portal, b"", &mut out)?;
+        }
         frontend::execute(b"", 0, &mut out)?;
         frontend::sync(&mut out);
         self.checkout.session.stream.write_all(&out).await?;
         self.checkout.session.stream.flush().await?;
-        Ok((name, new))
+        Ok(sent)
     }
 
     /// The next frame that isn't a row; rows go to the client, or nowhere.
@@ -384,10 +481,10 @@ impl Running<'_> {
             match scan.next {
                 Next::Frame { header, present } if present == header.total() => {
                     self.scanner.take();
-                    return Ok((
-                        header,
-                        self.checkout.session.buffer.split_to(present).freeze(),
-                    ));
+                    let frame = self.checkout.session.buffer.split_to(present).freeze();
+                    // An end of the connection may be told first.
+                    *self.heard |= header.tag != b'E';
+                    return Ok((header, frame));
                 }
                 Next::Malformed(error) => {
                     return Err(Stop::Failed(unreachable(&error.to_string())));
@@ -399,7 +496,7 @@ impl Running<'_> {
             let room = session.buffer.capacity() - session.buffer.len();
             let count = session.stream.read_buf(&mut session.buffer).await?;
             if count == 0 {
-                return Err(Stop::Failed(unreachable("it closed the connection")));
+                return Err(Stop::Lost("it closed the connection".to_owned()));
             }
             if count == room {
                 self.room = (self.room * 4).min(CHUNK);
@@ -429,10 +526,9 @@ fn same_columns(description: &Description, tag: u8, frame: &[u8]) -> bool {
 }
 
 /// What production's error means.
-fn failed(frame: &Bytes, forwarded: bool) -> Result<ReadEvent, Stop> {
-    let mut report = Report::read(body(frame))?;
+fn failed(mut report: Report, forwarded: bool) -> Result<ReadEvent, Stop> {
     if report.is_fatal() {
-        return Err(Stop::Failed(unreachable(&report.message())));
+        return Err(Stop::Lost(report.message()));
     }
     // Its names or its types aren't what they are here: fresh knows better.
     if !forwarded && (report.sqlstate().starts_with(b"42") || report.sqlstate() == b"0A000") {

@@ -17,6 +17,10 @@ pub(crate) const MARK: &[u8] = b"PPG02";
 
 /// Takes our own things out of a notice; `None`: it's about nothing else.
 pub(crate) fn notice(mut report: Report) -> Option<Report> {
+    // With client_min_messages at debug1 PostgreSQL tells of each event trigger; only ours are seen to be called.
+    if report.message().starts_with("EventTriggerInvoke ") {
+        return None;
+    }
     scrub(&mut report);
     let (before, after) = ("drop cascades to ", " other objects");
     let message = report.message();
@@ -234,6 +238,7 @@ mod tests {
         assert_eq!(cascades("2", &format!("{ours}\n{ours}")), None);
         assert!(notice(Report::new("NOTICE", "00000", ours)).is_none());
         assert!(notice(Report::new("NOTICE", "00000", "hello previewpg")).is_some());
+        assert!(notice(Report::new("DEBUG", "00000", "EventTriggerInvoke 16520")).is_none());
         let mut error = Report::error(
             "2BP01",
             "cannot drop table t because other objects depend on it",

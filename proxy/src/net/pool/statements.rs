@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 /// So many statements are kept prepared on a session.
 const LIMIT: usize = 64;
 
@@ -10,6 +12,8 @@ const LIMIT: usize = 64;
 #[derive(Debug, Default)]
 pub struct Statements {
     known: HashMap<Key, Use>,
+    /// Names that are to be closed.
+    closing: Vec<String>,
     /// Counts uses and gives names.
     clock: u64,
 }
@@ -23,19 +27,26 @@ struct Use {
     number: u64,
     /// When it was used last, by the clock.
     last: u64,
+    /// What its columns were found to agree with.
+    columns: Option<Bytes>,
 }
 
 /// How a statement is had on a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Prepared {
-    /// It's prepared under this name.
-    Known(String),
-    /// It has to be prepared under this name; close `evicted` first, if any.
+    /// It's prepared.
+    Known {
+        /// Its name.
+        name: String,
+        /// What its columns were found to agree with, see [`Statements::agree`].
+        columns: Option<Bytes>,
+    },
+    /// It has to be prepared under this name; close those of `evicted` first.
     New {
         /// The new name.
         name: String,
-        /// The name of the statement that made room.
-        evicted: Option<String>,
+        /// The names of statements that made room or can't run any more.
+        evicted: Vec<String>,
     },
 }
 
@@ -46,21 +57,43 @@ impl Statements {
         let key = (Arc::clone(text), types.into());
         if let Some(known) = self.known.get_mut(&key) {
             known.last = self.clock;
-            return Prepared::Known(name(known.number));
+            return Prepared::Known {
+                name: name(known.number),
+                columns: known.columns.clone(),
+            };
         }
         let oldest = (self.known.len() >= LIMIT)
             .then(|| self.known.iter().min_by_key(|(_, known)| known.last))
             .flatten()
             .map(|(key, _)| key.clone());
-        let evicted = oldest
-            .and_then(|key| self.known.remove(&key))
-            .map(|known| name(known.number));
+        let oldest = oldest.and_then(|key| self.known.remove(&key));
+        self.closing.extend(oldest.map(|known| name(known.number)));
         let (number, last) = (self.clock, self.clock);
-        self.known.insert(key, Use { number, last });
+        let new = Use {
+            number,
+            last,
+            columns: None,
+        };
+        self.known.insert(key, new);
         Prepared::New {
             name: name(self.clock),
-            evicted,
+            evicted: std::mem::take(&mut self.closing),
         }
+    }
+
+    /// The columns of a statement that is prepared were compared with `columns` (the body of a RowDescription) and agree.
+    /// PostgreSQL fixes a prepared statement's columns when it's parsed: an execution that would give others fails instead, see
+    /// [`Statements::outdated`]. So they agree for as long as it's prepared.
+    pub fn agree(&mut self, text: &Arc<str>, types: &[u32], columns: &Bytes) {
+        if let Some(known) = self.known.get_mut(&(Arc::clone(text), types.into())) {
+            known.columns = Some(columns.clone());
+        }
+    }
+
+    /// A statement that is prepared can't run any more ("cached plan must not change result type"): it has to be prepared anew.
+    pub fn outdated(&mut self, text: &Arc<str>, types: &[u32]) {
+        let known = self.known.remove(&(Arc::clone(text), types.into()));
+        self.closing.extend(known.map(|known| name(known.number)));
     }
 
     /// The statement isn't prepared (any more).
@@ -71,6 +104,7 @@ impl Statements {
     /// None is prepared any more (DISCARD ALL, DEALLOCATE ALL).
     pub fn clear(&mut self) {
         self.known.clear();
+        self.closing.clear();
     }
 
     /// How many are prepared.

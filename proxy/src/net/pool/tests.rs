@@ -2,6 +2,8 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use bytes::Bytes;
+
 use super::*;
 use crate::net::testing::{Authority, Server};
 use crate::wire::frame::{self, Direction, Limits, Scanner};
@@ -108,7 +110,7 @@ async fn sessions_at_production() {
     assert_eq!(first.settings.as_deref(), Some("TimeZone=UTC"));
     assert!(matches!(
         first.statements.prepare(&text, &[]),
-        Prepared::Known(_)
+        Prepared::Known { .. }
     ));
     assert!(matches!(
         first.statements.prepare(&text, &[23]),
@@ -329,40 +331,53 @@ async fn a_dead_production_is_not_hammered() {
 fn the_statements_used_last_stay() {
     let mut statements = Statements::default();
     let text = |n: usize| -> Arc<str> { format!("select {n}").into() };
+    let new = |prepared| match prepared {
+        Prepared::New { name, evicted } => (name, evicted),
+        Prepared::Known { .. } => panic!("{prepared:?}"),
+    };
     let mut names = std::collections::HashSet::new();
     for n in 0..64 {
-        let Prepared::New {
-            name,
-            evicted: None,
-        } = statements.prepare(&text(n), &[])
-        else {
-            panic!("{n}");
-        };
+        let (name, evicted) = new(statements.prepare(&text(n), &[]));
+        assert!(evicted.is_empty());
         assert!(names.insert(name));
     }
-    let Prepared::Known(zero) = statements.prepare(&text(0), &[]) else {
+    let zero = statements.prepare(&text(0), &[]);
+    let Prepared::Known { name: zeroth, .. } = &zero else {
         panic!();
     };
-    let Prepared::New {
-        name,
-        evicted: Some(evicted),
-    } = statements.prepare(&text(64), &[])
-    else {
-        panic!();
-    };
+    let (name, evicted) = new(statements.prepare(&text(64), &[]));
     assert!(names.insert(name));
-    assert_ne!(evicted, zero);
+    assert_eq!(evicted.len(), 1);
+    assert_ne!(evicted.first(), Some(zeroth));
     assert_eq!(statements.len(), 64);
-    assert!(matches!(
-        statements.prepare(&text(1), &[]),
-        Prepared::New { .. }
-    ));
-    assert_eq!(statements.prepare(&text(0), &[]), Prepared::Known(zero));
+    new(statements.prepare(&text(1), &[]));
+    assert_eq!(statements.prepare(&text(0), &[]), zero);
     statements.forget(&text(0), &[]);
-    assert!(matches!(
-        statements.prepare(&text(0), &[]),
-        Prepared::New { evicted: None, .. }
-    ));
+    assert!(new(statements.prepare(&text(0), &[])).1.is_empty());
     statements.clear();
     assert!(statements.is_empty());
+}
+
+#[test]
+fn columns_agree_until_a_statement_is_prepared_anew() {
+    let mut statements = Statements::default();
+    let (text, columns): (Arc<str>, Bytes) = ("select 1".into(), Bytes::from_static(b"columns"));
+    let agreed = |prepared| match prepared {
+        Prepared::Known { columns, .. } => columns,
+        Prepared::New { .. } => panic!("{prepared:?}"),
+    };
+    statements.prepare(&text, &[23]);
+    assert_eq!(agreed(statements.prepare(&text, &[23])), None);
+    statements.agree(&text, &[23], &columns);
+    assert_eq!(agreed(statements.prepare(&text, &[23])), Some(columns));
+    let Prepared::Known { name: old, .. } = statements.prepare(&text, &[23]) else {
+        panic!();
+    };
+    statements.outdated(&text, &[23]);
+    let Prepared::New { name, evicted } = statements.prepare(&text, &[23]) else {
+        panic!();
+    };
+    assert_ne!(name, old);
+    assert_eq!(evicted, [old]);
+    assert_eq!(agreed(statements.prepare(&text, &[23])), None);
 }

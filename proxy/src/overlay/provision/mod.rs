@@ -10,18 +10,23 @@ use tokio_postgres::Client;
 
 use crate::net::target::Target;
 
+mod contents;
 mod drift;
 mod execute;
+mod follow;
 mod inspect;
 mod plan;
 mod restore;
 mod role;
 mod selection;
 
-pub use drift::Collision;
+pub use drift::{Change, Collision, Drift, RelationDrift, drift};
 pub use execute::{Outcome, execute};
-pub use inspect::{Fresh, Inspection, Production, fingerprint, inspect};
-pub use plan::{Action, Plan, Step, plan};
+pub use inspect::{
+    Column, Enum, Fresh, Inspection, Known, Preview, Production, Relation, Sequence, UpperColumn,
+    fingerprint, inspect,
+};
+pub use plan::{Action, New, Noted, Plan, Restore, Step, plan};
 pub use restore::{NotRestored, RestoreError};
 pub use selection::TableSelection;
 

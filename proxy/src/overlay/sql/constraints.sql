@@ -283,7 +283,8 @@ DECLARE
     part record;
 BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
-    backed := coalesce(r.state = 'merged', false);
+    -- One that is halted keeps its guards.
+    backed := coalesce('merged' IN (r.state, r.halted), false);
     IF backed THEN
         inserted := format(E'    IF pg_catalog.current_setting(\'previewpg.copying\', true) = \'%1$s\' THEN\n        RETURN NULL;\n    END IF;\n    PERFORM previewpg.touched(%1$s::pg_catalog.oid);\n', relation);
         FOR item IN

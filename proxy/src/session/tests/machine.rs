@@ -195,6 +195,37 @@ fn an_error_of_ours_skips_what_the_client_sends_up_to_its_sync() {
 }
 
 #[test]
+fn a_sync_that_a_failed_copy_swallowed_is_not_one() {
+    let mut both = Both::new();
+    both.client(&say(|out| {
+        frontend::parse(b"", b"COPY t FROM STDIN", [].into_iter(), out).unwrap();
+        frontend::bind(b"", b"", &[], out).unwrap();
+        frontend::execute(b"", 0, out).unwrap();
+        frontend::sync(out);
+    }));
+    assert_eq!(both.sent(), "PBES");
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::bind_complete(out);
+        // CopyInResponse: text, no columns.
+        out.extend_from_slice(b"G\0\0\0\x07\0\0\0");
+    }));
+    assert_eq!(both.heard(), "12G");
+    both.client(b"d\0\0\0\x05x");
+    assert_eq!(both.sent(), "d");
+    both.fresh(&error("22P02"));
+    assert_eq!(both.heard(), "E");
+    both.client(&say(|out| {
+        out.extend_from_slice(b"c\0\0\0\x04");
+        frontend::sync(out);
+    }));
+    assert_eq!(both.sent(), "S", "fresh skips to it");
+    assert_eq!(both.heard(), "", "fresh answers it");
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "Z");
+}
+
+#[test]
 fn a_copy_up_in_a_pipeline_is_answered_by_nothing() {
     let mut both = Both::new();
     let parse = say(|out| {

@@ -3,5 +3,6 @@
 mod frames;
 mod live;
 mod machine;
+mod shapes;
 mod support;
 mod tls;

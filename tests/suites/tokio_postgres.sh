@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# tokio-postgres's own tests, at the version that Cargo.lock names, but those that need roles with other ways to log in.
+source "$(dirname "$0")/common.sh"
+version=$(awk '/^name = "tokio-postgres"$/ { getline; gsub(/"/, ""); print $3; exit }' "$here/../../Cargo.lock")
+source=$cache/tokio-postgres-$version
+case $1 in
+install)
+    [ -e "$source.installed" ] && exit 0
+    mkdir -p "$cache"
+    rm -rf "$source"
+    manifest=$(cd "$here/../.." && cargo metadata --format-version 1 --locked |
+        python3 -c 'import json, sys; print(next(p["manifest_path"] for p in json.load(sys.stdin)["packages"] if p["name"] == "tokio-postgres"))')
+    cp -r "$(dirname "$manifest")" "$source"
+    chmod -R u+w "$source"
+    cd "$source/tests/test"
+    # Where it connects is written into each test.
+    sed -i -e 's/"127.0.0.1:5433"/std::env::var("SUITE_ADDRESS").unwrap()/' \
+        -e 's/s\.parse::<Config>()\.unwrap()/crate::here(s).parse::<Config>().unwrap()/' main.rs
+    sed -i -e 's/tokio_postgres::connect(s, NoTls)/tokio_postgres::connect(\&crate::here(s), NoTls)/' runtime.rs
+    cat >>main.rs <<'RUST'
+
+fn here(s: &str) -> String {
+    let variable = |name| std::env::var(name).unwrap();
+    let login = format!(
+        "user={} password={} dbname={}",
+        variable("PGUSER"),
+        variable("PGPASSWORD"),
+        variable("PGDATABASE")
+    );
+    s.replace("user=postgres", &login)
+        .replace("5433", &variable("PGPORT"))
+}
+RUST
+    cd "$source"
+    printf '\n[workspace]\n' >>Cargo.toml
+    CARGO_TARGET_DIR=$cache/tokio-postgres-target cargo test --locked --quiet --test test --no-run --features array-impls
+    touch "$source.installed"
+    ;;
+run)
+    cd "$source"
+    export SUITE_ADDRESS=$PGHOST:$PGPORT
+    CARGO_TARGET_DIR=$cache/tokio-postgres-target cargo test --locked --quiet --test test --features array-impls -- \
+        --test-threads 2 -Z unstable-options --format json --skip password --skip host 2>&1 | tee /dev/stderr | RESULTS=$2 python3 -c '
+import json, os, sys
+with open(os.environ["RESULTS"], "w") as results:
+    for line in sys.stdin:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if event.get("type") != "test" or event["event"] not in ("ok", "failed", "ignored"):
+            continue
+        word = {"ok": "ok", "failed": "not ok", "ignored": "skip"}[event["event"]]
+        said = " ".join(event.get("stdout", "").split())[:600]
+        results.write(f"{word} {event[\"name\"]}" + (f" - {said}" if said else "") + "\n")
+' || true
+    ;;
+esac
