@@ -13,7 +13,7 @@ LISTEN ?= 127.0.0.1:6432
 CLUSTER_SUITES := control_plane operator end_to_end
 SUITES := $(filter-out $(CLUSTER_SUITES),$(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs)))
 
-.PHONY: help demo test bench bench-cluster cluster cluster-down cluster-suites $(CLUSTER_SUITES) kubernetes packages-cluster fmt lint doc generate fuzz build unit suites $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
+.PHONY: help demo test bench bench-cluster cluster cluster-down cluster-suites $(CLUSTER_SUITES) kubernetes packages-cluster fmt lint doc generate fuzz build unit suites suites-all $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,11 @@ suites: $(SUITES) ## The suites against real servers; one by its name: make equi
 
 $(SUITES):
 	$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet
+
+suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew
+	target/debug/suites run
+	target/debug/suites regress
+	target/debug/suites coverage > docs/coverage.md
 
 cluster-suites: $(CLUSTER_SUITES) ## The suites on a real Kubernetes; one by its name: make control_plane
 

@@ -9,6 +9,8 @@
 //! | schema `previewpg` | tables of lineage and state, functions | USAGE; SELECT on the tables |
 //! | `previewpg.relation` | one row for each relation that has, had or should have a lower: `upper` (OID), production's schema and name, `key_columns`, `state` (`merged`, `detached`, `read_only`, `unsupported`), `reason`, `same_shape`, `row_security`, `claims` and `copy_up` (whose claims table and copy function serve it) | SELECT |
 //! | `previewpg.attribute` | (upper's OID, attnum) → SQL expression over the foreign table's columns | SELECT |
+//! | `previewpg.news`, `.dirty`, `.change`, `.replica` and functions | what replicas tell each other, see [`crate::replicas`] | SELECT |
+//! | `previewpg.changed()` | for who changes fresh behind the proxies' back: all of them read the catalog again | none |
 //! | `previewpg.is_written(oid) returns boolean` | whether anybody wrote to it, or tried to | EXECUTE |
 //! | foreign server `previewpg_production` and the owner's user mapping | | none |
 //! | `previewpg_fdw.rN` | the foreign table: production's shape | none |
@@ -33,6 +35,7 @@
 //! # In-band signal
 //! When the schema or a relation's state changed, a trigger says `RAISE INFO 'previewpg' USING ERRCODE = 'PPG01'`.
 //! INFO is sent whatever `client_min_messages` says; the proxy swallows it and reads the catalog again on that session.
+//! What other sessions will see (not a temporary object's change) stands in `previewpg.change`, too, as a part of the same transaction.
 //!
 //! When a relation is written to by what isn't named in the client's statement (a function, a trigger, a referential action, any INSERT), `previewpg.touched` says
 //! `RAISE INFO 'previewpg' USING ERRCODE = 'PPG02', DETAIL = OID`, once in a session for each relation: it is dirty from now on.
