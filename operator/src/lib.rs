@@ -60,6 +60,7 @@ pub mod judge;
 pub mod leader;
 pub mod metrics;
 pub mod plan;
+pub mod probe;
 pub mod reconcile;
 pub mod report;
 pub mod run;
