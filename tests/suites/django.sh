@@ -5,12 +5,18 @@ source "$(dirname "$0")/common.sh"
 python_suite django 5.2.8 django==5.2.8 'psycopg[binary]==3.2.13' jinja2==3.1.6 tblib==3.1.0
 modules=(
     backends queries aggregation annotations expressions expressions_case delete bulk_create get_or_create
-    select_for_update transactions migrations schema introspection inspectdb postgres_tests
+    select_for_update transactions migrations schema introspection inspectdb
 )
 if [ -n "${SUITE_MODULES:-}" ]; then read -ra modules <<<"$SUITE_MODULES"; fi
-django() {
+runtests() {
     cd "$source/tests"
-    PYTHONPATH=$here:$source "$venv/bin/python" -W ignore runtests.py --settings=suite_django --keepdb --parallel 1 --noinput "$@" "${modules[@]}" </dev/null
+    PYTHONPATH=$here:$source "$venv/bin/python" -W ignore runtests.py --settings=suite_django --keepdb --parallel 1 --noinput "$@" </dev/null
+}
+django() {
+    local status=0
+    runtests "$@" "${modules[@]}" || status=$?
+    SUITE_OTHER=postgresql runtests "$@" postgres_tests || status=$?
+    return "$status"
 }
 case $1 in
 prepare)
