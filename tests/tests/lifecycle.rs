@@ -1,6 +1,14 @@
 //! A preview's life, by the library that the operator uses: production changes its schema while the preview holds changed rows, credentials are rotated, several
 //! previews share a server, and all of it ends. Where it makes sense the oracle is a full copy to which the same changes of production's schema were made.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -176,6 +184,8 @@ fn what_production_adds_is_brought_in() {
         "INSERT INTO orders VALUES (1000, 1000, 'paid', 7)",
         "UPDATE orders SET total = total + 1 WHERE id <= 3",
     ]);
+    let mut running = world.serve();
+    running.session.must("SELECT * FROM users WHERE id = 1");
     world.migrate(
         "ALTER TABLE users ADD COLUMN visits int NOT NULL DEFAULT 7;
          ALTER TABLE users ADD COLUMN shout text GENERATED ALWAYS AS (upper(name)) STORED;
@@ -222,6 +232,13 @@ fn what_production_adds_is_brought_in() {
             report.brought_in
         );
     }
+    // The proxy that was there all the time knows, too.
+    let columns = running
+        .session
+        .value("SELECT string_agg(k, ',' ORDER BY k) FROM jsonb_object_keys((SELECT to_jsonb(u) FROM users u WHERE id = 1)) k");
+    assert_eq!(columns, "email,id,name,shout,visits");
+    assert_eq!(running.session.value("SELECT count(*) FROM reviews"), "20");
+    drop(running);
     // Rows of production that the copy has, too, and that are seen through the new shape.
     world.migrate(
         "UPDATE users SET name = NULL WHERE id = 20; INSERT INTO orders VALUES (500, 1, 'sent', 9)",
