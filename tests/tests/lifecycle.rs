@@ -1069,3 +1069,29 @@ fn a_fresh_that_is_older_than_production_is_refused() {
         "{error:?}"
     );
 }
+
+#[test]
+fn rows_that_a_fresh_has_already_are_the_previews() {
+    let mut world = World::new(
+        "CREATE TABLE t(id int PRIMARY KEY, b text); INSERT INTO t SELECT n, 'b' || n FROM generate_series(1, 20) n",
+    );
+    fresh()
+        .connect("postgres")
+        .must(&format!("CREATE DATABASE {}", world.spec.database));
+    world
+        .superuser()
+        .must(&format!(
+            "DO $$ BEGIN CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
+             CREATE TABLE t(id int PRIMARY KEY, b text); INSERT INTO t VALUES (1, 'mine'), (50, 'mine'); ALTER TABLE t OWNER TO app"
+        ));
+    world.spec.owner_tag = None;
+    world.bring_up();
+    world
+        .copy
+        .must("UPDATE t SET b = 'mine' WHERE id = 1; INSERT INTO t VALUES (50, 'mine')");
+    world.same(&[
+        "SELECT * FROM t ORDER BY id",
+        "DELETE FROM t WHERE id IN (1, 2, 50)",
+        "SELECT * FROM t ORDER BY id",
+    ]);
+}
