@@ -1,6 +1,14 @@
 //! A preview's life, by the library that the operator uses: production changes its schema while the preview holds changed rows, credentials are rotated, several
 //! previews share a server, and all of it ends. Where it makes sense the oracle is a full copy to which the same changes of production's schema were made.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -176,6 +184,8 @@ fn what_production_adds_is_brought_in() {
         "INSERT INTO orders VALUES (1000, 1000, 'paid', 7)",
         "UPDATE orders SET total = total + 1 WHERE id <= 3",
     ]);
+    let mut running = world.serve();
+    running.session.must("SELECT * FROM users WHERE id = 1");
     world.migrate(
         "ALTER TABLE users ADD COLUMN visits int NOT NULL DEFAULT 7;
          ALTER TABLE users ADD COLUMN shout text GENERATED ALWAYS AS (upper(name)) STORED;
@@ -222,6 +232,13 @@ fn what_production_adds_is_brought_in() {
             report.brought_in
         );
     }
+    // The proxy that was there all the time knows, too.
+    let columns = running
+        .session
+        .value("SELECT string_agg(k, ',' ORDER BY k) FROM jsonb_object_keys((SELECT to_jsonb(u) FROM users u WHERE id = 1)) k");
+    assert_eq!(columns, "email,id,name,shout,visits");
+    assert_eq!(running.session.value("SELECT count(*) FROM reviews"), "20");
+    drop(running);
     // Rows of production that the copy has, too, and that are seen through the new shape.
     world.migrate(
         "UPDATE users SET name = NULL WHERE id = 20; INSERT INTO orders VALUES (500, 1, 'sent', 9)",
@@ -1051,4 +1068,30 @@ fn a_fresh_that_is_older_than_production_is_refused() {
         (Reason::VersionUnsupported, Side::Fresh),
         "{error:?}"
     );
+}
+
+#[test]
+fn rows_that_a_fresh_has_already_are_the_previews() {
+    let mut world = World::new(
+        "CREATE TABLE t(id int PRIMARY KEY, b text); INSERT INTO t SELECT n, 'b' || n FROM generate_series(1, 20) n",
+    );
+    fresh()
+        .connect("postgres")
+        .must(&format!("CREATE DATABASE {}", world.spec.database));
+    world
+        .superuser()
+        .must(&format!(
+            "DO $$ BEGIN CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
+             CREATE TABLE t(id int PRIMARY KEY, b text); INSERT INTO t VALUES (1, 'mine'), (50, 'mine'); ALTER TABLE t OWNER TO app"
+        ));
+    world.spec.owner_tag = None;
+    world.bring_up();
+    world
+        .copy
+        .must("UPDATE t SET b = 'mine' WHERE id = 1; INSERT INTO t VALUES (50, 'mine')");
+    world.same(&[
+        "SELECT * FROM t ORDER BY id",
+        "DELETE FROM t WHERE id IN (1, 2, 50)",
+        "SELECT * FROM t ORDER BY id",
+    ]);
 }
