@@ -62,6 +62,7 @@ pub mod metrics;
 pub mod plan;
 pub mod probe;
 pub mod reconcile;
+pub mod reference;
 pub mod report;
 pub mod run;
 #[cfg(test)]
