@@ -1,20 +1,27 @@
-# The image of `previewpg serve` and `previewpg provision`. It holds pg_dump and pg_restore for provisioning; the
-# embedded server (`up` without --fresh) is for development machines, not for this image.
+# The image of the proxies and of the operator: both binaries, and the newest pg_dump and pg_restore, which read every older production.
+# The embedded server (`up` without --fresh) is for development machines, not for this image.
+# tests/cluster/images makes the same without an engine, for the tests.
 ARG RUST=1.95
 ARG DEBIAN=trixie
+ARG POSTGRES=18
 
 FROM rust:${RUST}-slim-${DEBIAN} AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin previewpg
+RUN cargo build --release --locked --bin previewpg --bin previewpg-operator
 
 FROM debian:${DEBIAN}-slim
+ARG POSTGRES
+# Debian's own client is older; postgresql-common brings the PostgreSQL project's archive and its key.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates postgresql-client \
+ && apt-get install -y --no-install-recommends ca-certificates postgresql-common \
+ && /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y \
+ && apt-get install -y --no-install-recommends postgresql-client-${POSTGRES} \
  && rm -rf /var/lib/apt/lists/*
-COPY --from=build /src/target/release/previewpg /usr/local/bin/previewpg
+ENV PATH=/usr/lib/postgresql/${POSTGRES}/bin:/usr/local/bin:/usr/bin:/bin
+COPY --from=build /src/target/release/previewpg /src/target/release/previewpg-operator /usr/local/bin/
 # Numeric, so that Kubernetes can see that it isn't root.
 USER 10001:10001
-EXPOSE 5432 9187
+EXPOSE 5432 8080 9187
 ENTRYPOINT ["previewpg"]
 CMD ["serve", "--config", "/etc/previewpg/previewpg.yaml"]

@@ -14,9 +14,11 @@
 //! | [`rewrite`] | facts + catalog → what to send where; pure |
 //! | [`placement`] | which database a read runs on |
 //! | [`session`] | one client's conversation |
+//! | [`replicas`] | what several processes in front of one fresh tell each other |
 //! | [`admin`] | health, readiness, metrics |
 //! | [`config`] | the one YAML file and the command line's options |
 //! | [`embedded`] | a PostgreSQL server of our own, for `up` and `demo` |
+//! | [`preview`] | what brings a fresh database to what a preview is to be, and measures, resets and drops it: for the command line and the operator |
 //! | [`command`] | `up`, `demo`, `provision`, `serve`, `check` |
 
 pub mod admin;
@@ -28,6 +30,8 @@ pub mod embedded;
 pub mod net;
 pub mod overlay;
 pub mod placement;
+pub mod preview;
+pub mod replicas;
 pub mod rewrite;
 pub mod session;
 pub mod sql;

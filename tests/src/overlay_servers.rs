@@ -116,7 +116,11 @@ fn start() -> Result<Servers, Failure> {
     if root {
         succeed(Command::new("chown").arg("postgres").arg(&folder))?;
     }
+    let machines = binaries;
     for (name, port) in [("production", PRODUCTION), ("fresh", FRESH)] {
+        let binaries = crate::servers::fresh_programs()
+            .filter(|_| name == "fresh")
+            .unwrap_or_else(|| machines.clone());
         let data = folder.join(name);
         succeed(
             as_server(root, &binaries.join("initdb"))

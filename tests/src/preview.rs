@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Address, Session};
 use crate::servers::{
-    PASSWORD, Server, Servers, as_unprivileged, forget_pid, keep_logs, note_pid, signal, workplace,
+    PASSWORD, Server, Servers, as_unprivileged, forget_pid, fresh_programs, keep_logs, note_pid,
+    signal, workplace,
 };
 
 /// How long `up` may take until it prints the client's URL.
-pub const START: Duration = Duration::from_secs(240);
+pub const START: Duration = Duration::from_secs(180);
 
 /// A preview that serves; stopped when dropped.
 pub struct Preview {
@@ -172,7 +173,11 @@ fn shared_fresh() -> &'static Server {
 
 /// Runs `previewpg provision`.
 fn provision(production: &str, fresh: &str) {
-    let out = Command::new(binary())
+    let mut command = Command::new(binary());
+    if let Some(programs) = fresh_programs() {
+        command.env("PREVIEWPG_POSTGRES_BIN", programs);
+    }
+    let out = command
         .args(["provision", "--production", production, "--fresh", fresh])
         .args(["--client-user", "app", "--sequence-gap", "0"])
         .env("PREVIEWPG_CLIENT_PASSWORD", PASSWORD)
@@ -253,6 +258,9 @@ impl Up {
             .append(true)
             .open(&log)
             .expect("make the log");
+        if let Some(programs) = fresh_programs() {
+            command.env("PREVIEWPG_POSTGRES_BIN", programs);
+        }
         let mut child = command
             .args(["--production", production])
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])

@@ -127,7 +127,7 @@ impl Servers {
             .must(&format!("CREATE DATABASE {name} OWNER app"));
         let dump = workplace().join(format!("{name}.dump"));
         let run = |program: &str, address: Address, more: &[&str]| {
-            let out = Command::new(tool(program))
+            let out = Command::new(tool_of(fresh_programs().as_deref(), program))
                 .args(["--no-owner", "--no-privileges", "-h", &address.host])
                 .args(["-p", &address.port.to_string(), "-U", &address.user])
                 .args(more)
@@ -176,6 +176,7 @@ pub struct Server {
     child: Child,
     folder: PathBuf,
     log: PathBuf,
+    programs: Option<PathBuf>,
     /// The port of loopback and of the socket.
     pub port: u16,
 }
@@ -189,6 +190,17 @@ impl Server {
     /// The same with further lines for `postgresql.conf` and the data folder in a place of the caller's
     /// (which must be writable for [`unprivileged`]).
     pub fn start_with(name: &str, place: Option<&Path>, settings: &str) -> Server {
+        let programs = fresh_programs().filter(|_| name != "production");
+        Server::start_from(name, place, settings, programs)
+    }
+
+    /// The same of the version whose programs are in that folder; `None`: the machine's own.
+    pub fn start_from(
+        name: &str,
+        place: Option<&Path>,
+        settings: &str,
+        programs: Option<PathBuf>,
+    ) -> Server {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let root = workplace();
@@ -198,7 +210,7 @@ impl Server {
         let data = folder.join("data");
         fs::create_dir_all(&folder).expect("make the server's folder");
         own(&folder);
-        copy_tree(&cluster(), &data);
+        copy_tree(&cluster(programs.as_deref()), &data);
         let log = root.join(format!("{name}{number}.log"));
         let mut last = String::new();
         for _ in 0..5 {
@@ -213,7 +225,7 @@ impl Server {
             )
             .expect("write the server's settings");
             let out = fs::File::create(&log).expect("make the log");
-            let child = as_unprivileged(&tool("postgres"))
+            let child = as_unprivileged(&tool_of(programs.as_deref(), "postgres"))
                 .arg("-D")
                 .arg(&data)
                 .stdin(Stdio::null())
@@ -227,6 +239,7 @@ impl Server {
                 child,
                 folder: folder.clone(),
                 log: log.clone(),
+                programs: programs.clone(),
                 port,
             };
             if server.wait_until_ready() {
@@ -332,7 +345,7 @@ impl Server {
             .open(&self.log)
             .expect("open the log");
         forget_pid(self.child.id());
-        self.child = as_unprivileged(&tool("postgres"))
+        self.child = as_unprivileged(&tool_of(self.programs.as_deref(), "postgres"))
             .arg("-D")
             .arg(self.data())
             .stdin(Stdio::null())
@@ -442,6 +455,21 @@ pub fn free_port() -> u16 {
         .port()
 }
 
+/// The environment variable with the folder of the programs of fresh's (and the full copies') version, if it isn't production's.
+pub const FRESH_BIN: &str = "PREVIEWPG_TEST_FRESH_BIN";
+
+/// What [`FRESH_BIN`] says.
+pub fn fresh_programs() -> Option<PathBuf> {
+    std::env::var_os(FRESH_BIN)
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from)
+}
+
+/// A PostgreSQL program of that folder, or as [`tool`].
+pub fn tool_of(programs: Option<&Path>, name: &str) -> PathBuf {
+    programs.map_or_else(|| tool(name), |folder| folder.join(name))
+}
+
 /// A PostgreSQL program: from PATH, where `pg_config` says, or from Debian's folder of the highest version.
 pub fn tool(name: &str) -> PathBuf {
     let mut folders: Vec<PathBuf> = std::env::var_os("PATH")
@@ -508,35 +536,37 @@ pub fn own(path: &Path) {
     std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("give a folder away");
 }
 
-/// An initialised cluster to copy from: initdb once for each test process.
-fn cluster() -> PathBuf {
-    static CLUSTER: OnceLock<PathBuf> = OnceLock::new();
-    CLUSTER
-        .get_or_init(|| {
-            let place = workplace();
-            let password = place.join("password");
-            fs::write(&password, PASSWORD).expect("write the password file");
-            own(&password);
-            let out = as_unprivileged(&tool("initdb"))
-                .args(["--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8"])
-                .args([
-                    "--auth-local=trust",
-                    "--auth-host=scram-sha-256",
-                    "--no-sync",
-                ])
-                .arg(format!("--pwfile={}", password.display()))
-                .arg("-D")
-                .arg(place.join("cluster"))
-                .output()
-                .expect("run initdb");
-            assert!(
-                out.status.success(),
-                "initdb: {}",
-                String::from_utf8_lossy(&out.stderr)
-            );
-            place.join("cluster")
-        })
-        .clone()
+/// An initialised cluster to copy from: initdb once for each test process and version.
+fn cluster(programs: Option<&Path>) -> PathBuf {
+    static CLUSTERS: Mutex<Vec<(Option<PathBuf>, PathBuf)>> = Mutex::new(Vec::new());
+    let mut clusters = CLUSTERS.lock().unwrap_or_else(|e| e.into_inner());
+    if let Some((_, made)) = clusters.iter().find(|(of, _)| of.as_deref() == programs) {
+        return made.clone();
+    }
+    let place = workplace();
+    let password = place.join("password");
+    fs::write(&password, PASSWORD).expect("write the password file");
+    own(&password);
+    let made = place.join(format!("cluster{}", clusters.len()));
+    let out = as_unprivileged(&tool_of(programs, "initdb"))
+        .args(["--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8"])
+        .args([
+            "--auth-local=trust",
+            "--auth-host=scram-sha-256",
+            "--no-sync",
+        ])
+        .arg(format!("--pwfile={}", password.display()))
+        .arg("-D")
+        .arg(&made)
+        .output()
+        .expect("run initdb");
+    assert!(
+        out.status.success(),
+        "initdb: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    clusters.push((programs.map(Path::to_path_buf), made.clone()));
+    made
 }
 
 fn copy_tree(from: &Path, to: &Path) {

@@ -32,18 +32,28 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Gives the metrics' text.
 pub type Encode = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// What isn't ready. Without secrets: everybody who reaches the port reads it.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness {
+    /// What doesn't hold, by name, and why not; empty: ready.
+    pub failing: Vec<(&'static str, String)>,
+    /// production's state, which doesn't count; `None`: nothing is known of it.
+    pub production: Option<Result<(), String>>,
+}
+
+/// Tells what isn't ready.
+pub type Tell = Arc<dyn Fn() -> Readiness + Send + Sync>;
+
 /// What the admin port serves.
 #[derive(Clone)]
 pub struct Admin {
-    health: Arc<Health>,
+    readiness: Tell,
     metrics: Encode,
 }
 
 impl std::fmt::Debug for Admin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Admin")
-            .field("health", &self.health)
-            .finish_non_exhaustive()
+        f.debug_struct("Admin").finish_non_exhaustive()
     }
 }
 
@@ -59,7 +69,21 @@ impl Admin {
     /// Serves this health and these metrics.
     #[must_use]
     pub fn new(health: Arc<Health>, metrics: Encode) -> Self {
-        Self { health, metrics }
+        let readiness = move || Readiness {
+            failing: health
+                .failing()
+                .into_iter()
+                .map(|(condition, reason)| (condition.name(), reason))
+                .collect(),
+            production: health.production(),
+        };
+        Self::with_readiness(Arc::new(readiness), metrics)
+    }
+
+    /// Serves what isn't ready as this tells it, and these metrics.
+    #[must_use]
+    pub fn with_readiness(readiness: Tell, metrics: Encode) -> Self {
+        Self { readiness, metrics }
     }
 
     /// Serves until it's dropped.
@@ -129,28 +153,37 @@ impl Admin {
     }
 
     fn readiness(&self, json: bool) -> Response<Full<Bytes>> {
-        let failing = self.health.failing();
-        let status = if failing.is_empty() {
+        let readiness = (self.readiness)();
+        let status = if readiness.failing.is_empty() {
             StatusCode::OK
         } else {
             StatusCode::SERVICE_UNAVAILABLE
         };
         if json {
-            let reasons: serde_json::Map<String, serde_json::Value> = failing
+            let reasons: serde_json::Map<String, serde_json::Value> = readiness
+                .failing
                 .into_iter()
-                .map(|(condition, reason)| (condition.name().to_owned(), reason.into()))
+                .map(|(name, reason)| (name.to_owned(), reason.into()))
                 .collect();
-            let body = serde_json::json!({ "ready": status == StatusCode::OK, "failing": reasons });
+            let mut body =
+                serde_json::json!({ "ready": status == StatusCode::OK, "failing": reasons });
+            if let (Some(state), Some(body)) = (readiness.production, body.as_object_mut()) {
+                let state = state.err().unwrap_or_else(|| "ok".to_owned());
+                body.insert("production".to_owned(), state.into());
+            }
             return reply(status, "application/json", format!("{body}\n"));
         }
-        let body = if failing.is_empty() {
-            "ok\n".to_owned()
-        } else {
-            failing
-                .into_iter()
-                .map(|(condition, reason)| format!("{}: {reason}\n", condition.name()))
-                .collect()
-        };
+        let mut body: String = readiness
+            .failing
+            .into_iter()
+            .map(|(name, reason)| format!("{name}: {reason}\n"))
+            .collect();
+        if body.is_empty() {
+            "ok\n".clone_into(&mut body);
+        }
+        if let Some(Err(reason)) = readiness.production {
+            body = format!("{body}(production, which doesn't count: {reason})\n");
+        }
         text(status, body)
     }
 }
@@ -228,7 +261,12 @@ mod tests {
             answer.starts_with("HTTP/1.1 503") && answer.contains("catalog: not read yet\n"),
             "{answer}"
         );
-        for condition in [Condition::Fresh, Condition::Catalog, Condition::Serving] {
+        for condition in [
+            Condition::Fresh,
+            Condition::Catalog,
+            Condition::Lease,
+            Condition::Serving,
+        ] {
             health.holds(condition);
         }
         assert!(

@@ -1,6 +1,7 @@
 //! What is counted, by Prometheus' conventions. Knows no HTTP.
 
 use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -9,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::catalog::lease::Lease;
 
 /// Where a statement ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +46,11 @@ pub struct Metrics {
     copied_up: Counter,
     production_sessions: Gauge,
     refusals: Family<Construct, Counter>,
+    replicas: Gauge,
+    replicas_expired: Counter,
+    lease_valid: Gauge,
+    lease: OnceLock<Arc<Lease>>,
+    acknowledgements: Histogram,
 }
 
 impl Default for Metrics {
@@ -95,6 +103,31 @@ impl Metrics {
             "Statements refused (SQLSTATE 0A000), by construct",
             refusals.clone(),
         );
+        let replicas = Gauge::default();
+        registry.register(
+            "replicas",
+            "Replicas that serve this fresh, this one included",
+            replicas.clone(),
+        );
+        let replicas_expired = Counter::default();
+        registry.register(
+            "replicas_expired",
+            "Other replicas that this one found to have let their lease run out",
+            replicas_expired.clone(),
+        );
+        let lease_valid = Gauge::default();
+        registry.register(
+            "lease_valid",
+            "Whether this replica's lease is valid (1), or nothing is planned and read on production (0)",
+            lease_valid.clone(),
+        );
+        // From 1 ms to 4 s: a lease is waited out in less.
+        let acknowledgements = Histogram::new((0..13).map(|n| 1e-3 * 2_f64.powi(n)));
+        registry.register(
+            "acknowledgement_wait_seconds",
+            "Time that clients waited until other replicas knew of the first write to a table or of a schema change",
+            acknowledgements.clone(),
+        );
         Self {
             registry,
             connections,
@@ -105,6 +138,11 @@ impl Metrics {
             copied_up,
             production_sessions,
             refusals,
+            replicas,
+            replicas_expired,
+            lease_valid,
+            lease: OnceLock::new(),
+            acknowledgements,
         }
     }
 
@@ -146,9 +184,32 @@ impl Metrics {
         self.refusals.get_or_create(&Construct { construct }).inc();
     }
 
+    /// So many replicas serve this fresh, this one included.
+    pub fn replicas(&self, count: usize) {
+        self.replicas.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Another replica had let its lease run out.
+    pub fn replica_expired(&self) {
+        self.replicas_expired.inc();
+    }
+
+    /// The lease whose validity is shown.
+    pub fn lease_of(&self, lease: Arc<Lease>) {
+        let _already_set = self.lease.set(lease);
+    }
+
+    /// A client waited for other replicas.
+    pub fn acknowledged(&self, took: Duration) {
+        self.acknowledgements.observe(took.as_secs_f64());
+    }
+
     /// All of it in OpenMetrics' text format (`application/openmetrics-text; version=1.0.0; charset=utf-8`).
     #[must_use]
     pub fn render(&self) -> String {
+        if let Some(lease) = self.lease.get() {
+            self.lease_valid.set(i64::from(lease.is_valid()));
+        }
         let mut out = String::new();
         if text::encode(&mut out, &self.registry).is_err() {
             // Writing to a String doesn't fail; whatever an encoder of ours did, a scraper is to see that it isn't all.

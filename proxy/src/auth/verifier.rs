@@ -82,6 +82,12 @@ impl Verifier {
         parse().ok_or(VerifierError)
     }
 
+    /// Whether it is this password's. Takes some milliseconds.
+    #[must_use]
+    pub fn fits(&self, password: &str) -> bool {
+        Self::with_salt(password, &self.salt, self.iterations) == *self
+    }
+
     /// As PostgreSQL stores it, for `CREATE ROLE .. PASSWORD '..'`.
     #[must_use]
     pub fn to_postgres(&self) -> String {

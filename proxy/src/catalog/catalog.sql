@@ -1,5 +1,25 @@
+-- A view's text; NULL while another session's transaction has locked the view, or a table that it reads, against everybody: whoever reads the catalog
+-- doesn't wait for it, nor do two wait for each other.
+CREATE OR REPLACE FUNCTION previewpg.view_definition(relation oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog SET quote_all_identifiers = off SET lock_timeout = '10ms' AS $$
+BEGIN
+    RETURN pg_get_viewdef(relation);
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    RETURN NULL;
+END
+$$;
+
+-- While fresh is being provisioned its tables look like ordinary, empty ones: nobody may take them for that.
+CREATE OR REPLACE FUNCTION previewpg.unprovisioned() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'the preview is not provisioned to the end yet' USING ERRCODE = 'invalid_schema_name';
+END
+$$;
+
 -- The catalog as one JSON document, read with a fixed search path so that every name in it is qualified alike
--- whoever asks. It runs with the caller's rights and sees what the caller's transaction sees.
+-- whoever asks. It runs with the caller's rights and sees what the caller's transaction sees. It takes no lock that another session's schema change could hold
+-- (pg_relation_size, pg_get_indexdef, and pg_get_expr with a relation do): but for indexes over expressions and with conditions.
 CREATE OR REPLACE FUNCTION previewpg.catalog() RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog
@@ -25,7 +45,7 @@ WITH space AS MATERIALIZED (
         'not_null', a.attnotnull,
         'generated', a.attgenerated <> '',
         'has_default', a.atthasdef OR a.attidentity <> '',
-        'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END
+        'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, 0) END
     ) ORDER BY a.attnum) AS columns
     FROM pg_attribute a
     JOIN rel r ON r.oid = a.attrelid
@@ -40,8 +60,10 @@ WITH space AS MATERIALIZED (
         'primary', i.indisprimary,
         'exclusion', i.indisexclusion,
         'partial', i.indpred IS NOT NULL OR i.indexprs IS NOT NULL,
-        'expressions', (SELECT json_agg(pg_get_indexdef(i.indexrelid, n, false) ORDER BY n) FROM generate_series(1, i.indnkeyatts) n),
-        'predicate', pg_get_expr(i.indpred, i.indrelid),
+        'expressions', (SELECT json_agg(CASE WHEN k.attnum = 0 THEN pg_get_indexdef(i.indexrelid, k.n::int, false) ELSE quote_ident(a.attname) END ORDER BY k.n)
+                        FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n) LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+                        WHERE k.n <= i.indnkeyatts),
+        'predicate', CASE WHEN i.indpred IS NOT NULL THEN pg_get_expr(i.indpred, i.indrelid) END,
         'columns', CASE WHEN i.indexprs IS NULL THEN (
             SELECT json_agg(a.attname ORDER BY k.n)
             FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
@@ -132,7 +154,7 @@ WITH space AS MATERIALIZED (
     WHERE EXISTS (SELECT FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
                   WHERE p.relkind <> 'p' AND (h.inhparent = r.oid OR h.inhrelid = r.oid))
 )
-SELECT json_build_object(
+SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisioned') THEN json_build_object(
     'fresh_major', current_setting('server_version_num')::int / 10000,
     'production_major', (SELECT value::int FROM previewpg.meta WHERE name = 'production_major'),
     'copy_up_rows', (SELECT value::bigint FROM previewpg.meta WHERE name = 'copy_up_rows'),
@@ -151,7 +173,7 @@ SELECT json_build_object(
         'inherits', EXISTS (SELECT FROM heir WHERE heir.oid = r.oid),
         'columns', col.columns,
         'keys', key.keys,
-        'definition', CASE WHEN r.relkind IN ('v', 'm') THEN pg_get_viewdef(r.oid) END,
+        'definition', CASE WHEN r.relkind IN ('v', 'm') THEN previewpg.view_definition(r.oid) END,
         'reads', view_read.reads,
         'trigger_functions', trigger_function.functions,
         'row_functions', row_code.functions,
@@ -166,7 +188,7 @@ SELECT json_build_object(
             'reason', CASE WHEN hidden.rows THEN 'Row-level security is forced on it, and its policies can''t be applied to production''s rows.' ELSE l.reason END,
             'claims', l.claims::bigint,
             'copy_up', l.copy_up::bigint,
-            'written', l.state <> 'unsupported' AND previewpg.is_written(r.oid)) END))
+            'written', l.state <> 'unsupported' AND (previewpg.is_written(r.oid) OR EXISTS (SELECT FROM previewpg.dirty d WHERE d.upper = r.oid))) END))
         FROM rel r
         LEFT JOIN col ON col.attrelid = r.oid
         LEFT JOIN key ON key.indrelid = r.oid
@@ -202,5 +224,5 @@ SELECT json_build_object(
         FROM pg_type t JOIN space s ON s.oid = t.typnamespace
         LEFT JOIN pg_class c ON c.oid = t.typrelid
         WHERE t.typtype <> 'c' OR c.relkind = 'c'), '[]')
-)::text
+)::text ELSE previewpg.unprovisioned() END
 $catalog$;

@@ -4,11 +4,11 @@
 //! (which sees its uncommitted schema changes and temporary tables) or the control plane's.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Deserialize;
 
+use super::lease::{Lease, Mark};
 use super::model::{
     Builtin, Catalog, Column, Key, Lower, Oid, Reach, Relation, RelationKind, Routine, UserType,
 };
@@ -41,7 +41,9 @@ pub enum LoadError {
 /// What outlives a single catalog: the dirty marks and the built-in functions, shared by all catalogs of a process.
 #[derive(Debug, Default)]
 pub struct Shared {
-    dirty: Mutex<HashMap<Oid, Arc<AtomicBool>>>,
+    dirty: Mutex<HashMap<Oid, Arc<Mark>>>,
+    /// Until when the marks, and the catalog that is published, may be taken for true.
+    pub lease: Arc<Lease>,
     builtins: OnceLock<Arc<HashMap<String, Builtin>>>,
 }
 
@@ -69,11 +71,18 @@ impl Shared {
         Ok(())
     }
 
-    fn dirty(&self, upper: Oid, written: bool) -> Arc<AtomicBool> {
+    /// Somebody has written to this relation, or is about to: whatever catalog it is in, now or later.
+    pub fn mark(&self, upper: Oid) {
+        self.dirty(upper, true);
+    }
+
+    fn dirty(&self, upper: Oid, written: bool) -> Arc<Mark> {
         let mut marks = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
-        let mark = marks.entry(upper).or_default();
+        let mark = marks
+            .entry(upper)
+            .or_insert_with(|| Arc::new(Mark::new(Arc::clone(&self.lease))));
         if written {
-            mark.store(true, Ordering::Release);
+            mark.set();
         }
         Arc::clone(mark)
     }
@@ -102,6 +111,11 @@ pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
             .entry(relation.schema.clone())
             .or_default()
             .insert(relation.name.clone(), relation.oid);
+        catalog.incomplete |= relation.definition.is_none()
+            && matches!(
+                relation.kind,
+                RelationKind::View | RelationKind::MaterializedView
+            );
         catalog.relations.insert(relation.oid, Arc::new(relation));
     }
     catalog.backed = backed(&catalog.relations);

@@ -1,11 +1,12 @@
 //! The catalog as a value: what one session may name, and what is known of each thing.
 //!
 //! Built from fresh's own catalogs and the tables of schema `previewpg`. A catalog is immutable; a change of
-//! schema makes a new one. What changes without a change of schema (a table became dirty) is an atomic, shared by all catalogs.
+//! schema makes a new one. What changes without a change of schema (a table became dirty) is a mark, shared by all catalogs.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::lease::Mark;
 
 /// A PostgreSQL object identifier of the fresh database.
 pub type Oid = u32;
@@ -29,6 +30,8 @@ pub struct Catalog {
     pub user_operators: bool,
     /// The operators whose functions have bodies that can be read: name and function.
     pub operators: Vec<(String, Oid)>,
+    /// A view's definition couldn't be read, because another session has it locked: worth reading again.
+    pub incomplete: bool,
     /// How many rows one statement may copy up.
     pub max_copy_up_rows: u64,
     /// Major version of fresh, for example 15.
@@ -184,7 +187,7 @@ pub struct Lower {
     /// It can't be served: why, for a DETAIL.
     pub unsupported: Option<String>,
     /// Somebody has written to it (or tried to) since provisioning. Never goes back to false while a proxy runs.
-    pub dirty: Arc<AtomicBool>,
+    pub dirty: Arc<Mark>,
 }
 
 impl Catalog {
@@ -219,7 +222,7 @@ impl Lower {
     /// Whether merged is, for sure, what production holds: no claims and production's shape.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.same_shape && !self.dirty.load(Ordering::Acquire)
+        self.same_shape && !self.dirty.is_set()
     }
 }
 

@@ -22,7 +22,7 @@ pub async fn check(options: &cli::Check) -> Result<u8, CommandError> {
         .map_err(CommandError::ask("production"))?;
     let report = report::judge(
         found,
-        &config.tables,
+        &config.tables.selection(),
         config.limits.max_copy_up_rows,
         config.pool.production_sessions,
     );

@@ -55,7 +55,7 @@ async fn tour_and_serve(
     let unmet = signals.during(walk(&url, shop)).await;
     if options.exit {
         let Preview { service, ready, .. } = preview;
-        service.end(signals).await;
+        service.end(signals, false).await;
         if let Some(server) = ready.server {
             server.stop().await;
         }

@@ -10,6 +10,8 @@ use crate::embedded::EmbeddedError;
 use crate::embedded::binaries::NotFound;
 use crate::net::tls::TlsError;
 use crate::overlay::provision;
+use crate::preview::{self, Reason};
+use crate::replicas::line::LineError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,21 +37,10 @@ pub enum CommandError {
         #[source]
         source: tokio_postgres::Error,
     },
-    /// production's role can write.
-    #[error("{0}")]
-    Writable(String),
-    /// No database can be made for the preview.
-    #[error(
-        "can't make the database {name:?} on fresh's server, with production's encoding and collation"
-    )]
-    MakeDatabase {
-        /// Its name.
-        name: String,
-        /// Why not.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// Provisioning failed.
+    /// The preview's database can't be brought up.
+    #[error(transparent)]
+    Preview(#[from] preview::Error),
+    /// Provisioning can't be planned.
     #[error("can't prepare fresh")]
     Provision(#[from] provision::Error),
     /// fresh isn't provisioned, or by another version.
@@ -67,12 +58,21 @@ pub enum CommandError {
     Catalog(#[from] LoadError),
     /// Another process serves this fresh.
     #[error(
-        "another previewpg serves this fresh database ({place}); two would not know of each other's changes. End that one first"
+        "another previewpg serves this fresh database ({place}), and one of the two is `previewpg up`, which shares it with nobody. End that one first"
     )]
     Served {
         /// Where it is.
         place: String,
     },
+    /// fresh said nothing for too long.
+    #[error("fresh didn't answer within {} s", .0.as_secs())]
+    Silent(std::time::Duration),
+    /// The control plane has no line to fresh at the moment.
+    #[error("there's no line to fresh")]
+    NoLine,
+    /// What replicas tell each other can't be told.
+    #[error("fresh can't be told what replicas tell each other")]
+    Line(#[from] LineError),
     /// The certificate can't be used.
     #[error("can't use the certificate for clients")]
     Tls(#[from] TlsError),
@@ -119,8 +119,13 @@ impl CommandError {
     #[must_use]
     pub fn status(&self) -> u8 {
         match self {
-            Self::Connect(_) | Self::Ask { .. } => 2,
-            Self::Writable(_) => 3,
+            Self::Connect(_)
+            | Self::Ask { .. }
+            | Self::Silent(_)
+            | Self::NoLine
+            | Self::Line(_) => 2,
+            Self::Preview(preview::Error::Connect(_) | preview::Error::Ask { .. }) => 2,
+            Self::Preview(error) if error.reason() == Reason::ProductionRoleCanWrite => 3,
             Self::Interrupted => 130,
             _ => 1,
         }
@@ -162,6 +167,7 @@ mod tests {
         );
         let transparent = CommandError::from(ConfigError::value("listen", "is wrong"));
         assert_eq!(explain(&transparent), "listen: is wrong");
-        assert_eq!(CommandError::Writable(String::new()).status(), 3);
+        let writable = preview::Error::Writable(String::new());
+        assert_eq!(CommandError::from(writable).status(), 3);
     }
 }

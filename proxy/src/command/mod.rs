@@ -6,14 +6,12 @@
 
 pub mod check;
 pub mod cli;
-pub mod connect;
 pub mod control;
 pub mod demo;
 pub mod error;
 pub mod logging;
 pub mod prepare;
 pub mod progress;
-pub mod rights;
 pub mod serve;
 pub mod service;
 pub mod settings;
@@ -21,6 +19,7 @@ pub mod signals;
 pub mod tour;
 pub mod up;
 
+pub use crate::preview::{connect, rights};
 use cli::{Cli, Command};
 
 /// Runs a command; returns the status that the program ends with.

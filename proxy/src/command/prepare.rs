@@ -1,6 +1,7 @@
 //! What comes before serving: production is looked at, fresh is got hold of and provisioned.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use tokio_postgres::Client;
@@ -8,13 +9,13 @@ use tokio_postgres::Client;
 use super::connect::{connect, place};
 use super::error::CommandError;
 use super::progress::Work;
-use super::rights;
 use super::settings::{Fresh, Settings};
-use crate::embedded::settings::{Likeness, OWNER};
-use crate::embedded::{Home, Server, Spec, binaries};
+use crate::embedded::settings::OWNER;
+use crate::embedded::{self, Home, Server, binaries};
 use crate::net::secret::Secret;
-use crate::net::target::{Address, Host, RootCertificates, SslMode, Target};
-use crate::overlay::provision::{self, AppRole, Options, Outcome, Progress};
+use crate::net::target::{Address, Host, SslMode, Target};
+use crate::preview::likeness::Likeness;
+use crate::preview::{self, AppRole, CopyUpLimits, Progress, Report};
 
 /// A fresh database that we can provision and serve.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Ready {
     pub server: Option<Server>,
     /// fresh, as its owner.
     pub owner: Target,
+    /// A database of fresh's server from which the preview's is made.
+    maintenance: Target,
     /// The statement that would make the database, when it isn't there and nothing was to be made.
     pub to_make: Option<String>,
     /// Where `pg_dump` and `pg_restore` are.
@@ -44,21 +47,9 @@ pub async fn production(settings: &Settings) -> Result<Client, CommandError> {
 /// # Errors
 /// When production can't be asked, or its role can write.
 pub async fn refuse_writing(production: &Client, allowed: bool) -> Result<(), CommandError> {
-    let found = rights::read(production)
+    Ok(preview::refuse_writing(production, allowed)
         .await
-        .map_err(CommandError::ask("production"))?;
-    if found.writes.is_empty() {
-        return Ok(());
-    }
-    if !allowed {
-        return Err(CommandError::Writable(rights::refusal(&found)));
-    }
-    tracing::warn!(
-        role = %found.role,
-        rights = %found.writes.join("; "),
-        "production's role can write; read-only sessions and foreign tables that aren't updatable keep previewpg from it"
-    );
-    Ok(())
+        .map(drop)?)
 }
 
 /// Gets hold of fresh: the given database, or one of a server of our own that is like production's. With `look_only` nothing is made: a
@@ -83,14 +74,15 @@ pub async fn fresh(
             let programs = binaries::find(likeness.major)?.directory;
             let mut owner = settings.fresh_database(given);
             let mut to_make = None;
-            if owner.database != given.database {
-                to_make = missing_database(given, &likeness, look_only).await?;
+            if look_only && owner.database != given.database {
+                to_make = missing_database(given, &likeness).await?;
             }
             if to_make.is_some() {
                 owner = Target::clone(given);
             }
             return Ok(Ready {
                 server: None,
+                maintenance: Target::clone(given),
                 owner,
                 to_make,
                 programs,
@@ -100,7 +92,7 @@ pub async fn fresh(
     };
     let work = Work::start("starting a PostgreSQL server for the preview's changes");
     let home = data.map_or(Home::Temporary, Home::Kept);
-    let server = Server::start(Spec {
+    let server = Server::start(embedded::Spec {
         home,
         major: likeness.major,
         max_prepared_transactions: likeness.max_prepared_transactions,
@@ -125,17 +117,17 @@ pub async fn fresh(
     );
     Ok(Ready {
         server: Some(server),
+        maintenance: owner.clone(),
         owner,
         to_make: None,
         programs,
     })
 }
 
-/// Makes a database as production's is on the server of `given`, unless it exists, or gives the statement that would.
+/// The statement that would make a database as production's is on the server of `given`, unless it exists.
 async fn missing_database(
     given: &Target,
     likeness: &Likeness,
-    look_only: bool,
 ) -> Result<Option<String>, CommandError> {
     let server = connect("fresh", given).await?;
     let ask = CommandError::ask;
@@ -158,18 +150,9 @@ async fn missing_database(
         .await
         .map_err(ask("fresh"))?
         .get(0);
-    let sql = likeness.create_database(u32::try_from(version).unwrap_or(0));
-    if look_only {
-        return Ok(Some(sql));
-    }
-    server
-        .batch_execute(&sql)
-        .await
-        .map_err(|source| CommandError::MakeDatabase {
-            name: name.clone(),
-            source,
-        })?;
-    Ok(None)
+    Ok(Some(
+        likeness.create_database(u32::try_from(version).unwrap_or(0)),
+    ))
 }
 
 /// A database behind a private socket.
@@ -194,89 +177,31 @@ pub fn local(socket_directory: PathBuf, port: u16, user: &str, database: &str) -
     }
 }
 
-/// What provisioning is told.
-///
-/// # Errors
-/// When production can't be asked for the tables that a pattern means.
-pub async fn options(
-    settings: &Settings,
-    ready: &Ready,
-    production: &Client,
-    password: Option<&Secret>,
-) -> Result<Options, CommandError> {
+/// What the preview's database is to be.
+#[must_use]
+pub fn spec(settings: &Settings, ready: &Ready, password: Option<&Secret>) -> preview::Spec {
     let config = &settings.config;
     let app = AppRole {
         name: settings.client_user.clone(),
         password: password.map(|password| password.expose().to_owned()),
     };
-    let mut options = Options::new(server(&settings.production), server(&ready.owner), app);
-    options.include_schemas.clone_from(&config.tables.schemas);
-    options.exclude_schemas.clone_from(&config.tables.exclude);
-    options.empty_tables = empty_tables(settings, production).await?;
-    options.sequence_gap = i64::try_from(config.limits.sequence_gap).unwrap_or(i64::MAX);
-    options.copy_up_rows = config.limits.max_copy_up_rows;
-    options.copy_up_bytes = config.limits.max_copy_up_mebibytes.saturating_mul(1 << 20);
-    options.pg_dump = ready.programs.join("pg_dump");
-    options.pg_restore = ready.programs.join("pg_restore");
-    Ok(options)
-}
-
-/// The tables that the patterns of `tables.empty` mean at this moment.
-async fn empty_tables(
-    settings: &Settings,
-    production: &Client,
-) -> Result<Vec<String>, CommandError> {
-    let tables = &settings.config.tables;
-    if tables.empty.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = production
-        .query(
-            "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 2",
-            &[],
+    preview::Spec {
+        allow_writable_production: settings.allow_writable,
+        tables: config.tables.selection(),
+        sequence_gap: i64::try_from(config.limits.sequence_gap).unwrap_or(i64::MAX),
+        limits: CopyUpLimits {
+            rows: config.limits.max_copy_up_rows,
+            bytes: config.limits.max_copy_up_mebibytes.saturating_mul(1 << 20),
+        },
+        programs: Some(ready.programs.clone()),
+        // Somebody watches, and ends it when it takes too long.
+        time_limit: Duration::from_secs(3600),
+        ..preview::Spec::new(
+            settings.production.clone(),
+            ready.maintenance.clone(),
+            ready.owner.database.clone(),
+            app,
         )
-        .await
-        .map_err(CommandError::ask("production"))?;
-    let names = rows
-        .iter()
-        .map(|row| (row.get::<_, &str>(0), row.get::<_, &str>(1)));
-    Ok(names
-        .filter(|(schema, name)| tables.is_empty_one(schema, name))
-        .map(|(schema, name)| format!("{schema}.{name}"))
-        .collect())
-}
-
-/// How libpq's programs and postgres_fdw are told of a target.
-fn server(target: &Target) -> provision::Server {
-    let (host, port) = target.hosts.first().map_or((String::new(), 5432), |host| {
-        let address = match &host.address {
-            Address::Tcp(name) => name.clone(),
-            Address::Unix(directory) => directory.to_string_lossy().into_owned(),
-        };
-        (address, host.port)
-    });
-    let sslmode = match target.sslmode {
-        SslMode::Disable => "disable",
-        SslMode::Prefer => "prefer",
-        SslMode::Require => "require",
-        SslMode::VerifyCa => "verify-ca",
-        SslMode::VerifyFull => "verify-full",
-    };
-    provision::Server {
-        host,
-        port,
-        user: target.user.clone(),
-        password: target
-            .password
-            .as_ref()
-            .map(|password| password.expose().to_owned()),
-        database: target.database.clone(),
-        sslmode: Some(sslmode.to_owned()),
-        sslrootcert: target.sslrootcert.as_ref().map(|roots| match roots {
-            RootCertificates::System => "system".to_owned(),
-            RootCertificates::File(file) => file.to_string_lossy().into_owned(),
-        }),
     }
 }
 
@@ -287,32 +212,29 @@ fn server(target: &Target) -> provision::Server {
 pub async fn provision(
     settings: &Settings,
     ready: &Ready,
-    production: &Client,
     password: Option<&Secret>,
-) -> Result<Outcome, CommandError> {
-    let options = options(settings, ready, production, password).await?;
-    let owner = connect("fresh", &ready.owner).await?;
+) -> Result<Report, CommandError> {
     let mut shown = Shown(Work::start("provisioning"));
-    let outcome = provision::provision(&options, production, &owner, &mut shown).await?;
-    let served = outcome
-        .relations
-        .iter()
-        .filter(|relation| matches!(relation.state.as_str(), "merged" | "read_only"))
-        .count();
+    let report = preview::bring_up(&spec(settings, ready, password), &mut shown).await?;
     shown.0.finish(&format!(
-        "fresh ({}) is ready: {served} of {} tables show production's rows",
+        "fresh ({}) is ready: {} of {} tables show production's rows",
         place(&ready.owner),
-        outcome.relations.len()
+        report.served.len(),
+        report.served.len() + report.unsupported.len()
     ));
-    for relation in &outcome.relations {
-        if let Some(reason) = &relation.reason {
-            tracing::warn!(table = %relation.name, state = %relation.state, %reason, "a table is not served in full");
-        }
+    for table in &report.unsupported {
+        tracing::warn!(table = %table.name, reason = %table.reason, "a table is not served");
     }
-    for lost in &outcome.not_restored {
+    for collision in &report.collisions {
+        tracing::warn!(object = %collision.object, production = %collision.production, preview = %collision.preview, refused = collision.refused, "production has changed, and the preview keeps its own");
+    }
+    for object in &report.brought_in {
+        tracing::info!(%object, "brought in from production");
+    }
+    for lost in &report.not_restored {
         tracing::warn!(object = %lost.object, reason = %lost.message, "could not be brought over from production");
     }
-    Ok(outcome)
+    Ok(report)
 }
 
 struct Shown(Work);

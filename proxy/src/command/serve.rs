@@ -7,12 +7,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::cli;
-use super::connect::connect;
-use super::control::Control;
+use super::control::{Control, Sharing};
 use super::error::{CommandError, explain};
 use super::logging::Filter;
-use super::prepare;
-use super::service::{Foundation, Service};
+use super::service::{Foundation, Service, check_production};
 use super::settings::{Fresh, Settings};
 use super::signals::Signals;
 use crate::catalog::store::Store;
@@ -41,8 +39,10 @@ pub async fn serve(options: &cli::Serve, filter: &Filter) -> Result<(), CommandE
     let store = Arc::new(Store::default());
     let control = Control::new(
         owner.clone(),
+        Sharing::Replicas,
         Arc::clone(&store),
         Arc::clone(&foundation.health),
+        Arc::clone(&foundation.metrics),
     );
     let mut checking = Box::pin(check_production(&settings));
     // A role that is known to write is refused before anybody is served; production that isn't there isn't waited for.
@@ -69,14 +69,14 @@ pub async fn serve(options: &cli::Serve, filter: &Filter) -> Result<(), CommandE
             result = &mut checking, if !checked => match result {
                 Ok(()) => checked = true,
                 Err(error) => {
-                    service.end(&mut signals).await;
+                    service.end(&mut signals, true).await;
                     return Err(error);
                 }
             },
             revision = next(&mut revisions) => take_up(&revision, &service, filter),
         }
     }
-    service.end(&mut signals).await;
+    service.end(&mut signals, true).await;
     Ok(())
 }
 
@@ -99,7 +99,7 @@ fn essentials(settings: &Settings) -> Result<(Target, Secret), ConfigError> {
 }
 
 /// Waits until the catalog is loaded.
-async fn loaded(control: &Control) -> Result<(), CommandError> {
+async fn loaded(control: &Arc<Control>) -> Result<(), CommandError> {
     let mut failures = 0_u32;
     loop {
         match control.load().await {
@@ -111,27 +111,6 @@ async fn loaded(control: &Control) -> Result<(), CommandError> {
                 failures = failures.saturating_add(1);
                 tokio::time::sleep(RETRY).await;
             }
-        }
-    }
-}
-
-/// Ends when production's role is known not to write, or with an error when it can.
-async fn check_production(settings: &Settings) -> Result<(), CommandError> {
-    let mut failures = 0_u32;
-    loop {
-        let result = match connect("production", &settings.production).await {
-            Ok(client) => prepare::refuse_writing(&client, settings.allow_writable).await,
-            Err(error) => Err(error.into()),
-        };
-        match result {
-            Err(error @ (CommandError::Connect(_) | CommandError::Ask { .. })) => {
-                if failures.is_multiple_of(60) {
-                    tracing::warn!(reason = %explain(&error), "production isn't there; what needs it will fail until it is");
-                }
-                failures = failures.saturating_add(1);
-                tokio::time::sleep(RETRY * 5).await;
-            }
-            other => return other,
         }
     }
 }

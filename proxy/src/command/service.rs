@@ -1,14 +1,17 @@
 //! Serving clients: what `up`, `serve` and `demo` have in common.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::connect::connect;
 use super::control::{Control, ForSessions};
-use super::error::CommandError;
+use super::error::{CommandError, explain};
+use super::prepare;
 use super::settings::Settings;
 use super::signals::Signals;
 use crate::admin::health::{Condition, Health};
@@ -16,20 +19,25 @@ use crate::admin::http::{self, Admin};
 use crate::admin::metrics::Metrics;
 use crate::auth::verifier::Verifier;
 use crate::catalog::store::Store;
+use crate::config::file::Limits;
 use crate::embedded::server::percent_encode;
 use crate::net::accept::Greeting;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{self, Listener, Places};
 use crate::net::pool::{self, Pool};
 use crate::net::secret::Secret;
-use crate::net::target::Target;
-use crate::net::tls::{ClientTls, ServerTls};
+use crate::net::target::{RootCertificates, Target};
+use crate::net::tls::{ClientTls, ServerTls, TlsError};
 use crate::session;
 use crate::session::planner::Rewriter;
-use crate::wire::frame::Limits;
+use crate::wire::frame;
 
 /// How long a copy-up in a transaction of its own may wait for another session's claim.
 const APART_LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to wait before asking production again.
+const CHECK_AGAIN: Duration = Duration::from_secs(5);
+/// Longer than anybody waits.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The parts that are there before anything can be served: the admin port tells of them.
 pub struct Foundation {
@@ -77,7 +85,6 @@ impl Foundation {
 }
 
 /// A service that takes clients.
-#[derive(Debug)]
 pub struct Service {
     /// Where clients connect.
     pub address: SocketAddr,
@@ -85,9 +92,69 @@ pub struct Service {
     server: Arc<session::Server>,
     tls: Option<Arc<ServerTls>>,
     health: Arc<Health>,
+    places: Places,
     shutdown: Shutdown,
     serving: JoinHandle<()>,
+    control: Arc<Control>,
     watching: JoinHandle<()>,
+    /// Where fresh is, as its owner: what can't change.
+    fresh: Target,
+    /// How it ends, in seconds.
+    linger: AtomicU64,
+    drain: AtomicU64,
+    /// What production's sessions are made by.
+    production: Mutex<Source>,
+    /// Brings other sessions into use, once they can be had.
+    rotating: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service")
+            .field("address", &self.address)
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What production's sessions are made by. Two that are equal make the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Source {
+    target: Target,
+    sessions: u32,
+    allow_writable: bool,
+    /// The content of the files that TLS is made by.
+    files: Vec<Option<Vec<u8>>>,
+}
+
+impl Source {
+    fn of(settings: &Settings) -> Self {
+        let target = settings.production.clone();
+        let roots = match &target.sslrootcert {
+            Some(RootCertificates::File(path)) => Some(path),
+            _ => None,
+        };
+        let files = [roots, target.sslcert.as_ref(), target.sslkey.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|path| std::fs::read(path).ok())
+            .collect();
+        Self {
+            sessions: settings.config.pool.production_sessions,
+            allow_writable: settings.allow_writable,
+            target,
+            files,
+        }
+    }
+
+    fn pool(&self) -> Result<Pool, TlsError> {
+        let options = pool::Options {
+            size: usize::try_from(self.sessions).unwrap_or(usize::MAX),
+            ..pool::Options::default()
+        };
+        let tls = ClientTls::new(&self.target)?;
+        Ok(Pool::new(self.target.clone(), tls, options))
+    }
 }
 
 impl Service {
@@ -115,23 +182,19 @@ impl Service {
             tls: tls.clone(),
             require_tls: settings.config.tls.as_ref().is_some_and(|tls| tls.required),
         };
-        let production = Pool::new(
-            settings.production.clone(),
-            ClientTls::new(&settings.production)?,
-            pool::Options {
-                size: usize::try_from(settings.config.pool.production_sessions)
-                    .unwrap_or(usize::MAX),
-                ..pool::Options::default()
-            },
-        );
+        let production = Source::of(settings);
         let server = Arc::new(session::Server::new(
             session_options(settings, owner, password)?,
             Arc::new(Rewriter),
             store,
             Arc::new(ForSessions(Arc::clone(&control))),
-            Some(production),
+            Some(production.pool()?),
             Arc::clone(&foundation.metrics),
         ));
+        control.cancels_for(&server);
+        let asked = Arc::downgrade(&server);
+        let tell = move || asked.upgrade()?.production_failure();
+        foundation.health.production_is_told_by(Box::new(tell));
         let wanted = settings.listen();
         let failed = |source| CommandError::Listen {
             address: wanted,
@@ -140,17 +203,20 @@ impl Service {
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let shutdown = Shutdown::default();
+        let places = Places::new(0);
+        set_places(&places, limits);
         let serving = tokio::spawn(listen::serve(
             Listener::Tcp(listener),
             listen::Options {
                 greeting,
-                drain_limit: Duration::from_secs(limits.drain_seconds),
+                // The end is decided here: the limit may be changed.
+                drain_limit: FOR_EVER,
             },
-            Places::new(usize::try_from(limits.max_clients).unwrap_or(usize::MAX)),
+            places.clone(),
             Arc::clone(&server),
             shutdown.clone(),
         ));
-        let watching = tokio::spawn(control.watch());
+        let watching = tokio::spawn(Arc::clone(&control).watch());
         foundation.health.holds(Condition::Serving);
         Ok(Self {
             address,
@@ -158,9 +224,16 @@ impl Service {
             server,
             tls,
             health: Arc::clone(&foundation.health),
+            places,
             shutdown,
             serving,
+            control,
             watching,
+            fresh: owner.clone(),
+            linger: AtomicU64::new(limits.linger_seconds),
+            drain: AtomicU64::new(limits.drain_seconds),
+            production: Mutex::new(production),
+            rotating: Mutex::default(),
         })
     }
 
@@ -183,7 +256,7 @@ impl Service {
         )
     }
 
-    /// Takes up what can be changed while it runs: the certificate, the app role's password.
+    /// Takes up what can be changed while it runs, for clients that come from now on; those that are there stay.
     pub fn reload(&self, settings: &Settings, owner: &Target, password: &Secret) {
         if let Some(tls) = &self.tls {
             match tls.reload() {
@@ -194,27 +267,142 @@ impl Service {
                 }
             }
         }
-        match session_options(settings, owner, password) {
-            Ok(options) => self.server.reconfigure(options),
-            Err(error) => {
-                tracing::error!(%error, "the changed configuration can't be used; the old one stays")
+        let limits = &settings.config.limits;
+        set_places(&self.places, limits);
+        self.linger.store(limits.linger_seconds, Ordering::Relaxed);
+        self.drain.store(limits.drain_seconds, Ordering::Relaxed);
+        if same_database(owner, &self.fresh) {
+            match session_options(settings, owner, password) {
+                Ok(options) => {
+                    self.control.set_owner(owner.clone());
+                    self.server.reconfigure(options);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the changed configuration can't be used; the old one stays")
+                }
             }
+        } else {
+            tracing::warn!("fresh is another database now; that is taken up by a restart only");
+        }
+        self.rotate(settings);
+    }
+
+    /// Brings other sessions at production into use, if they differ and once they can be had; until then the old ones stay.
+    fn rotate(&self, settings: &Settings) {
+        let new = Source::of(settings);
+        let mut current = lock(&self.production);
+        if new == *current {
+            return;
+        }
+        if new.target.database != current.target.database {
+            tracing::warn!(
+                "production is another database now; that is taken up by a restart only"
+            );
+            return;
+        }
+        current.clone_from(&new);
+        let server = Arc::clone(&self.server);
+        let settings = settings.clone();
+        let task = tokio::spawn(async move {
+            if let Err(error) = check_production(&settings).await {
+                tracing::error!(error = %explain(&error), "the new way to production is refused; the old one stays in use");
+                return;
+            }
+            match new.pool() {
+                Ok(pool) => {
+                    server.set_production(pool);
+                    tracing::info!("the new way to production is in use");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the new way to production can't be used; the old one stays in use")
+                }
+            }
+        });
+        if let Some(former) = lock(&self.rotating).replace(task) {
+            former.abort();
         }
     }
 
-    /// Ends in good order: no new clients, transactions go on up to the limit; a second signal ends them, too.
-    pub async fn end(self, signals: &mut Signals) {
+    /// Ends in good order: unready at once, but new clients are served on for `limits.lingerSeconds` if `lingers`; then none is taken, and transactions go on up to
+    /// the limit. A second signal ends them, too.
+    pub async fn end(self, signals: &mut Signals, lingers: bool) {
         self.health.fails(Condition::Serving, "draining");
-        self.shutdown.drain();
-        self.watching.abort();
-        let mut serving = self.serving;
-        tokio::select! {
-            _ = &mut serving => return,
-            name = signals.next() => tracing::info!(signal = name, "ending now"),
+        if let Some(task) = lock(&self.rotating).take() {
+            task.abort();
         }
-        self.shutdown.end();
-        let _ = serving.await;
+        let mut serving = self.serving;
+        let linger = Duration::from_secs(self.linger.load(Ordering::Relaxed));
+        let hurried = lingers
+            && tokio::select! {
+                () = tokio::time::sleep(linger) => false,
+                name = signals.next() => {
+                    tracing::info!(signal = name, "ending now");
+                    true
+                }
+            };
+        self.shutdown.drain();
+        let limit = Duration::from_secs(self.drain.load(Ordering::Relaxed));
+        let drained = !hurried
+            && tokio::select! {
+                _ = &mut serving => true,
+                () = tokio::time::sleep(limit) => {
+                    tracing::warn!(clients = self.places.taken(), "ending transactions that did not end within the limit");
+                    false
+                }
+                name = signals.next() => {
+                    tracing::info!(signal = name, "ending now");
+                    false
+                }
+            };
+        if !drained {
+            self.shutdown.end();
+            let _ = serving.await;
+        }
+        // Sessions needed the lease to the last.
+        self.watching.abort();
+        self.control.leave().await;
     }
+}
+
+fn set_places(places: &Places, limits: &Limits) {
+    places.set(
+        usize::try_from(limits.max_clients).unwrap_or(usize::MAX),
+        Duration::from_secs(limits.login_seconds),
+    );
+}
+
+/// Whether two ways lead to the same database, as far as their words tell.
+fn same_database(one: &Target, other: &Target) -> bool {
+    (&one.hosts, &one.database, &one.user) == (&other.hosts, &other.database, &other.user)
+}
+
+/// Ends when production's role is known not to write, or with an error when it can.
+///
+/// # Errors
+/// When it can write, or what is asked of it isn't answered as it should be.
+pub async fn check_production(settings: &Settings) -> Result<(), CommandError> {
+    let mut failures = 0_u32;
+    loop {
+        let result = match connect("production", &settings.production).await {
+            Ok(client) => prepare::refuse_writing(&client, settings.allow_writable).await,
+            Err(error) => Err(error.into()),
+        };
+        match result {
+            Err(error @ (CommandError::Connect(_) | CommandError::Ask { .. })) => {
+                if failures.is_multiple_of(60) {
+                    tracing::warn!(reason = %explain(&error), "production isn't there; what needs it will fail until it is");
+                }
+                failures = failures.saturating_add(1);
+                tokio::time::sleep(CHECK_AGAIN).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is valid at every moment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn session_options(
@@ -237,7 +425,7 @@ fn session_options(
         verifier: Arc::new(Verifier::new(password.expose())),
         fresh_tls: ClientTls::new(&fresh)?,
         fresh,
-        limits: Limits::default(),
+        limits: frame::Limits::default(),
         apart_lock_timeout: APART_LOCK_TIMEOUT,
     })
 }

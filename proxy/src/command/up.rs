@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cli;
 use super::connect::connect;
-use super::control::Control;
+use super::control::{self, Control, Sharing};
 use super::error::CommandError;
 use super::prepare::{self, Ready};
 use super::service::{Foundation, Service};
@@ -13,6 +13,7 @@ use super::signals::Signals;
 use crate::catalog::store::Store;
 use crate::net::secret::Secret;
 use crate::overlay::provision;
+use crate::preview;
 
 /// A preview that is served.
 #[derive(Debug)]
@@ -35,14 +36,18 @@ pub async fn start(settings: &Settings) -> Result<Preview, CommandError> {
     let foundation = Foundation::lay(settings.config.admin).await?;
     let production = prepare::production(settings).await?;
     let ready = prepare::fresh(settings, &production, false).await?;
+    // Before anything of it is changed.
+    control::served_by_nobody(&ready.owner).await?;
     let (password, made) = prepare::client_password(settings);
-    prepare::provision(settings, &ready, &production, Some(&password)).await?;
     drop(production);
+    prepare::provision(settings, &ready, Some(&password)).await?;
     let store = Arc::new(Store::default());
     let control = Control::new(
         ready.owner.clone(),
+        Sharing::Alone,
         Arc::clone(&store),
         Arc::clone(&foundation.health),
+        Arc::clone(&foundation.metrics),
     );
     control.load().await?;
     let service = Service::start(
@@ -88,14 +93,14 @@ pub async fn serve_until_the_end(
     let Some(server) = ready.server else {
         let name = signals.next().await;
         tracing::info!(signal = name, "ending");
-        service.end(signals).await;
+        service.end(signals, false).await;
         return Ok(());
     };
     tokio::select! {
         name = signals.next() => tracing::info!(signal = name, "ending"),
         how = server.ended() => return Err(CommandError::ServerEnded { how, log: server.log().to_owned() }),
     }
-    service.end(signals).await;
+    service.end(signals, false).await;
     server.stop().await;
     Ok(())
 }
@@ -116,13 +121,8 @@ async fn provision_or_plan(settings: &Settings, plan_only: bool) -> Result<(), C
     let production = prepare::production(settings).await?;
     let ready = prepare::fresh(settings, &production, plan_only).await?;
     if plan_only {
-        let options = prepare::options(
-            settings,
-            &ready,
-            &production,
-            settings.client_password.as_ref(),
-        )
-        .await?;
+        let spec = prepare::spec(settings, &ready, settings.client_password.as_ref());
+        let options = preview::options(&spec);
         let fresh = connect("fresh", &ready.owner).await?;
         let inspection = provision::inspect(&options, &production, &fresh).await?;
         if let Some(sql) = &ready.to_make {
@@ -138,12 +138,6 @@ async fn provision_or_plan(settings: &Settings, plan_only: bool) -> Result<(), C
             settings.client_user
         );
     }
-    prepare::provision(
-        settings,
-        &ready,
-        &production,
-        settings.client_password.as_ref(),
-    )
-    .await?;
+    prepare::provision(settings, &ready, settings.client_password.as_ref()).await?;
     Ok(())
 }

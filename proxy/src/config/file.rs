@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, read_text};
+use crate::overlay::provision::TableSelection;
 
 /// The whole file. Unknown keys are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,52 +201,28 @@ pub struct ServerTls {
     pub required: bool,
 }
 
-/// Which tables are served.
+/// Which tables are served. What patterns mean: [`TableSelection`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Tables {
     /// The schemas to bring; empty: all but the system's.
     pub schemas: Vec<String>,
-    /// The schemas to leave out.
+    /// The schemas and tables to leave out.
     pub exclude: Vec<String>,
-    /// Tables to bring without production's rows: `schema.table`, `*` stands for any characters.
+    /// Tables to bring without production's rows.
     pub empty: Vec<String>,
 }
 
 impl Tables {
-    /// Whether a schema's tables are brought.
+    /// The same as provisioning takes it.
     #[must_use]
-    pub fn includes(&self, schema: &str) -> bool {
-        let named = |list: &[String]| list.iter().any(|each| each == schema);
-        (self.schemas.is_empty() || named(&self.schemas)) && !named(&self.exclude)
-    }
-
-    /// Whether a table is brought without production's rows.
-    #[must_use]
-    pub fn is_empty_one(&self, schema: &str, name: &str) -> bool {
-        let whole = format!("{schema}.{name}");
-        self.empty.iter().any(|pattern| matches(pattern, &whole))
-    }
-}
-
-/// Whether a pattern, in which `*` stands for any characters, matches the whole of `text`.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-    for part in middle {
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
+    pub fn selection(&self) -> TableSelection {
+        TableSelection {
+            schemas: self.schemas.clone(),
+            exclude: self.exclude.clone(),
+            empty: self.empty.clone(),
         }
     }
-    rest.ends_with(last)
 }
 
 /// Bounds.
@@ -260,6 +237,8 @@ pub struct Limits {
     pub max_clients: u32,
     /// How far sequences start above production's value.
     pub sequence_gap: u64,
+    /// How many seconds `serve` goes on taking new clients after SIGTERM, unready already, until nobody sends any more.
+    pub linger_seconds: u64,
     /// How many seconds transactions in progress get at the end.
     pub drain_seconds: u64,
     /// How many seconds a client may take to log in.
@@ -273,6 +252,7 @@ impl Default for Limits {
             max_copy_up_mebibytes: 256,
             max_clients: 1000,
             sequence_gap: 1_000_000,
+            linger_seconds: 2,
             drain_seconds: 30,
             login_seconds: 60,
         }
@@ -333,19 +313,22 @@ mod defaults {
     }
 }
 
-/// What is taken up by a restart only: everything but the app role's password, the certificate's files' content and the log filter.
-const FIXED: [&str; 11] = [
-    "production",
-    "fresh",
+/// What is taken up by a restart only.
+const FIXED: [&str; 6] = [
     "listen",
     "admin",
     "database",
     "client.user",
     "tls",
-    "tables",
-    "limits",
-    "pool",
     "logging.format",
+];
+
+/// What is taken up by provisioning only.
+const PROVISIONED: [&str; 4] = [
+    "tables",
+    "limits.maxCopyUpRows",
+    "limits.maxCopyUpMebibytes",
+    "limits.sequenceGap",
 ];
 
 impl Default for Config {
@@ -423,19 +406,31 @@ impl Config {
     #[must_use]
     pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
         let differs = [
-            self.production != newer.production,
-            self.fresh != newer.fresh,
             self.listen != newer.listen,
             self.admin != newer.admin,
             self.database != newer.database,
             self.client.user != newer.client.user,
             self.tls != newer.tls,
-            self.tables != newer.tables,
-            self.limits != newer.limits,
-            self.pool != newer.pool,
             self.logging.format != newer.logging.format,
         ];
         FIXED
+            .into_iter()
+            .zip(differs)
+            .filter_map(|(key, differs)| differs.then_some(key))
+            .collect()
+    }
+
+    /// The keys whose values differ but are taken up by provisioning only.
+    #[must_use]
+    pub fn needs_provisioning(&self, newer: &Self) -> Vec<&'static str> {
+        let (old, new) = (&self.limits, &newer.limits);
+        let differs = [
+            self.tables != newer.tables,
+            old.max_copy_up_rows != new.max_copy_up_rows,
+            old.max_copy_up_mebibytes != new.max_copy_up_mebibytes,
+            old.sequence_gap != new.sequence_gap,
+        ];
+        PROVISIONED
             .into_iter()
             .zip(differs)
             .filter_map(|(key, differs)| differs.then_some(key))
@@ -646,30 +641,13 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_whole_names() {
-        for (pattern, text, wanted) in [
-            ("public.users", "public.users", true),
-            ("public.users", "public.users2", false),
-            ("public.audit_*", "public.audit_2024", true),
-            ("*.audit", "x.audit", true),
-            ("*.audit", "x.audits", false),
-            ("a*b*c", "a.b.b.c", true),
-            ("a*b*c", "a.c", false),
-            ("*", "a.b", true),
-            ("ab*ba", "aba", false),
-            ("", "a.b", false),
-        ] {
-            assert_eq!(matches(pattern, text), wanted, "{pattern:?} and {text:?}");
-        }
-    }
-
-    #[test]
-    fn what_needs_a_restart_is_told() {
+    fn what_needs_a_restart_or_provisioning_is_told() {
         let config = parse(MINIMAL).unwrap();
         let newer = Config {
             listen: "0.0.0.0:5432".parse().unwrap(),
             limits: Limits {
                 max_clients: 5,
+                sequence_gap: 7,
                 ..Limits::default()
             },
             logging: Logging {
@@ -678,8 +656,10 @@ mod tests {
             },
             ..config.clone()
         };
-        assert_eq!(config.needs_restart(&newer), ["listen", "limits"]);
+        assert_eq!(config.needs_restart(&newer), ["listen"]);
+        assert_eq!(config.needs_provisioning(&newer), ["limits.sequenceGap"]);
         assert!(config.needs_restart(&config).is_empty());
+        assert!(config.needs_provisioning(&config).is_empty());
     }
 
     /// Every example in the documentation is a valid configuration.

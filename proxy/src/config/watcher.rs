@@ -63,6 +63,12 @@ pub fn watch(path: &Path, interval: Duration) -> Result<watch::Receiver<Revision
                             "changed in the configuration file; it's taken up by a restart only"
                         );
                     }
+                    for key in current.needs_provisioning(&config) {
+                        tracing::warn!(
+                            key,
+                            "changed in the configuration file; it's taken up by provisioning only"
+                        );
+                    }
                     current = Arc::new(config);
                     // It may refer to other files than the old one.
                     seen = fingerprint(&path, &current);

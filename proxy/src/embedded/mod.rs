@@ -1,11 +1,12 @@
 //! A PostgreSQL server of our own, for `up` without `--fresh` and for `demo`.
 //!
 //! [`binaries`] finds PostgreSQL's programs, [`account`] the unprivileged user that a server started by root runs as, [`settings`]
-//! says how it is configured (values only), [`server`] makes, starts, watches and ends it. The server listens on nothing but a socket
+//! says how it is configured (values only), `directory` the places that it lives in, [`server`] makes, starts, watches and ends it. The server listens on nothing but a socket
 //! in a private directory; it knows nothing of the overlay.
 
 pub mod account;
 pub mod binaries;
+mod directory;
 pub mod server;
 pub mod settings;
 

@@ -1,7 +1,6 @@
 //! Making, starting, watching and ending the server.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{File, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,6 +14,7 @@ use tokio_postgres::{Client, NoTls};
 use super::EmbeddedError;
 use super::account::Launcher;
 use super::binaries::{self, Installation};
+use super::directory::{files, make_private, open_home, reachable, temporary_directory, write};
 use super::settings::{self, Likeness, OWNER};
 
 /// How long a server may take to become ready; recovery after a crash can take a while.
@@ -23,8 +23,6 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// The port, which is only a part of the socket's file name.
 const PORT: u16 = 5432;
-/// The longest directory whose socket's path still fits into a socket address (104 bytes on macOS, 108 on Linux).
-const LONGEST_SOCKET_DIRECTORY: usize = 80;
 
 /// Where the server's files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -418,112 +416,6 @@ fn installation_for(data: &Path, major: u32) -> Result<Installation, EmbeddedErr
     }
 }
 
-/// The file whose lock says that a kept directory is in use.
-const KEPT_LOCK: &str = "previewpg.lock";
-/// The same for a temporary directory: another name, for a directory with this one may be removed.
-const TEMPORARY_LOCK: &str = "previewpg-temporary.lock";
-/// How temporary directories' names begin.
-const PREFIX: &str = "previewpg-";
-
-/// A private temporary directory whose path is short enough for a socket, and its lock. What killed processes left is removed.
-fn temporary_directory(launcher: &Launcher) -> Result<(TempDir, File), EmbeddedError> {
-    let usual = std::env::temp_dir();
-    let base = if usual.as_os_str().len() > LONGEST_SOCKET_DIRECTORY - 20 {
-        PathBuf::from("/tmp")
-    } else {
-        usual
-    };
-    remove_left_over(&base);
-    // tempfile makes it 0700.
-    let directory = tempfile::Builder::new()
-        .prefix(PREFIX)
-        .tempdir_in(&base)
-        .map_err(files("make a directory in", &base))?;
-    // It gets its name when it's locked: an unlocked one would be taken for left over.
-    let (new, path) = (
-        directory.path().join("new.lock"),
-        directory.path().join(TEMPORARY_LOCK),
-    );
-    let lock = File::create(&new).map_err(files("make", &new))?;
-    lock.try_lock()
-        .map_err(|error| files("lock", &new)(error.into()))?;
-    std::fs::rename(&new, &path).map_err(files("make", &path))?;
-    launcher
-        .give(directory.path())
-        .map_err(files("change the owner of", directory.path()))?;
-    Ok((directory, lock))
-}
-
-/// Removes the temporary directories of processes that were killed: those whose lock nobody holds.
-fn remove_left_over(base: &Path) {
-    let Ok(entries) = std::fs::read_dir(base) else {
-        return;
-    };
-    for entry in entries.filter_map(Result::ok) {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            continue;
-        }
-        let Ok(lock) = File::open(entry.path().join(TEMPORARY_LOCK)) else {
-            continue;
-        };
-        if lock.try_lock().is_ok() {
-            // Somebody else's can't be removed, and needn't be.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-/// Makes the kept directory, or opens it, and locks it for as long as we live.
-fn open_home(directory: &Path) -> Result<File, EmbeddedError> {
-    std::fs::create_dir_all(directory).map_err(files("make", directory))?;
-    let lock_path = directory.join(KEPT_LOCK);
-    let empty = std::fs::read_dir(directory)
-        .map_err(files("read", directory))?
-        .next()
-        .is_none();
-    if !empty && !lock_path.exists() {
-        return Err(EmbeddedError::NotOurs(directory.to_owned()));
-    }
-    let lock = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(&lock_path)
-        .map_err(files("open", &lock_path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(std::fs::TryLockError::WouldBlock) => Err(EmbeddedError::InUse(directory.to_owned())),
-        Err(std::fs::TryLockError::Error(source)) => Err(files("lock", &lock_path)(source)),
-    }
-}
-
-fn reachable(launcher: &Launcher, directory: &Path) -> Result<(), EmbeddedError> {
-    let Some(account) = &launcher.account else {
-        return Ok(());
-    };
-    let shell = Path::new("/bin/sh");
-    let status = launcher
-        .command(shell, false)
-        .args(["-c", "cd -- \"$0\""])
-        .arg(directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .map_err(|source| EmbeddedError::Run {
-            program: shell.to_owned(),
-            source,
-        })?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(EmbeddedError::Unreachable {
-            directory: directory.to_owned(),
-            account: account.name.clone(),
-        })
-    }
-}
-
 /// We hold the directory's lock: a server that still runs on it is one whose previewpg was killed.
 fn end_orphan(launcher: &Launcher, installation: &Installation, data: &Path) {
     if !data.join("postmaster.pid").exists() {
@@ -661,36 +553,6 @@ async fn on_own_thread<T: Send + 'static>(
         .unwrap_or_else(|_| Err(std::io::Error::other("its thread ended")))
 }
 
-fn make_private(launcher: &Launcher, directory: &Path) -> Result<(), EmbeddedError> {
-    DirBuilder::new()
-        .mode(0o700)
-        .recursive(true)
-        .create(directory)
-        .map_err(files("make", directory))?;
-    launcher
-        .give(directory)
-        .map_err(files("change the owner of", directory))
-}
-
-fn write(launcher: &Launcher, path: &Path, text: &str) -> Result<(), EmbeddedError> {
-    std::fs::write(path, text).map_err(files("write", path))?;
-    launcher
-        .give(path)
-        .map_err(files("change the owner of", path))
-}
-
-fn files(
-    action: &'static str,
-    path: &Path,
-) -> impl FnOnce(std::io::Error) -> EmbeddedError + use<> {
-    let path = path.to_owned();
-    move |source| EmbeddedError::Files {
-        action,
-        path,
-        source,
-    }
-}
-
 /// The last lines of a log.
 fn tail(log: &Path) -> String {
     let text = std::fs::read(log)
@@ -762,61 +624,6 @@ mod tests {
             database.url(),
             "postgres://previewpg@%2Ftmp%2Fa%20b:5432/a%2Fb%40c"
         );
-    }
-
-    #[test]
-    fn a_foreign_directory_is_left_alone() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("precious"), "").unwrap();
-        assert!(matches!(
-            open_home(directory.path()),
-            Err(EmbeddedError::NotOurs(_))
-        ));
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_killed_processes_left_is_removed_and_nothing_else() {
-        let base = tempfile::tempdir().unwrap();
-        let make = |name: &str| {
-            let directory = base.path().join(name);
-            std::fs::create_dir(&directory).unwrap();
-            File::create(directory.join(TEMPORARY_LOCK)).unwrap()
-        };
-        drop(make("previewpg-left"));
-        drop(make("others"));
-        let kept = base.path().join("previewpg-kept");
-        drop(open_home(&kept).unwrap());
-        let used = make("previewpg-used");
-        used.try_lock().unwrap();
-        std::fs::create_dir(base.path().join("previewpg-new")).unwrap();
-        remove_left_over(base.path());
-        let mut names: Vec<_> = std::fs::read_dir(base.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        names.sort();
-        assert_eq!(
-            names,
-            [
-                "others",
-                "previewpg-kept",
-                "previewpg-new",
-                "previewpg-used"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_directory_is_opened_once_at_a_time() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = open_home(directory.path()).unwrap();
-        assert!(matches!(
-            open_home(directory.path()),
-            Err(EmbeddedError::InUse(_))
-        ));
-        drop(first);
-        open_home(directory.path()).unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! Accepting clients, up to a number, and draining.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -19,6 +21,8 @@ use crate::wire::startup::CancelRequest;
 const BEYOND: usize = 64;
 /// How long to wait after a failed accept.
 const RETRY: Duration = Duration::from_millis(100);
+/// How long a client has to say who it is when draining has begun in the middle of that: it's told, then.
+const GREETING: Duration = Duration::from_millis(500);
 /// How long sessions have to say goodbye when the limit of the drain has passed.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -70,7 +74,13 @@ pub trait Handler: Send + Sync + 'static {
 
 /// A client's place among the clients; given back when dropped.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+pub struct Place(Places);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A client that has a place.
 #[derive(Debug)]
@@ -96,10 +106,17 @@ pub struct Options {
 
 /// The places for clients, shared by all listeners. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Places {
-    clients: Arc<Semaphore>,
+pub struct Places(Arc<Limits>);
+
+#[derive(Debug)]
+struct Limits {
+    taken: AtomicUsize,
+    most: AtomicUsize,
+    /// In milliseconds.
+    login: AtomicU64,
+    /// Room for connections; never taken back.
     connections: Arc<Semaphore>,
-    max_clients: usize,
+    room: Mutex<usize>,
 }
 
 impl Places {
@@ -107,18 +124,51 @@ impl Places {
     #[must_use]
     pub fn new(max_clients: usize) -> Self {
         let max_clients = max_clients.min(Semaphore::MAX_PERMITS - BEYOND);
-        Self {
-            clients: Arc::new(Semaphore::new(max_clients)),
+        Self(Arc::new(Limits {
+            taken: AtomicUsize::new(0),
+            most: AtomicUsize::new(max_clients),
+            login: AtomicU64::new(milliseconds(AUTHENTICATION_TIMEOUT)),
             connections: Arc::new(Semaphore::new(max_clients + BEYOND)),
-            max_clients,
+            room: Mutex::new(max_clients),
+        }))
+    }
+
+    /// From now on so many clients at most, and so long for a login. Who has a place keeps it.
+    pub fn set(&self, max_clients: usize, login: Duration) {
+        let max_clients = max_clients.min(Semaphore::MAX_PERMITS - BEYOND);
+        let limits = &self.0;
+        limits.most.store(max_clients, Ordering::Relaxed);
+        limits.login.store(milliseconds(login), Ordering::Relaxed);
+        let mut room = limits.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if max_clients > *room {
+            limits.connections.add_permits(max_clients - *room);
+            *room = max_clients;
         }
     }
 
     /// How many clients there are.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.max_clients - self.clients.available_permits().min(self.max_clients)
+        self.0.taken.load(Ordering::Relaxed)
     }
+
+    fn take(&self) -> Option<Place> {
+        let most = self.0.most.load(Ordering::Relaxed);
+        let one_more = |taken: usize| (taken < most).then_some(taken + 1);
+        let taken = &self.0.taken;
+        taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()
+            .map(|_| Place(self.clone()))
+    }
+
+    fn login(&self) -> Duration {
+        Duration::from_millis(self.0.login.load(Ordering::Relaxed))
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Accepts clients until `shutdown` is asked to drain, then waits until all have left: transactions may go on up to the limit, then everything is ended.
@@ -141,7 +191,7 @@ pub async fn serve<H: Handler>(
                 }
                 continue;
             }
-            accepted = accept(&listener, &places.connections) => match accepted {
+            accepted = accept(&listener, &places.0.connections) => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -151,17 +201,27 @@ pub async fn serve<H: Handler>(
                 }
             },
         };
-        let conversation = converse(
+        tasks.spawn(converse(
             socket,
+            connection,
             options.greeting.clone(),
-            Arc::clone(&places.clients),
+            places.clone(),
             Arc::clone(&handler),
             drain.clone(),
-        );
-        tasks.spawn(async move {
-            conversation.await;
-            drop(connection);
-        });
+        ));
+    }
+    // Who has connected already isn't cut off by the system without a word.
+    while let Some(Ok((socket, connection))) =
+        accept(&listener, &places.0.connections).now_or_never()
+    {
+        tasks.spawn(converse(
+            socket,
+            connection,
+            options.greeting.clone(),
+            places.clone(),
+            Arc::clone(&handler),
+            drain.clone(),
+        ));
     }
     drop(listener);
     if timeout(options.drain_limit, everyone(&mut tasks))
@@ -196,34 +256,45 @@ async fn accept(
 
 async fn converse<H: Handler>(
     socket: Socket,
+    _connection: OwnedSemaphorePermit,
     greeting: Greeting,
-    clients: Arc<Semaphore>,
+    places: Places,
     handler: Arc<H>,
     drain: Drain,
 ) {
-    let login_deadline = Instant::now() + AUTHENTICATION_TIMEOUT;
+    let login_deadline = Instant::now() + places.login();
     let accepted = tokio::select! {
         accepted = timeout_at(login_deadline, greeting.accept(socket)) => accepted,
-        () = drain.draining() => return,
+        () = async {
+            drain.draining().await;
+            tokio::time::sleep(GREETING).await;
+        } => return,
     };
     match accepted {
         Err(_) => tracing::debug!("a connection said nothing until the time limit"),
         Ok(Err(error)) => tracing::debug!(%error, "a connection was refused"),
         Ok(Ok(Accepted::Nothing)) => {}
         Ok(Ok(Accepted::Cancel(request))) => handler.cancel(request).await,
-        Ok(Ok(Accepted::Client(mut greeted))) => match clients.try_acquire_owned() {
-            Err(_) => refuse(&mut greeted.stream, &too_many()).await,
-            Ok(place) => {
+        Ok(Ok(Accepted::Client(mut greeted))) if drain.is_draining() => {
+            refuse(&mut greeted.stream, &shutting_down()).await;
+        }
+        Ok(Ok(Accepted::Client(mut greeted))) => match places.take() {
+            None => refuse(&mut greeted.stream, &too_many()).await,
+            Some(place) => {
                 let client = Client {
                     greeted,
                     login_deadline,
                     drain,
-                    place: Place(place),
+                    place,
                 };
                 handler.client(client).await;
             }
         },
     }
+}
+
+fn shutting_down() -> Report {
+    Report::fatal("57P03", "the database system is shutting down")
 }
 
 fn too_many() -> Report {

@@ -267,6 +267,14 @@ impl Pool {
         Ok(place)
     }
 
+    /// Why production couldn't be reached, if the last attempt failed. Without secrets.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        lock(&self.0.failure)
+            .as_ref()
+            .map(|failure| sentence(&failure.error))
+    }
+
     /// Figures for metrics.
     #[must_use]
     pub fn counts(&self) -> Counts {

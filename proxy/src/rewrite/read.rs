@@ -236,7 +236,12 @@ pub(crate) fn expand(
     }
     let refuse = |why: &str| refusal::view(&relation.name, why);
     let Some(definition) = relation.definition.as_deref() else {
-        return Err(refuse("It isn't a table or a view."));
+        return Err(refuse(match relation.kind {
+            RelationKind::View => {
+                "Another session is changing it, or a table that it reads, at this moment; try again when that is done."
+            }
+            _ => "It isn't a table or a view.",
+        }));
     };
     if relation.kind == RelationKind::MaterializedView {
         return Err(refuse(

@@ -21,6 +21,7 @@ use super::prepared::{self, Prepares};
 use super::production::{Read, ReadEvent};
 use super::report;
 use super::script::Script;
+use super::server::Lost;
 use super::sight::{self, Sight};
 use super::statement::{Description, Ours, Statements, Undo};
 use crate::admin::metrics::{Metrics, Placement};
@@ -62,6 +63,8 @@ pub(crate) enum Asked {
     Apart(Apart),
     /// Read the committed catalog and publish it.
     Reload,
+    /// Wait until what is published may be believed.
+    Current,
     /// Run a read on production; answered by [`Conversation::read_event`].
     Read(Box<Read>),
 }
@@ -120,6 +123,8 @@ pub(crate) enum Broken {
     Columns,
     #[error("what fresh says of its names can't be read: {0}")]
     Names(String),
+    #[error(transparent)]
+    Lost(#[from] Lost),
 }
 
 impl Broken {
@@ -127,6 +132,9 @@ impl Broken {
     pub(crate) fn report(&self) -> Report {
         match self {
             Self::Client(error) => error.report(),
+            Self::Lost(_) => Report::fatal("08006", "the preview has lost its line to fresh")
+                .detail("What other sessions changed, and what this one did, can't be told apart from what was before.")
+                .hint("Connect again, and look whether your last statement was committed; if it stays so, look at the fresh database and at the proxy's log."),
             _ => Report::fatal("XX000", "the preview's connection can't go on")
                 .detail(format!("{self}.")),
         }
@@ -164,6 +172,10 @@ pub(crate) struct Conversation {
     /// The batch had an error.
     batch_failed: bool,
     marked: HashSet<Oid>,
+    /// What fresh says was written to by what was running: to be made known before anything else of fresh's is looked at.
+    written: Vec<Oid>,
+    /// That is being done.
+    telling: bool,
     row: Option<Bytes>,
     /// Describe::Capture(0): of a simple query.
     pub(crate) captured: Option<Arc<Description>>,
@@ -221,6 +233,8 @@ impl Conversation {
             asking: false,
             batch_failed: false,
             marked: HashSet::new(),
+            written: Vec::new(),
+            telling: false,
             row: None,
             captured: None,
             capturing: Vec::new(),
@@ -261,6 +275,7 @@ impl Conversation {
             && self.waiting.is_none()
             && self.held.is_none()
             && !self.replay.is_due()
+            && !self.tells()
             && self.failing.is_none()
             && self.status == b'I'
             && !self.flight.open
@@ -282,6 +297,7 @@ impl Conversation {
                     || !self.answered()
                     || self.waiting.is_some()
                     || self.held.is_some()
+                    || self.tells()
                     || self.replay.is_due()))
     }
 
@@ -328,6 +344,7 @@ impl Conversation {
     pub(crate) fn wants_fresh(&self) -> bool {
         self.to_client.len() < HIGH
             && self.held.is_none()
+            && !self.tells()
             && self.waiting != Some(Waiting::Production)
             && self.broken.is_none()
     }
@@ -376,6 +393,28 @@ impl Conversation {
         self.advance();
     }
 
+    /// What can't be done ends the conversation.
+    pub(crate) fn lost(&mut self, lost: Lost) {
+        self.broken.get_or_insert(Broken::Lost(lost));
+    }
+
+    /// Relations that fresh says were written to, for [`Asked::Mark`]; nothing that fresh says is looked at until [`Conversation::written_told`].
+    pub(crate) fn next_written(&mut self) -> Vec<Oid> {
+        let written = std::mem::take(&mut self.written);
+        self.telling |= !written.is_empty();
+        written
+    }
+
+    /// What was written to is known to everybody.
+    pub(crate) fn written_told(&mut self) {
+        self.telling = false;
+    }
+
+    /// Whether somebody is still to be told what was written to.
+    fn tells(&self) -> bool {
+        self.telling || !self.written.is_empty()
+    }
+
     /// Something of the read on production.
     pub(crate) fn read_event(&mut self, event: ReadEvent) {
         match event {
@@ -397,6 +436,10 @@ impl Conversation {
     /// Whether what names mean is known; if not, it is asked for.
     pub(crate) fn names_known(&mut self) -> bool {
         if self.barred() {
+            return false;
+        }
+        if !self.sight.is_current() {
+            self.ask(Asked::Current);
             return false;
         }
         let Some((rows, question)) = self.sight.lacks() else {

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::conversation::{Asked, Broken, Conversation, HIGH};
 use super::production::{self, Events, ReadEvent};
+use super::server::Hooked;
 use crate::net::drain::{Drain, admin_shutdown};
 use crate::net::pool::Pool;
 use crate::wire::frontend;
@@ -35,14 +36,14 @@ const HELD: usize = 8 << 10;
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A future of the process's, for a conversation that waits.
-pub(crate) type Performing = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Performing = Hooked;
 
 /// What a conversation asks of the process.
 pub(crate) trait Process: Send + Sync {
     /// Does what was asked (not a read).
     fn perform(&self, asked: Asked) -> Performing;
     /// Production's sessions.
-    fn pool(&self) -> Option<&Pool>;
+    fn pool(&self) -> Option<Pool>;
     /// Fires when this client asked for a cancel.
     fn cancelled(&self) -> Arc<Notify>;
 }
@@ -142,6 +143,8 @@ pub(crate) struct Drive<'a, C, F, P> {
     fresh: Side<F>,
     process: &'a P,
     performing: Option<Performing>,
+    /// Makes known what fresh says was written to, see [`Conversation::next_written`].
+    marking: Option<Performing>,
     reading: Option<Reading>,
     /// The session that ran the last read: what it has prepared is likely to be needed again.
     last: Arc<AtomicU64>,
@@ -149,7 +152,7 @@ pub(crate) struct Drive<'a, C, F, P> {
 
 /// A read on production. It runs in the client's own task: no other has to be woken for each of its steps.
 struct Reading {
-    run: Performing,
+    run: Pin<Box<dyn Future<Output = ()> + Send>>,
     ended: bool,
     events: Arc<Events>,
 }
@@ -174,6 +177,7 @@ where
             fresh: Side::new(fresh, leftover),
             process,
             performing: None,
+            marking: None,
             reading: None,
             last: Arc::default(),
         }
@@ -314,10 +318,23 @@ where
     fn answers(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         if let Some(performing) = self.performing.as_mut()
-            && performing.as_mut().poll(cx).is_ready()
+            && let Poll::Ready(performed) = performing.as_mut().poll(cx)
         {
             self.performing = None;
-            self.conversation.told();
+            match performed {
+                Ok(()) => self.conversation.told(),
+                Err(lost) => self.conversation.lost(lost),
+            }
+            moved = true;
+        }
+        if let Some(marking) = self.marking.as_mut()
+            && let Poll::Ready(marked) = marking.as_mut().poll(cx)
+        {
+            self.marking = None;
+            match marked {
+                Ok(()) => self.conversation.written_told(),
+                Err(lost) => self.conversation.lost(lost),
+            }
             moved = true;
         }
         if let Some(reading) = self.reading.as_mut()
@@ -348,8 +365,13 @@ where
 
     /// What the process is asked to do.
     fn questions(&mut self) -> bool {
+        let written = self.conversation.next_written();
+        let marks = !written.is_empty();
+        if marks {
+            self.marking = Some(self.process.perform(Asked::Mark(written)));
+        }
         let Some(asked) = self.conversation.next_asked() else {
-            return false;
+            return marks;
         };
         match asked {
             Asked::Read(read) => match self.process.pool() {
@@ -358,7 +380,7 @@ where
                     let events = Arc::new(Events::default());
                     let metrics = Arc::clone(&self.conversation.common.metrics);
                     let run = production::run(
-                        pool.clone(),
+                        pool,
                         *read,
                         Arc::clone(&self.last),
                         Arc::clone(&events),

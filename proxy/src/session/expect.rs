@@ -263,12 +263,18 @@ impl Flight {
             .iter()
             .position(|expect| matches!(expect, Expect::CopyEnd));
         let until = end.unwrap_or(self.queue.len());
-        let mut index = 0;
+        let extended = matches!(self.queue.front(), Some(Expect::Execute { .. }));
+        let (mut index, mut lost) = (0, false);
         self.queue.retain(|expect| {
             let swallowed = index < until && matches!(expect, Expect::Sync { .. });
             index += 1;
+            lost |= swallowed;
             !swallowed
         });
+        // After an error, PostgreSQL skips to a Sync that is still to come.
+        if lost && extended {
+            (self.open, self.flushed) = (true, false);
+        }
         end.is_none()
     }
 

@@ -16,7 +16,7 @@ use super::conversation::Conversation;
 use super::sight::Sight;
 use super::statement::{Bound, Description};
 use crate::admin::metrics::Metrics;
-use crate::catalog::model::Catalog;
+use crate::catalog::model::{Catalog, Lower, Relation};
 use crate::net::pool::{Checkout, Pool, PoolError, Prepared};
 use crate::rewrite::plan::Production;
 use crate::wire::frame::{Direction, Header, Limits, Next, Scanner, body};
@@ -51,6 +51,8 @@ pub(crate) struct Read {
     announce: bool,
     /// What gives a session the client's settings.
     settings: Arc<str>,
+    /// The relations that were clean when it was decided.
+    clean: Vec<Arc<Relation>>,
 }
 
 impl Read {
@@ -66,6 +68,7 @@ impl Read {
             description,
             announce: true,
             settings: sight.production_settings(),
+            clean: relations(plan, sight),
         }
     }
 
@@ -77,7 +80,29 @@ impl Read {
             description: Arc::clone(&bound.description),
             announce: false,
             settings: sight.production_settings(),
+            clean: relations(plan, sight),
         }
+    }
+}
+
+fn relations(plan: &Production, sight: &Sight) -> Vec<Arc<Relation>> {
+    let catalog = sight.catalog();
+    plan.relations
+        .iter()
+        .filter_map(|oid| catalog.relations.get(oid).cloned())
+        .collect()
+}
+
+fn is_clean(relation: &Relation) -> bool {
+    relation.lower.as_ref().is_some_and(Lower::is_clean)
+}
+
+/// The process may have been stopped since the read was decided; production's snapshot has been taken by now (at the Bind).
+fn still_clean(read: &Read) -> Result<(), Stop> {
+    if read.clean.iter().all(|relation| is_clean(relation)) {
+        Ok(())
+    } else {
+        Err(Stop::Fallback)
     }
 }
 
@@ -143,12 +168,8 @@ impl Conversation {
     ) -> bool {
         let catalog = self.sight.catalog();
         let clean = plan.relations.iter().all(|oid| {
-            catalog.relations.get(oid).is_some_and(|relation| {
-                relation
-                    .lower
-                    .as_ref()
-                    .is_some_and(|lower| lower.is_clean())
-            })
+            let relation = catalog.relations.get(oid);
+            relation.is_some_and(|relation| is_clean(relation))
         });
         clean && portable(catalog, description, formats)
     }
@@ -331,6 +352,7 @@ impl Running<'_> {
                 b'1' => parsed = true,
                 // Had production's columns changed since they were compared, the Bind would have failed.
                 b'2' if sent.described => {
+                    still_clean(read)?;
                     described = true;
                     if read.announce {
                         self.announce(read).await?;
@@ -341,6 +363,7 @@ impl Running<'_> {
                     if !same_columns(&read.description, header.tag, &frame) {
                         return Err(Stop::Fallback);
                     }
+                    still_clean(read)?;
                     described = true;
                     if let Some(row) = &read.description.row {
                         let statements = &mut self.checkout.session.statements;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 use tracing::Instrument as _;
@@ -34,8 +34,13 @@ use crate::wire::{TransactionStatus, backend as message};
 /// A session's process and secret, as its BackendKeyData gave them.
 type CancelKey = (u32, Vec<u8>);
 
-/// A future that can be kept.
-pub type Hooked = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// The control plane has no line to fresh, and a client can't wait any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the preview's control plane can't reach fresh")]
+pub struct Lost;
+
+/// A future that can be kept. An error ends the session: what its client did can't be told to those who must know.
+pub type Hooked = Pin<Box<dyn Future<Output = Result<(), Lost>> + Send>>;
 
 /// What sessions need of the control plane. A hook's future is waited for: nothing of the client goes on before it has ended.
 pub trait Hooks: Send + Sync {
@@ -43,6 +48,10 @@ pub trait Hooks: Send + Sync {
     fn mark_dirty(&self, relations: Vec<Oid>) -> Hooked;
     /// Reads the committed catalog and publishes it: a session has committed a change of the schema. Whatever was committed before the call must be in what is published.
     fn reload(&self) -> Hooked;
+    /// Waits until what is published, and the marks, may be believed ([`crate::catalog::lease`]).
+    fn current(&self) -> Hooked;
+    /// Tells other processes of a cancel request that none of this one's sessions was meant by.
+    fn cancel_elsewhere(&self, request: &CancelRequest);
 }
 
 /// How clients are served.
@@ -71,7 +80,7 @@ pub struct Server {
     common: Arc<Common>,
     hooks: Arc<dyn Hooks>,
     /// Production's sessions; `None`: reads never leave fresh.
-    production: Option<Pool>,
+    production: ArcSwapOption<Pool>,
     /// Who to tell of a cancel request.
     cancels: Mutex<HashMap<CancelKey, Arc<Notify>>>,
 }
@@ -103,7 +112,7 @@ impl Server {
                 metrics,
             }),
             hooks,
-            production,
+            production: ArcSwapOption::from_pointee(production),
             cancels: Mutex::default(),
         }
     }
@@ -111,6 +120,26 @@ impl Server {
     /// Takes up other options, for clients that come from now on.
     pub fn reconfigure(&self, options: Options) {
         self.options.store(Arc::new(options));
+    }
+
+    /// Why production couldn't be reached, if the last attempt failed.
+    #[must_use]
+    pub fn production_failure(&self) -> Option<String> {
+        self.production.load().as_ref()?.failure()
+    }
+
+    /// Has reads run on sessions of another pool from now on; those that run end where they are.
+    pub fn set_production(&self, production: Pool) {
+        self.production.store(Some(Arc::new(production)));
+    }
+
+    /// Cancels the read on production of a session of this process, if `is_key` finds its secret right: another process was asked to.
+    pub fn cancel_told(&self, process: u32, is_key: impl Fn(&[u8]) -> bool) {
+        for ((each, secret), waiting) in lock(&self.cancels).iter() {
+            if *each == process && is_key(secret) {
+                waiting.notify_waiters();
+            }
+        }
     }
 
     /// Logs a client in and converses with it until it leaves.
@@ -223,9 +252,10 @@ impl Server {
         let options = self.options.load_full();
         let key = (request.process, request.secret.clone());
         let waiting = lock(&self.cancels).get(&key).cloned();
-        if let Some(waiting) = waiting {
+        match waiting {
             // Nobody waits unless a read runs: a cancel for what has ended is nothing to remember.
-            waiting.notify_waiters();
+            Some(waiting) => waiting.notify_waiters(),
+            None => self.hooks.cancel_elsewhere(request),
         }
         // Also when the key isn't ours: the session may be another replica's, and fresh knows all of them.
         if let Err(error) = backend::cancel(&options.fresh, &options.fresh_tls, request).await {
@@ -350,13 +380,20 @@ impl Process for ForSession<'_> {
         match asked {
             Asked::Mark(relations) => self.server.hooks.mark_dirty(relations),
             Asked::Reload => self.server.hooks.reload(),
-            Asked::Apart(apart) => Box::pin(self.helper.clone().run(apart)),
-            Asked::Read(_) => Box::pin(std::future::ready(())),
+            Asked::Current => self.server.hooks.current(),
+            Asked::Apart(apart) => {
+                let run = self.helper.clone().run(apart);
+                Box::pin(async move {
+                    run.await;
+                    Ok(())
+                })
+            }
+            Asked::Read(_) => Box::pin(std::future::ready(Ok(()))),
         }
     }
 
-    fn pool(&self) -> Option<&Pool> {
-        self.server.production.as_ref()
+    fn pool(&self) -> Option<Pool> {
+        self.server.production.load().as_deref().cloned()
     }
 
     fn cancelled(&self) -> Arc<Notify> {

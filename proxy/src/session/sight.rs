@@ -114,6 +114,11 @@ impl Sight {
         self.plain
     }
 
+    /// Whether what is known of names can be true: nobody has changed them without this process's being told.
+    pub(crate) fn is_current(&self) -> bool {
+        self.plain || self.store.shared.lease.is_valid()
+    }
+
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
     }
@@ -280,9 +285,7 @@ impl Sight {
             .get(&oid)
             .and_then(|relation| relation.lower.as_ref())
         {
-            lower
-                .dirty
-                .store(true, std::sync::atomic::Ordering::Release);
+            lower.dirty.set();
         }
     }
 
@@ -336,6 +339,8 @@ impl Sight {
                 };
             }
             Kind::Transaction(Transaction::Commit) => self.path_known &= !self.path_touched,
+            // Another session made the transaction, through another process perhaps: what it changed, nobody has said here.
+            Kind::Transaction(Transaction::FinishPrepared) => self.schema_touched = true,
             Kind::Transaction(Transaction::Rollback | Transaction::RollbackTo) => {
                 self.path_known &= !self.path_touched;
                 self.stale |= self.schema_touched;
@@ -375,6 +380,7 @@ impl Sight {
             }
             self.isolation = Isolation::ReadCommitted;
         }
+        self.stale |= self.own && self.catalog.incomplete;
     }
 }
 

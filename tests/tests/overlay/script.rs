@@ -8,8 +8,9 @@ use std::collections::HashMap;
 
 use previewpg_proxy::catalog::load::{self, Shared};
 use previewpg_proxy::catalog::model::Catalog;
+use previewpg_proxy::net::target::{Address, ChannelBinding, Host, SslMode, Target};
 use previewpg_proxy::overlay::merged::merged;
-use previewpg_proxy::overlay::provision::{self, AppRole, Options, Outcome, Server};
+use previewpg_proxy::overlay::provision::{self, AppRole, Options, Outcome};
 use previewpg_tests::overlay_servers::{FRESH, Failure, PRODUCTION, Servers};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -46,15 +47,23 @@ pub(crate) enum Answer {
     Error(Vec<String>),
 }
 
-fn server(servers: &Servers, port: u16, user: &str, database: &str) -> Server {
-    Server {
-        host: servers.socket_folder().to_string_lossy().into_owned(),
-        port,
+pub(crate) fn target(servers: &Servers, port: u16, user: &str, database: &str) -> Target {
+    Target {
+        hosts: vec![Host {
+            address: Address::Unix(servers.socket_folder().to_owned()),
+            port,
+        }],
         user: user.to_owned(),
         password: None,
         database: database.to_owned(),
-        sslmode: None,
+        sslmode: SslMode::Disable,
         sslrootcert: None,
+        sslcert: None,
+        sslkey: None,
+        channel_binding: ChannelBinding::Prefer,
+        options: None,
+        application_name: None,
+        connect_timeout: None,
     }
 }
 
@@ -62,8 +71,8 @@ pub(crate) fn options(servers: &Servers, database: &str) -> Options {
     Options {
         sequence_gap: 0,
         ..Options::new(
-            server(servers, PRODUCTION, "reader", database),
-            server(servers, FRESH, "postgres", database),
+            target(servers, PRODUCTION, "reader", database),
+            target(servers, FRESH, "postgres", database),
             AppRole {
                 name: "app".to_owned(),
                 password: Some("not shown".to_owned()),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::command::rights::Rights;
-use crate::config::file::Tables;
+use crate::overlay::provision::TableSelection;
 
 /// What production's catalogs say.
 #[derive(Debug, Clone, Serialize)]
@@ -202,7 +202,7 @@ pub struct Report {
 
 /// Judges what was found. `limit` is the most rows that a statement may copy up, `sessions` the proxy's own limit on production.
 #[must_use]
-pub fn judge(found: Found, selection: &Tables, limit: u64, sessions: u32) -> Report {
+pub fn judge(found: Found, selection: &TableSelection, limit: u64, sessions: u32) -> Report {
     let notes = notes(&found, sessions);
     let tables: Vec<Verdict> = found
         .tables
@@ -228,9 +228,9 @@ pub fn judge(found: Found, selection: &Tables, limit: u64, sessions: u32) -> Rep
     }
 }
 
-fn verdict(table: Table, selection: &Tables, limit: u64) -> Verdict {
+fn verdict(table: Table, selection: &TableSelection, limit: u64) -> Verdict {
     let mut notes = Vec::new();
-    let service = if !selection.includes(&table.schema) {
+    let service = if !selection.includes(&table.schema, &table.name) {
         Served::Excluded
     } else if selection.is_empty_one(&table.schema, &table.name) {
         Served::Empty
@@ -537,7 +537,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_table_gets_its_verdict() {
-        let selection = Tables {
+        let selection = TableSelection {
             schemas: vec!["public".into()],
             exclude: vec!["audit".into()],
             empty: vec!["public.sessions".into()],
@@ -641,7 +641,7 @@ mod tests {
             trigger: false,
             mentions: vec!["users".into()],
         });
-        let report = judge(found, &Tables::default(), 1000, 16);
+        let report = judge(found, &TableSelection::default(), 1000, 16);
         let text = report.text();
         assert!(!report.is_whole());
         for part in [
@@ -666,7 +666,7 @@ mod tests {
             ..found(Vec::new())
         };
         assert!(
-            judge(full, &Tables::default(), 1, 16)
+            judge(full, &TableSelection::default(), 1, 16)
                 .notes
                 .join("")
                 .contains("little room")

@@ -1,8 +1,7 @@
 //! What is on both sides before provisioning.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::{Error, Options};
@@ -12,8 +11,14 @@ use super::{Error, Options};
 pub struct Inspection {
     /// Production.
     pub production: Production,
+    /// Tables of production that aren't wanted, in schemas that are: schema and name.
+    pub excluded: Vec<(String, String)>,
+    /// Production's schema, as [`fingerprint`] gives it.
+    pub fingerprint: String,
     /// Fresh.
     pub fresh: Fresh,
+    /// What fresh knows, when it was provisioned before.
+    pub preview: Option<Preview>,
 }
 
 /// Production, as its role sees it.
@@ -29,14 +34,21 @@ pub struct Production {
     pub ctype: String,
     /// Installed extensions and their versions.
     pub extensions: BTreeMap<String, String>,
+    /// The schemas of users.
+    pub schemas: Vec<String>,
     /// Tables, partitioned tables, materialized views, foreign tables.
     pub relations: Vec<Relation>,
+    /// Enums.
+    pub enums: Vec<Enum>,
+    /// Views and functions: their names with their kinds, and the statements that make them anew.
+    #[serde(default)]
+    pub definitions: BTreeMap<String, String>,
     /// Sequences.
     pub sequences: Vec<Sequence>,
 }
 
 /// A relation of production.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relation {
     /// Its schema.
     pub schema: String,
@@ -44,6 +56,12 @@ pub struct Relation {
     pub name: String,
     /// `pg_class.relkind`.
     pub kind: String,
+    /// Its OID on production: what it keeps when it's renamed.
+    #[serde(default)]
+    pub oid: u32,
+    /// It is a partition.
+    #[serde(default)]
+    pub partition: bool,
     /// Our role may SELECT all of it.
     pub select: bool,
     /// Row-level security is enforced for our role.
@@ -60,6 +78,15 @@ pub struct Relation {
     pub columns: Vec<Column>,
     /// The columns of its unconditional, immediate unique keys: primary first.
     pub keys: Vec<Vec<String>>,
+    /// Its own constraints but NOT NULLs: names and definitions.
+    #[serde(default)]
+    pub constraints: BTreeMap<String, String>,
+    /// Its own indexes that no constraint has made: names and definitions.
+    #[serde(default)]
+    pub indexes: BTreeMap<String, String>,
+    /// The names of all its indexes.
+    #[serde(default)]
+    pub index_names: Vec<String>,
     /// The definitions of its valid checks, foreign keys, exclusion constraints and unique indexes, without names.
     #[serde(default)]
     pub promises: Vec<String>,
@@ -72,10 +99,16 @@ pub struct Relation {
 }
 
 /// A column of production.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// Its name.
     pub name: String,
+    /// Its `attnum` on production: what it keeps when it's renamed.
+    #[serde(default)]
+    pub number: i16,
+    /// Its default, or what generates it.
+    #[serde(default)]
+    pub default: Option<String>,
     /// Its type, schema-qualified.
     #[serde(rename = "type")]
     pub type_name: String,
@@ -87,6 +120,17 @@ pub struct Column {
     pub generated: bool,
     /// `pg_attribute.attidentity`.
     pub identity: String,
+}
+
+/// An enum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enum {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels in order, each with its OID: what it keeps when it's renamed.
+    pub labels: Option<Vec<(u32, String)>>,
 }
 
 /// A sequence of production.
@@ -123,30 +167,90 @@ pub struct Fresh {
     pub ctype: String,
     /// It was provisioned before (perhaps not to the end).
     pub provisioned: bool,
+    /// It was provisioned to the end, by this version or one that keeps the same notes.
+    pub noted: bool,
     /// Its relations: schema and name.
     pub relations: Vec<(String, String)>,
 }
 
-impl Production {
-    /// A digest of what matters of the schema: relations, columns, keys. Hexadecimal.
+/// A preview that was provisioned before.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Preview {
+    /// What is noted in `previewpg.meta`.
+    pub settings: BTreeMap<String, String>,
+    /// The relations that were brought.
+    pub relations: Vec<Known>,
+    /// Its enums.
+    pub enums: Vec<Enum>,
+    /// Types that widen to types without loss.
+    pub widenings: Vec<(String, String)>,
+    /// Its views and functions, as [`Production::definitions`].
+    #[serde(default)]
+    pub definitions: BTreeMap<String, String>,
+}
+
+impl Preview {
+    /// The entries of `pg_dump`'s table of contents that were brought.
     #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let mut digest = Sha256::new();
-        for relation in &self.relations {
-            let structure = Relation {
-                rows: 0,
-                bytes: 0,
-                ..relation.clone()
-            };
-            // Serializing plain strings and booleans can't fail; an empty text would only make the digest weaker.
-            digest.update(serde_json::to_vec(&structure).unwrap_or_default());
-        }
-        digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+    pub fn objects(&self) -> BTreeSet<String> {
+        self.noted("objects")
     }
+
+    /// Tables that a run that was broken off had begun to bring.
+    #[must_use]
+    pub fn bringing(&self) -> BTreeSet<(String, String)> {
+        self.noted("bringing")
+    }
+
+    fn noted<T: serde::de::DeserializeOwned + Default>(&self, name: &str) -> T {
+        self.settings
+            .get(name)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default()
+    }
+}
+
+/// A relation that was brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Known {
+    /// Production's, when its changes were last brought in.
+    pub description: Relation,
+    /// Upper's OID; `None`: the preview dropped it.
+    pub upper: Option<u32>,
+    /// Upper's schema.
+    pub schema: Option<String>,
+    /// Upper's name.
+    pub name: Option<String>,
+    /// `merged`, `detached`, `read_only`, `unsupported`, or `empty` for one without production's rows; while it's halted the state that it had before.
+    pub state: String,
+    /// It's refused because production and the preview don't fit.
+    pub halted: bool,
+    /// Something of it was changed, inserted or deleted.
+    pub written: bool,
+    /// The columns of upper that claims are kept by.
+    pub key: Vec<String>,
+    /// Upper's columns.
+    pub columns: Vec<UpperColumn>,
+    /// Upper's constraints but NOT NULLs.
+    pub constraints: BTreeMap<String, String>,
+    /// Upper's indexes.
+    pub indexes: BTreeMap<String, String>,
+}
+
+/// A column of upper.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct UpperColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// NOT NULL.
+    pub not_null: bool,
+    /// Its default, or what generates it.
+    pub default: Option<String>,
+    /// The column of production that it reads; `None`: the preview's own.
+    pub reads: Option<String>,
 }
 
 /// Reads both sides.
@@ -158,27 +262,70 @@ pub async fn inspect(
     production: &Client,
     fresh: &Client,
 ) -> Result<Inspection, Error> {
-    let document = read(production, include_str!("../sql/describe.sql"))
-        .await
-        .map_err(Error::Production)?;
+    let [document, definitions, fingerprint] = read(
+        production,
+        [
+            include_str!("../sql/describe.sql"),
+            include_str!("../sql/definitions.sql"),
+            include_str!("../sql/fingerprint.sql"),
+        ],
+    )
+    .await
+    .map_err(Error::Production)?;
     let mut seen: Production = serde_json::from_str(&document)?;
+    seen.definitions = serde_json::from_str(&definitions)?;
+    let tables = &options.tables;
+    let excluded: Vec<(String, String)> = seen
+        .relations
+        .iter()
+        .filter(|relation| !tables.includes(&relation.schema, &relation.name))
+        .map(|relation| (relation.schema.clone(), relation.name.clone()))
+        .collect();
     seen.relations
-        .retain(|relation| options.wants(&relation.schema));
-    seen.sequences
-        .retain(|sequence| options.wants(&sequence.schema));
-    let document = read(fresh, include_str!("../sql/inspect_fresh.sql"))
+        .retain(|relation| tables.includes(&relation.schema, &relation.name));
+    seen.sequences.retain(|sequence| {
+        tables.includes_schema(&sequence.schema)
+            && match (&sequence.owner_schema, &sequence.owner_table) {
+                (Some(schema), Some(table)) => tables.includes(schema, table),
+                _ => true,
+            }
+    });
+    let [document] = read(fresh, [include_str!("../sql/inspect_fresh.sql")])
         .await
         .map_err(Error::Fresh)?;
+    let found: Fresh = serde_json::from_str(&document)?;
+    let preview = if found.noted {
+        let [document, definitions] = read(
+            fresh,
+            [
+                include_str!("../sql/inspect_preview.sql"),
+                include_str!("../sql/definitions.sql"),
+            ],
+        )
+        .await
+        .map_err(Error::Fresh)?;
+        let mut preview: Preview = serde_json::from_str(&document)?;
+        preview.definitions = serde_json::from_str(&definitions)?;
+        // One whose provisioning was broken off is gone on with as if it were begun.
+        preview.settings.contains_key("objects").then_some(preview)
+    } else {
+        None
+    };
     let inspection = Inspection {
         production: seen,
-        fresh: serde_json::from_str(&document)?,
+        excluded,
+        fingerprint,
+        fresh: found,
+        preview,
     };
     check(options, &inspection)?;
     Ok(inspection)
 }
 
 fn check(options: &Options, inspection: &Inspection) -> Result<(), Error> {
-    let Inspection { production, fresh } = inspection;
+    let Inspection {
+        production, fresh, ..
+    } = inspection;
     if !fresh.superuser {
         return Err(Error::NotSuperuser(options.fresh.user.clone()));
     }
@@ -198,21 +345,32 @@ fn check(options: &Options, inspection: &Inspection) -> Result<(), Error> {
     Ok(())
 }
 
-/// The one text value of a query, read with a fixed search path in a read-only transaction.
-async fn read(client: &Client, query: &str) -> Result<String, tokio_postgres::Error> {
+/// Production's schema in one value that changes whenever something changes that a preview takes over: `sha256:` and 64 hexadecimal digits.
+/// One query, of catalogs only.
+///
+/// # Errors
+/// When production can't be read.
+pub async fn fingerprint(production: &Client) -> Result<String, tokio_postgres::Error> {
+    let [text] = read(production, [include_str!("../sql/fingerprint.sql")]).await?;
+    Ok(text)
+}
+
+/// The one text value of each query, read with a fixed search path in one read-only transaction.
+pub(super) async fn read<const N: usize>(
+    client: &Client,
+    queries: [&str; N],
+) -> Result<[String; N], tokio_postgres::Error> {
     client
         .batch_execute(
             "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-             SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off",
+             SET LOCAL search_path = pg_catalog; SET LOCAL quote_all_identifiers = off; SET LOCAL jit = off",
         )
         .await?;
-    let answer = client.simple_query(query).await;
+    let answers = client.simple_query(&queries.join(";\n")).await;
     client.batch_execute("ROLLBACK").await?;
-    Ok(answer?
-        .iter()
-        .find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        })
-        .unwrap_or_default())
+    let mut values = answers?.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+        _ => None,
+    });
+    Ok(std::array::from_fn(|_| values.next().unwrap_or_default()))
 }

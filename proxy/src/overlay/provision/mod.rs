@@ -8,47 +8,27 @@ use std::path::PathBuf;
 
 use tokio_postgres::Client;
 
+use crate::net::target::Target;
+
+mod contents;
+mod drift;
 mod execute;
+mod follow;
 mod inspect;
 mod plan;
 mod restore;
+mod role;
+mod selection;
 
+pub use drift::{Change, Collision, Drift, RelationDrift, drift};
 pub use execute::{Outcome, execute};
-pub use inspect::{Fresh, Inspection, Production, inspect};
-pub use plan::{Action, Plan, Step, plan};
+pub use inspect::{
+    Column, Enum, Fresh, Inspection, Known, Preview, Production, Relation, Sequence, UpperColumn,
+    fingerprint, inspect,
+};
+pub use plan::{Action, New, Noted, Plan, Restore, Step, plan};
 pub use restore::{NotRestored, RestoreError};
-
-/// How production is reached: by fresh's foreign server and by `pg_dump`. Also how fresh is reached by `pg_restore`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Server {
-    /// A host name, an IP address, or the folder of a Unix-domain socket.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// The role.
-    pub user: String,
-    /// Its password.
-    pub password: Option<String>,
-    /// The database.
-    pub database: String,
-    /// libpq's `sslmode`.
-    pub sslmode: Option<String>,
-    /// libpq's `sslrootcert`: a file that fresh's server process can read too, or `system`.
-    pub sslrootcert: Option<String>,
-}
-
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .field("user", &self.user)
-            .field("database", &self.database)
-            .field("sslmode", &self.sslmode)
-            .field("sslrootcert", &self.sslrootcert)
-            .finish_non_exhaustive()
-    }
-}
+pub use selection::TableSelection;
 
 /// The role that clients log in as.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,18 +50,18 @@ impl std::fmt::Debug for AppRole {
 /// What to provision, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Production, as fresh's server process reaches it.
-    pub production: Server,
+    /// Production, as `pg_dump` reaches it.
+    pub production: Target,
+    /// Production, as fresh's server process reaches it, where that differs in address or certificates' paths.
+    pub production_from_fresh: Option<Target>,
     /// Fresh, as `pg_restore` reaches it: the owner's credentials.
-    pub fresh: Server,
+    pub fresh: Target,
     /// The role that clients log in as.
     pub app: AppRole,
-    /// Only these schemas of production; empty: all.
-    pub include_schemas: Vec<String>,
-    /// Not these schemas.
-    pub exclude_schemas: Vec<String>,
-    /// Tables (`schema.name`) whose rows aren't shown: they start empty.
-    pub empty_tables: Vec<String>,
+    /// Whose the role is, for its comment: no two previews of a server have the same.
+    pub role_tag: String,
+    /// Which tables of production are brought.
+    pub tables: TableSelection,
     /// How far sequences start above production's last value. 0: right after it.
     pub sequence_gap: i64,
     /// The most rows that one statement may copy up.
@@ -100,14 +80,14 @@ pub struct Options {
 impl Options {
     /// The usual options between two servers.
     #[must_use]
-    pub fn new(production: Server, fresh: Server, app: AppRole) -> Self {
+    pub fn new(production: Target, fresh: Target, app: AppRole) -> Self {
         Self {
             production,
+            production_from_fresh: None,
+            role_tag: format!("database {}", fresh.database),
             fresh,
             app,
-            include_schemas: Vec::new(),
-            exclude_schemas: Vec::new(),
-            empty_tables: Vec::new(),
+            tables: TableSelection::default(),
             sequence_gap: 1_000_000,
             copy_up_rows: 100_000,
             copy_up_bytes: 256 << 20,
@@ -115,14 +95,6 @@ impl Options {
             pg_dump: PathBuf::from("pg_dump"),
             pg_restore: PathBuf::from("pg_restore"),
         }
-    }
-
-    /// Whether a schema of production is wanted.
-    pub(super) fn wants(&self, schema: &str) -> bool {
-        let named = |list: &[String]| list.iter().any(|name| name == schema);
-        (self.include_schemas.is_empty() || named(&self.include_schemas))
-            && !named(&self.exclude_schemas)
-            && !schema.starts_with("previewpg")
     }
 }
 
@@ -177,6 +149,14 @@ pub enum Error {
         /// Production's.
         production: String,
     },
+    /// The app role's name is somebody else's on fresh's server.
+    #[error("the role {role:?} {whose}; choose another name for the role that clients log in as")]
+    RoleTaken {
+        /// The role.
+        role: String,
+        /// Whose it is.
+        whose: String,
+    },
     /// A step failed.
     #[error("step \"{step}\" failed")]
     Step {
@@ -208,7 +188,11 @@ pub async fn provision(
         let inspection = inspect(options, production, fresh).await?;
         restore::check_version(options, inspection.production.version).await?;
         let plan = plan(options, &inspection);
-        execute(options, &plan, fresh, progress).await
+        let outcome = execute(options, &plan, fresh, progress).await?;
+        crate::replicas::announce_change(fresh)
+            .await
+            .map_err(Error::Fresh)?;
+        Ok::<_, Error>(outcome)
     }
     .await;
     let unlocked = fresh.batch_execute(UNLOCK).await.map_err(Error::Fresh);

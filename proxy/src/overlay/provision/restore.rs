@@ -8,16 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
+use super::Options;
 use super::plan::Restore;
-use super::{Options, Server};
+use crate::net::target::{LIBPQ_VARIABLES, Target};
 
 /// The limit for one run of either program.
 const TIME_LIMIT: Duration = Duration::from_secs(1800);
 
 /// An object that fresh lacks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotRestored {
     /// Its kind and name, for example `TABLE public t`.
     pub object: String,
@@ -70,7 +72,7 @@ pub enum RestoreError {
 
 /// One run of `pg_restore`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pass {
+pub(super) enum Pass {
     /// Schemas: the app role's, and extensions want them.
     Schemas,
     /// What only a superuser may own, and other objects need.
@@ -83,14 +85,48 @@ enum Pass {
 
 const PASSES: [Pass; 4] = [Pass::Schemas, Pass::Owner, Pass::App, Pass::EventTriggers];
 
-/// Restores the schema; what the app role gets belongs to `role` afterwards.
-pub(super) async fn restore(
-    options: &Options,
-    wanted: &Restore,
-    role: &str,
-) -> Result<Vec<NotRestored>, RestoreError> {
+/// Whether our own event triggers follow what is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Followed {
+    /// No: what is restored is attached afterwards.
+    No,
+    /// Yes: it changes what is attached already.
+    Yes,
+}
+
+/// A dump of production's schema, in a folder that goes with it.
+#[derive(Debug)]
+pub(super) struct Dump {
+    folder: tempfile::TempDir,
+    /// What is in it that may be restored, in order.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// An entry of its table of contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Its number there.
+    id: String,
+    /// The line, as `pg_restore --use-list` wants it.
+    line: String,
+    /// Its kind, schema and name: the same in every dump.
+    pub(super) identity: String,
+    pass: Pass,
+}
+
+/// What couldn't be restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Its entry's identity, if PostgreSQL named it.
+    pub(super) identity: Option<String>,
+    /// For people.
+    pub(super) told: NotRestored,
+}
+
+/// Dumps production's schema.
+pub(super) async fn dump(options: &Options, wanted: &Restore) -> Result<Dump, RestoreError> {
     let folder = tempfile::tempdir().map_err(RestoreError::File)?;
-    let dump = folder.path().join("schema.dump");
+    let file = folder.path().join(FILE);
     let mut arguments: Vec<OsString> = [
         "--format=custom",
         "--schema-only",
@@ -105,7 +141,7 @@ pub(super) async fn restore(
     ]
     .map(OsString::from)
     .to_vec();
-    arguments.push(pair("--file=", dump.as_os_str()));
+    arguments.push(pair("--file=", file.as_os_str()));
     for (schema, name) in &wanted.tables {
         arguments.push(format!("--table={}.{}", pattern(schema), pattern(name)).into());
     }
@@ -130,60 +166,87 @@ pub(super) async fn restore(
     )
     .await
     .and_then(|output| succeeded(&options.pg_dump, output))?;
-
     let listing = run(
         &options.pg_restore,
-        &["--list".into(), dump.clone().into_os_string()],
+        &["--list".into(), file.into_os_string()],
         None,
     )
     .await
     .and_then(|output| succeeded(&options.pg_restore, output))?;
-    let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
-
-    let mut not_restored = Vec::new();
-    for pass in PASSES {
-        let entries: Vec<&str> = listing
-            .lines()
-            .filter(|line| pass_of(line) == Some(pass))
-            .collect();
-        if entries.is_empty() {
-            continue;
-        }
-        let list = folder.path().join("list");
-        tokio::fs::write(&list, entries.join("\n"))
-            .await
-            .map_err(RestoreError::File)?;
-        let mut arguments: Vec<OsString> = [
-            "--no-owner",
-            "--no-privileges",
-            "--no-tablespaces",
-            "--no-password",
-            // Else a complaint doesn't name its object.
-            "--verbose",
-        ]
-        .map(OsString::from)
-        .to_vec();
-        arguments.push(format!("--dbname={}", connection_string(&options.fresh)).into());
-        arguments.push(pair("--use-list=", list.as_os_str()));
-        if matches!(pass, Pass::Schemas | Pass::App) {
-            arguments.push(format!("--role={role}").into());
-        }
-        arguments.push(dump.clone().into_os_string());
-        let output = run(
-            &options.pg_restore,
-            &arguments,
-            Some((&options.fresh, "-c session_replication_role=replica")),
-        )
-        .await?;
-        let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
-        let errors = errors(&complaints);
-        if errors.is_empty() {
-            succeeded(&options.pg_restore, output)?;
-        }
-        not_restored.extend(errors);
-    }
-    Ok(not_restored)
+    let entries = String::from_utf8_lossy(&listing.stdout)
+        .lines()
+        .filter_map(entry)
+        .collect();
+    Ok(Dump { folder, entries })
 }
+
+impl Dump {
+    /// Restores those entries; what the app role gets belongs to `role` afterwards.
+    pub(super) async fn restore(
+        &self,
+        options: &Options,
+        wanted: &[&Entry],
+        role: &str,
+        followed: Followed,
+    ) -> Result<Vec<Lost>, RestoreError> {
+        let session = match followed {
+            Followed::No => "-c session_replication_role=replica -c lock_timeout=10s",
+            Followed::Yes => "-c lock_timeout=10s",
+        };
+        let mut lost = Vec::new();
+        for pass in PASSES {
+            let entries: Vec<&&Entry> = wanted.iter().filter(|entry| entry.pass == pass).collect();
+            if entries.is_empty() {
+                continue;
+            }
+            let list = self.folder.path().join("list");
+            let lines: Vec<&str> = entries.iter().map(|entry| entry.line.as_str()).collect();
+            tokio::fs::write(&list, lines.join("\n"))
+                .await
+                .map_err(RestoreError::File)?;
+            let mut arguments: Vec<OsString> = [
+                "--no-owner",
+                "--no-privileges",
+                "--no-tablespaces",
+                "--no-password",
+                // Else a complaint doesn't name its object.
+                "--verbose",
+            ]
+            .map(OsString::from)
+            .to_vec();
+            arguments.push(format!("--dbname={}", connection_string(&options.fresh)).into());
+            arguments.push(pair("--use-list=", list.as_os_str()));
+            if matches!(pass, Pass::Schemas | Pass::App) {
+                arguments.push(format!("--role={role}").into());
+            }
+            arguments.push(self.folder.path().join(FILE).into_os_string());
+            let output = run(
+                &options.pg_restore,
+                &arguments,
+                Some((&options.fresh, session)),
+            )
+            .await?;
+            let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+            let errors = errors(&complaints);
+            if errors.is_empty() {
+                succeeded(&options.pg_restore, output)?;
+            }
+            lost.extend(errors.into_iter().map(|(id, told)| {
+                Lost {
+                    identity: entries
+                        .iter()
+                        .find(|entry| Some(&entry.id) == id.as_ref())
+                        .map(|entry| entry.identity.clone()),
+                    told,
+                }
+            }));
+        }
+        Ok(lost)
+    }
+}
+
+/// The dump's file.
+const FILE: &str = "schema.dump";
 
 fn pair(option: &str, value: &std::ffi::OsStr) -> OsString {
     let mut argument = OsString::from(option);
@@ -197,7 +260,7 @@ fn pattern(name: &str) -> String {
 }
 
 /// For `pg_restore --dbname`, which wants one; everything secret is in the environment.
-fn connection_string(server: &Server) -> String {
+fn connection_string(server: &Target) -> String {
     format!(
         "dbname='{}'",
         server.database.replace('\\', "\\\\").replace('\'', "\\'")
@@ -233,47 +296,25 @@ fn major(text: &str) -> Option<u32> {
 async fn run(
     program: &Path,
     arguments: &[OsString],
-    session: Option<(&Server, &str)>,
+    session: Option<(&Target, &str)>,
 ) -> Result<Output, RestoreError> {
     let mut command = Command::new(program);
     command
         .args(arguments)
         .env("LC_ALL", "C")
-        .env("PGCONNECT_TIMEOUT", "10")
-        .env("PGAPPNAME", "previewpg")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    for variable in [
-        "PGSERVICE",
-        "PGSERVICEFILE",
-        "PGPASSFILE",
-        "PGHOSTADDR",
-        "PGOPTIONS",
-        "PGPASSWORD",
-        "PGSSLMODE",
-        "PGSSLROOTCERT",
-    ] {
+    for variable in LIBPQ_VARIABLES {
         command.env_remove(variable);
     }
-    if let Some((server, options)) = session {
+    if let Some((target, options)) = session {
+        let own = target.options.as_deref().unwrap_or_default();
         command
-            .env("PGHOST", &server.host)
-            .env("PGPORT", server.port.to_string())
-            .env("PGUSER", &server.user)
-            .env("PGDATABASE", &server.database)
-            .env("PGOPTIONS", options);
-        let values = [
-            ("PGPASSWORD", &server.password),
-            ("PGSSLMODE", &server.sslmode),
-            ("PGSSLROOTCERT", &server.sslrootcert),
-        ];
-        for (variable, value) in values {
-            if let Some(value) = value {
-                command.env(variable, value);
-            }
-        }
+            .envs(target.libpq_environment())
+            .env("PGAPPNAME", "previewpg")
+            .env("PGOPTIONS", format!("{own} {options}").trim_start());
     }
     match tokio::time::timeout(TIME_LIMIT, command.output()).await {
         Ok(Ok(output)) => Ok(output),
@@ -297,6 +338,21 @@ fn succeeded(program: &Path, output: Output) -> Result<Output, RestoreError> {
     Err(RestoreError::Failed {
         program: program.to_owned(),
         message: last.join("; "),
+    })
+}
+
+/// An entry of the table of contents, unless it's one that is left out.
+pub(super) fn entry(line: &str) -> Option<Entry> {
+    let pass = pass_of(line)?;
+    let (id, rest) = line.split_once("; ")?;
+    // Two OIDs, kind, schema and name, owner.
+    let text = rest.splitn(3, ' ').nth(2)?;
+    let identity = text.rsplit_once(' ').map_or(text, |(identity, _)| identity);
+    Some(Entry {
+        id: id.to_owned(),
+        line: line.to_owned(),
+        identity: identity.to_owned(),
+        pass,
     })
 }
 
@@ -341,18 +397,21 @@ fn pass_of(line: &str) -> Option<Pass> {
     })
 }
 
-/// The objects that `pg_restore` complained about.
-fn errors(complaints: &str) -> Vec<NotRestored> {
+/// The objects that `pg_restore` complained about: their entries' numbers, and what is to be told.
+fn errors(complaints: &str) -> Vec<(Option<String>, NotRestored)> {
     let mut errors = Vec::new();
     let mut object = None;
+    let mut id = None;
     for line in complaints.lines() {
         if let Some((_, entry)) = line.split_once("from TOC entry ") {
             object = entry.splitn(4, ' ').nth(3).map(str::to_owned);
+            id = entry.split_once(';').map(|(id, _)| id.to_owned());
         } else if let Some((_, message)) = line.split_once("could not execute query: ") {
-            errors.push(NotRestored {
+            let told = NotRestored {
                 object: object.clone().unwrap_or_else(|| "an object".to_owned()),
                 message: message.trim_start_matches("ERROR:").trim().to_owned(),
-            });
+            };
+            errors.push((id.clone(), told));
         }
     }
     errors
@@ -392,6 +451,23 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_the_same_in_every_dump() {
+        let identity = |line| entry(line).map(|entry| entry.identity);
+        assert_eq!(
+            identity("215; 1259 16390 TABLE public users postgres"),
+            identity("7; 1259 99 TABLE public users boss")
+        );
+        assert_eq!(
+            identity("9; 2606 1 FK CONSTRAINT public orders orders_user_fk postgres").as_deref(),
+            Some("FK CONSTRAINT public orders orders_user_fk")
+        );
+        assert_eq!(
+            identity("215; 1259 16390 TABLE DATA public users postgres"),
+            None
+        );
+    }
+
+    #[test]
     fn complaints_name_their_objects() {
         let text = "pg_restore: while PROCESSING TOC:\n\
             pg_restore: from TOC entry 218; 1259 16390 TABLE t postgres\n\
@@ -400,10 +476,13 @@ mod tests {
             pg_restore: warning: errors ignored on restore: 1\n";
         assert_eq!(
             errors(text),
-            [NotRestored {
-                object: "TABLE t postgres".to_owned(),
-                message: "type \"x\" does not exist".to_owned()
-            }]
+            [(
+                Some("218".to_owned()),
+                NotRestored {
+                    object: "TABLE t postgres".to_owned(),
+                    message: "type \"x\" does not exist".to_owned()
+                }
+            )]
         );
     }
 

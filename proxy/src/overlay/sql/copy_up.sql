@@ -55,11 +55,15 @@ BEGIN
                     WHERE l.oid = a.attcollation AND l.collname <> 'default')), ', ' ORDER BY k.place)
         INTO columns
         FROM unnest(key) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number;
-        EXECUTE format('CREATE TABLE %s (%s, CONSTRAINT r%s_pkey PRIMARY KEY (%s))', claims, coalesce(columns, 'all_rows boolean CHECK (all_rows)'), relation,
+        -- previewpg_copied: the row was copied up, so it is one of production's.
+        EXECUTE format('CREATE TABLE %s (%s, previewpg_copied boolean NOT NULL DEFAULT false, CONSTRAINT r%s_pkey PRIMARY KEY (%s))', claims, coalesce(columns, 'all_rows boolean CHECK (all_rows)'), relation,
             coalesce(previewpg.column_list(relation, key), 'all_rows'));
         -- The app role claims by itself, with its own rights: hiding a row of production from its own preview is a right that DELETE gives it too.
         EXECUTE format('GRANT SELECT, INSERT ON %s TO %I', claims, previewpg.setting('app_role'));
         RETURN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_attribute c WHERE c.attrelid = to_regclass(claims) AND c.attname = 'previewpg_copied') THEN
+        EXECUTE format('ALTER TABLE %s ADD COLUMN previewpg_copied boolean NOT NULL DEFAULT false', claims);
     END IF;
     -- A key column was renamed. Two steps, for names may have been swapped.
     FOR renamed IN
@@ -123,14 +127,14 @@ BEGIN
     -- A subtransaction only where it is needed: who waits for what one did waits for the whole transaction, ROLLBACK TO or not.
     IF pg_catalog.current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
         WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
-             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s) SELECT %3$s FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
+             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s, previewpg_copied) SELECT %3$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
         INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
         GET DIAGNOSTICS previewpg_n = ROW_COUNT;
         RETURN previewpg_n;
     END IF;
     BEGIN
         WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
-             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s) SELECT %3$s FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
+             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s, previewpg_copied) SELECT %3$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
         INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
         GET DIAGNOSTICS previewpg_n = ROW_COUNT;
         RETURN previewpg_n;
@@ -225,7 +229,7 @@ BEGIN
     ELSE
         copied := previewpg.as_app(format($f$
             WITH want AS MATERIALIZED (SELECT l.* FROM previewpg_lower.r%1$s AS l WHERE %2$s LIMIT %3$s),
-                 claimed AS (INSERT INTO previewpg_claims.r%9$s (%4$s) SELECT %4$s FROM want ON CONFLICT DO NOTHING RETURNING %4$s)
+                 claimed AS (INSERT INTO previewpg_claims.r%9$s (%4$s, previewpg_copied) SELECT %4$s, true FROM want ON CONFLICT DO NOTHING RETURNING %4$s)
             INSERT INTO %5$s (%6$s) OVERRIDING SYSTEM VALUE SELECT %7$s FROM want JOIN claimed ON %8$s $f$,
             relation, previewpg.unclaimed(relation, 'l'), rows_limit + 1, previewpg.column_list(relation, r.key_numbers), target,
             previewpg.stored_columns(relation), previewpg.stored_columns(relation, 'want.'),
@@ -277,7 +281,7 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.claim_all(relation oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE (SELECT format('INSERT INTO previewpg_claims.r%s (%s) SELECT %2$s FROM previewpg_lower.r%3$s ON CONFLICT DO NOTHING', r.claims,
+    EXECUTE (SELECT format('INSERT INTO previewpg_claims.r%s (%s, previewpg_copied) SELECT %2$s, true FROM previewpg_lower.r%3$s ON CONFLICT DO NOTHING', r.claims,
                  (SELECT string_agg(quote_ident(k), ', ') FROM unnest(r.key_columns) AS k), r.upper)
              FROM previewpg.relation r WHERE r.upper = relation);
     PERFORM previewpg.touched(relation);

@@ -115,7 +115,7 @@ BEGIN
     quick := concat((SELECT format($f$
     IF pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
         BEGIN
-            INSERT INTO previewpg_claims.r%1$s (%2$s) SELECT %2$s FROM previewpg_lower.r%3$s AS p WHERE %4$s AND %5$s;
+            INSERT INTO previewpg_claims.r%1$s (%2$s, previewpg_copied) SELECT %2$s, true FROM previewpg_lower.r%3$s AS p WHERE %4$s AND %5$s;
             RAISE SQLSTATE 'PPG03';
         EXCEPTION
             WHEN SQLSTATE 'PPG03' THEN

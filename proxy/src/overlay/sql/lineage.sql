@@ -33,6 +33,18 @@ CREATE TABLE IF NOT EXISTS previewpg.relation (
     production_bytes bigint NOT NULL DEFAULT 0
 );
 
+-- The state that it had before production changed so that its rows can't be shown truly; it is 'unsupported' meanwhile.
+ALTER TABLE previewpg.relation ADD COLUMN IF NOT EXISTS halted text;
+
+-- Every relation of production that was brought, those without rows included, as it was described when its changes were last brought in.
+CREATE TABLE IF NOT EXISTS previewpg.production (
+    schema text NOT NULL,
+    name text NOT NULL,
+    upper oid NOT NULL,
+    description jsonb NOT NULL,
+    PRIMARY KEY (schema, name)
+);
+
 -- The expression, over the foreign table's columns, that gives an upper column for a row of production.
 CREATE TABLE IF NOT EXISTS previewpg.attribute (
     upper oid NOT NULL REFERENCES previewpg.relation ON DELETE CASCADE,
@@ -46,6 +58,10 @@ CREATE TABLE IF NOT EXISTS previewpg.attribute (
     not_null boolean NOT NULL DEFAULT false,
     PRIMARY KEY (upper, number)
 );
+
+-- The production column that the expression is made of, if it's made of one.
+ALTER TABLE previewpg.attribute ADD COLUMN IF NOT EXISTS origin text;
+UPDATE previewpg.attribute SET origin = source WHERE origin IS NULL AND source IS NOT NULL;
 
 -- Constraints and unique indexes that hold for lower's rows too: production's own, and those that were checked.
 CREATE TABLE IF NOT EXISTS previewpg.verified (
@@ -88,10 +104,13 @@ END
 $$;
 
 -- Whether anything was written to it, or tried to be: the files never shrink to nothing while somebody's transaction may still commit.
+-- The files are looked at as such, for pg_relation_size takes a lock: whoever reads the catalog would wait for other sessions' schema changes, or they for each other.
 CREATE OR REPLACE FUNCTION previewpg.is_written(relation oid) RETURNS boolean
-LANGUAGE sql VOLATILE AS $$
-    SELECT coalesce(pg_catalog.pg_relation_size(pg_catalog.to_regclass('previewpg_claims.r' || coalesce((SELECT r.claims FROM previewpg.relation AS r WHERE r.upper = $1), $1::bigint))) > 0, false)
-        OR coalesce(pg_catalog.pg_relation_size($1) > 0, false)
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(bool_or(coalesce((pg_stat_file(f.path, true)).size > 0, true)), false)
+    FROM (VALUES (pg_relation_filepath($1)),
+                 (pg_relation_filepath(to_regclass('previewpg_claims.r' || coalesce((SELECT r.claims FROM previewpg.relation AS r WHERE r.upper = $1), $1::bigint))))) AS f(path)
+    WHERE f.path IS NOT NULL
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.setting(setting text) RETURNS text
@@ -110,9 +129,14 @@ END
 $$;
 
 -- Tells the proxy that the schema, or a relation's state, changed. INFO is sent whatever client_min_messages says.
-CREATE OR REPLACE FUNCTION previewpg.signal() RETURNS void
+-- shared: other sessions see it when it is committed (nothing but a temporary object's).
+DROP FUNCTION IF EXISTS previewpg.signal();
+CREATE OR REPLACE FUNCTION previewpg.signal(shared boolean DEFAULT true) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
+    IF shared THEN
+        PERFORM previewpg.note_change();
+    END IF;
     RAISE INFO 'previewpg' USING ERRCODE = 'PPG01';
 END
 $$;
@@ -130,6 +154,7 @@ BEGIN
         RETURN;
     END IF;
     FOR member IN SELECT r.upper FROM previewpg.relation AS r WHERE r.claims = previewpg.claims_of(relation) LOOP
+        PERFORM previewpg.note_written(member);
         RAISE INFO 'previewpg' USING ERRCODE = 'PPG02', DETAIL = member::pg_catalog.text;
     END LOOP;
     PERFORM pg_catalog.set_config('previewpg.touched', pg_catalog.concat(told, mark), false);

@@ -9,22 +9,14 @@ DECLARE
     root oid := target;
     kind "char";
     chosen smallint[];
-    columns text;
     outcome text := 'merged';
     cause text := description ->> 'reason';
 BEGIN
     IF target IS NULL THEN
         RETURN 'missing';
     END IF;
+    INSERT INTO previewpg.production VALUES (description ->> 'schema', description ->> 'name', target, description - 'reason' - 'adopted') ON CONFLICT DO NOTHING;
     IF EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = target) THEN
-        -- Production's columns have changed since: the preview stays as it is, and says so.
-        UPDATE previewpg.relation AS r
-        SET reason = (SELECT format('Production has changed since: %s; make a new preview to follow it', string_agg(format('column "%s" %s',
-                          coalesce(before.name, after.name), CASE WHEN before.name IS NULL THEN 'is new' WHEN after.name IS NULL THEN 'is gone' ELSE format('is of type %s, was %s', after.type, before.type) END), ', '))
-                      FROM jsonb_to_recordset(r.production_columns) AS before(name text, type text)
-                      FULL JOIN jsonb_to_recordset(description -> 'columns') AS after(name text, type text) ON after.name = before.name
-                      WHERE before.type IS DISTINCT FROM after.type HAVING count(*) > 0)
-        WHERE r.upper = target AND r.state = 'merged';
         RETURN 'present';
     END IF;
     SELECT c.relkind INTO kind FROM pg_class c WHERE c.oid = target;
@@ -81,17 +73,13 @@ BEGIN
         RETURN outcome;
     END IF;
     BEGIN
-        SELECT string_agg(format('%I %s%s%s', c ->> 'name', c ->> 'type', coalesce(' COLLATE ' || (c ->> 'collation'), ''),
-                   CASE WHEN (c ->> 'not_null')::boolean THEN ' NOT NULL' ELSE '' END), ', ' ORDER BY place)
-        INTO columns FROM jsonb_array_elements(description -> 'columns') WITH ORDINALITY AS x(c, place);
-        EXECUTE format('CREATE FOREIGN TABLE previewpg_fdw.r%s (%s) SERVER previewpg_production OPTIONS (schema_name %L, table_name %L, updatable ''false'', truncatable ''false'')',
-            target, columns, description ->> 'schema', description ->> 'name');
-        INSERT INTO previewpg.attribute (upper, number, expression, source, type, not_null)
+        PERFORM previewpg.put_foreign_table(target, description);
+        INSERT INTO previewpg.attribute (upper, number, expression, source, origin, type, not_null)
         SELECT target, a.attnum,
                CASE WHEN c.name IS NULL THEN format('%s::%s', previewpg.default_literal(target, a.attnum), format_type(a.atttypid, a.atttypmod))
                     WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN quote_ident(c.name)
                     ELSE format('%I::%s', c.name, format_type(a.atttypid, a.atttypmod)) END,
-               CASE WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN c.name END, format_type(a.atttypid, a.atttypmod),
+               CASE WHEN c.type = format_type(a.atttypid, a.atttypmod) THEN c.name END, c.name, format_type(a.atttypid, a.atttypmod),
                a.attnotnull AND coalesce(c.not_null, true)
         FROM pg_attribute a
         LEFT JOIN jsonb_to_recordset(description -> 'columns') AS c(name text, type text, not_null boolean) ON c.name = a.attname
@@ -104,6 +92,10 @@ BEGIN
         PERFORM previewpg.build_projection(target);
         IF outcome = 'merged' THEN
             PERFORM previewpg.build_claims(target, coalesce(chosen, '{}'));
+            -- Rows that an adopted table has already are the preview's.
+            IF chosen IS NOT NULL AND root = target AND previewpg.is_written(target) THEN
+                EXECUTE format('INSERT INTO previewpg_claims.r%s (%s) SELECT %2$s FROM %3$s ON CONFLICT DO NOTHING', target, previewpg.column_list(target, chosen), previewpg.upper_of(target));
+            END IF;
         END IF;
         RETURN outcome;
     EXCEPTION WHEN OTHERS THEN
@@ -111,6 +103,17 @@ BEGIN
     END;
     UPDATE previewpg.relation r SET state = 'unsupported', reason = cause, key_numbers = '{}' WHERE r.upper = target;
     RETURN 'unsupported';
+END
+$$;
+
+-- The foreign table. It has no NOT NULLs: production may drop one before we hear of it, and newer planners take them for granted.
+CREATE OR REPLACE FUNCTION previewpg.put_foreign_table(target oid, description jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('CREATE FOREIGN TABLE previewpg_fdw.r%s (%s) SERVER previewpg_production OPTIONS (schema_name %L, table_name %L, updatable ''false'', truncatable ''false'')',
+        target, (SELECT string_agg(format('%I %s%s', c ->> 'name', c ->> 'type', coalesce(' COLLATE ' || (c ->> 'collation'), '')), ', ' ORDER BY place)
+                 FROM jsonb_array_elements(description -> 'columns') WITH ORDINALITY AS x(c, place)),
+        description ->> 'schema', description ->> 'name');
 END
 $$;
 

@@ -7,8 +7,10 @@ CREATE SCHEMA IF NOT EXISTS previewpg_claims;
 CREATE SCHEMA IF NOT EXISTS previewpg_copy;
 CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA previewpg_fdw;
 
--- The foreign server with exactly these options.
-CREATE OR REPLACE FUNCTION previewpg.put_server(wanted jsonb) RETURNS void
+-- The foreign server with exactly these options, and its extensions if those are to be kept. It is altered only where it differs, for a changed one makes every
+-- session connect to production anew.
+DROP FUNCTION IF EXISTS previewpg.put_server(jsonb);
+CREATE OR REPLACE FUNCTION previewpg.put_server(wanted jsonb, keep_extensions boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     options text;
@@ -25,27 +27,46 @@ BEGIN
     FROM jsonb_each_text(wanted) AS w
     FULL JOIN (SELECT x.option_name, x.option_value FROM pg_foreign_server s, pg_options_to_table(s.srvoptions) AS x
                WHERE s.srvname = 'previewpg_production') AS o ON o.option_name = w.key
-    WHERE o.option_value IS DISTINCT FROM w.value;
+    WHERE o.option_value IS DISTINCT FROM w.value AND NOT (keep_extensions AND w.key IS NULL AND o.option_name = 'extensions');
     IF options IS NOT NULL THEN
         EXECUTE format('ALTER SERVER previewpg_production OPTIONS (%s)', options);
     END IF;
 END
 $$;
 
--- The one user mapping: the owner's. An error must not show the statement, for it contains the password.
-CREATE OR REPLACE FUNCTION previewpg.put_mapping(username text, secret text) RETURNS void
+-- The one user mapping: the owner's, with exactly these options (more: others than the name and the password). It is altered only where it differs, for a changed
+-- one makes every session connect to production anew. An error must not show the statement, for it contains the password.
+DROP FUNCTION IF EXISTS previewpg.put_mapping(text, text);
+CREATE OR REPLACE FUNCTION previewpg.put_mapping(username text, secret text, more jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wanted jsonb := more || jsonb_build_object('user', username, 'password_required', 'false') || CASE WHEN secret = '' THEN '{}' ELSE jsonb_build_object('password', secret) END;
+    options text;
 BEGIN
-    EXECUTE 'DROP USER MAPPING IF EXISTS FOR CURRENT_USER SERVER previewpg_production';
-    EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER previewpg_production OPTIONS (user %L, password_required ''false''%s)',
-        username, CASE WHEN secret = '' THEN '' ELSE format(', password %L', secret) END);
+    IF NOT EXISTS (SELECT FROM pg_user_mappings m WHERE m.srvname = 'previewpg_production' AND m.usename = current_user) THEN
+        EXECUTE format('CREATE USER MAPPING FOR CURRENT_USER SERVER previewpg_production OPTIONS (%s)',
+            (SELECT string_agg(format('%I %L', w.key, w.value), ', ') FROM jsonb_each_text(wanted) AS w));
+        RETURN;
+    END IF;
+    SELECT string_agg(CASE WHEN w.key IS NULL THEN format('DROP %I', o.option_name)
+                           WHEN o.option_name IS NULL THEN format('ADD %I %L', w.key, w.value)
+                           ELSE format('SET %I %L', w.key, w.value) END, ', ')
+    INTO options
+    FROM jsonb_each_text(wanted) AS w
+    FULL JOIN (SELECT x.option_name, x.option_value FROM pg_user_mappings m, pg_options_to_table(m.umoptions) AS x
+               WHERE m.srvname = 'previewpg_production' AND m.usename = current_user) AS o ON o.option_name = w.key
+    WHERE o.option_value IS DISTINCT FROM w.value;
+    IF options IS NOT NULL THEN
+        EXECUTE format('ALTER USER MAPPING FOR CURRENT_USER SERVER previewpg_production OPTIONS (%s)', options);
+    END IF;
 EXCEPTION WHEN OTHERS THEN
     RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = 'can''t create the user mapping for production';
 END
 $$;
 
--- The app role: an ordinary one. verifier: the password, or its SCRAM verifier; empty: unchanged.
-CREATE OR REPLACE FUNCTION previewpg.put_app_role(role_name text, verifier text) RETURNS void
+-- The app role: an ordinary one. verifier: its password's SCRAM verifier; empty: unchanged. mark: the comment that says whose it is; empty: unchanged.
+DROP FUNCTION IF EXISTS previewpg.put_app_role(text, text);
+CREATE OR REPLACE FUNCTION previewpg.put_app_role(role_name text, verifier text, mark text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     -- Roles are the server's: others may be provisioning another database of it.
@@ -60,6 +81,9 @@ BEGIN
     END IF;
     IF verifier <> '' THEN
         EXECUTE format('ALTER ROLE %I PASSWORD %L', role_name, verifier);
+    END IF;
+    IF mark <> '' AND mark IS DISTINCT FROM (SELECT shobj_description(r.oid, 'pg_authid') FROM pg_roles r WHERE r.rolname = role_name) THEN
+        EXECUTE format('COMMENT ON ROLE %I IS %L', role_name, mark);
     END IF;
     EXECUTE format('ALTER DATABASE %I OWNER TO %I', current_database(), role_name);
     IF current_setting('server_version_num')::int < 150000 THEN

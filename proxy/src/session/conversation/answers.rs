@@ -325,6 +325,9 @@ impl Conversation {
             Ok(report) if report.sqlstate() == report::MARK => {
                 if let Some(oid) = report::marked(&report) {
                     self.sight.dirtied(oid);
+                    if self.marked.insert(oid) {
+                        self.written.push(oid);
+                    }
                 }
             }
             Ok(report) => {
@@ -495,18 +498,22 @@ impl Conversation {
             self.statements.drop_portals();
         }
         let forward = answer == Answer::Forward && !self.replay.ready() && self.failing.is_none();
+        let mut end = BytesMut::new();
         if let Some(complete) = self.completing.take() {
-            self.forward(&complete);
+            end.extend_from_slice(&complete);
+        }
+        if forward {
+            end.extend_from_slice(frame);
+        }
+        if publish {
+            self.held = Some(end.freeze());
+            self.ask(Asked::Reload);
+        } else {
+            self.forward(&end);
         }
         if let Some(report) = self.failing.take() {
             self.fail(report);
             self.flight.sync(Answer::Forward);
-        }
-        if publish {
-            self.held = forward.then(|| frame.clone());
-            self.ask(Asked::Reload);
-        } else if forward {
-            self.forward(frame);
         }
     }
 }

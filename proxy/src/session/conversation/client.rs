@@ -143,6 +143,7 @@ impl Conversation {
                 });
                 let portal = Bytes::copy_from_slice(portal);
                 if known && !self.sight.is_plain() && !self.in_failed_block() {
+                    let believed = self.sight.is_current();
                     let current = self
                         .sight
                         .lacks()
@@ -151,7 +152,9 @@ impl Conversation {
                     let entry = self.statements.get(statement);
                     let passes = entry.and_then(|entry| match &entry.planned {
                         Some((generation, plan))
-                            if Some(*generation) == current && matches!(**plan, Plan::Pass(_)) =>
+                            if believed
+                                && Some(*generation) == current
+                                && matches!(**plan, Plan::Pass(_)) =>
                         {
                             Some((entry.reading.clone(), Arc::clone(plan)))
                         }

@@ -169,6 +169,76 @@ fn dirty_marks_come_before_anything_is_sent() {
 }
 
 #[test]
+fn what_fresh_says_was_written_is_made_known_before_anything_else_is_heard() {
+    let mut both = Both::new();
+    both.client(&query("SELECT 1"));
+    both.sent();
+    let written = |oid: u32| {
+        let mut mark = BytesMut::new();
+        Report::new("INFO", "PPG02", "previewpg")
+            .detail(oid.to_string())
+            .write_notice(&mut mark);
+        mark
+    };
+    let mut buffer = BytesMut::new();
+    buffer.extend_from_slice(&written(7));
+    buffer.extend_from_slice(&say(|out| {
+        backend::command_complete(b"INSERT 0 1", out).unwrap();
+        backend::ready_for_query(TransactionStatus::Idle, out);
+    }));
+    both.0.fresh(&mut buffer);
+    assert!(!both.0.wants_fresh() && !buffer.is_empty());
+    assert_eq!(both.heard(), "", "it hears of its commit before others can");
+    assert_eq!(both.0.next_written(), [7]);
+    assert!(both.0.next_written().is_empty(), "asked twice");
+    assert!(!both.0.wants_fresh() && !both.0.is_idle());
+    both.0.written_told();
+    both.0.fresh(&mut buffer);
+    assert_eq!(both.heard(), "CZ");
+    // Once in a session for each relation.
+    both.client(&query("SELECT 1"));
+    both.fresh(&written(7));
+    assert!(both.0.next_written().is_empty());
+}
+
+#[test]
+fn without_a_lease_nothing_is_planned_and_what_is_lost_ends_the_session() {
+    let mut both = Both::new();
+    let lease = Arc::clone(&both.0.common.store.shared.lease);
+    lease.renounce();
+    both.client(&query("UPDATE orig SET v = 'x'"));
+    assert_eq!(both.sent(), "");
+    assert!(matches!(both.0.next_asked(), Some(Asked::Current)));
+    lease.extend(std::time::Instant::now() + std::time::Duration::from_secs(60));
+    both.0.told();
+    assert!(matches!(both.0.next_asked(), Some(Asked::Mark(_))));
+    let mut other = Both::new();
+    other.0.common.store.shared.lease.renounce();
+    other.client(&query("SELECT * FROM orig"));
+    other.0.lost(crate::session::server::Lost);
+    let broken = other.0.take_broken().map(|broken| broken.report());
+    assert_eq!(
+        broken.map(|report| (report.sqlstate().to_vec(), report.is_fatal())),
+        Some((b"08006".to_vec(), true))
+    );
+}
+
+#[test]
+fn a_transaction_that_was_prepared_elsewhere_may_have_changed_the_schema() {
+    let mut both = Both::new();
+    both.client(&query("COMMIT PREPARED 'x'"));
+    both.sent();
+    both.fresh(&say(|out| {
+        backend::command_complete(b"COMMIT PREPARED", out).unwrap();
+        backend::ready_for_query(TransactionStatus::Idle, out);
+    }));
+    assert_eq!(both.heard(), "C");
+    assert!(matches!(both.0.next_asked(), Some(Asked::Reload)));
+    both.0.told();
+    assert_eq!(both.heard(), "Z");
+}
+
+#[test]
 fn an_error_of_ours_skips_what_the_client_sends_up_to_its_sync() {
     let mut both = Both::new();
     let batch = say(|out| {
@@ -190,6 +260,37 @@ fn an_error_of_ours_skips_what_the_client_sends_up_to_its_sync() {
     assert_eq!(both.sent(), "", "PostgreSQL would drop it");
     both.client(&say(frontend::sync));
     assert_eq!(both.sent(), "S");
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "Z");
+}
+
+#[test]
+fn a_sync_that_a_failed_copy_swallowed_is_not_one() {
+    let mut both = Both::new();
+    both.client(&say(|out| {
+        frontend::parse(b"", b"COPY t FROM STDIN", [].into_iter(), out).unwrap();
+        frontend::bind(b"", b"", &[], out).unwrap();
+        frontend::execute(b"", 0, out).unwrap();
+        frontend::sync(out);
+    }));
+    assert_eq!(both.sent(), "PBES");
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::bind_complete(out);
+        // CopyInResponse: text, no columns.
+        out.extend_from_slice(b"G\0\0\0\x07\0\0\0");
+    }));
+    assert_eq!(both.heard(), "12G");
+    both.client(b"d\0\0\0\x05x");
+    assert_eq!(both.sent(), "d");
+    both.fresh(&error("22P02"));
+    assert_eq!(both.heard(), "E");
+    both.client(&say(|out| {
+        out.extend_from_slice(b"c\0\0\0\x04");
+        frontend::sync(out);
+    }));
+    assert_eq!(both.sent(), "S", "fresh skips to it");
+    assert_eq!(both.heard(), "", "fresh answers it");
     both.fresh(&ready(TransactionStatus::Idle));
     assert_eq!(both.heard(), "Z");
 }

@@ -150,17 +150,29 @@ impl Planner for TestPlanner {
 pub(super) struct CountingHooks {
     pub(super) marks: AtomicUsize,
     pub(super) reloads: AtomicUsize,
+    pub(super) cancels_elsewhere: AtomicUsize,
 }
 
 impl Hooks for CountingHooks {
     fn mark_dirty(&self, relations: Vec<Oid>) -> Hooked {
         self.marks.fetch_add(relations.len(), Ordering::Relaxed);
-        Box::pin(async { tokio::time::sleep(Duration::from_millis(5)).await })
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok(())
+        })
     }
 
     fn reload(&self) -> Hooked {
         self.reloads.fetch_add(1, Ordering::Relaxed);
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn current(&self) -> Hooked {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn cancel_elsewhere(&self, _request: &CancelRequest) {
+        self.cancels_elsewhere.fetch_add(1, Ordering::Relaxed);
     }
 }
 

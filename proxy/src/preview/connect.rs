@@ -1,9 +1,10 @@
 //! The control plane's connections: introspection and checks, by tokio-postgres. Clients' data never goes this way.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use tokio_postgres::config::{ChannelBinding as Binding, SslMode as Mode};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
 
 use crate::net::target::{Address, ChannelBinding, SslMode, Target};
 use crate::net::tls::{ClientTls, TlsError};
@@ -48,18 +49,42 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// `production` or `fresh`.
+    #[must_use]
+    pub fn side(&self) -> &'static str {
+        match self {
+            Self::Tls { side, .. } | Self::Refused { side, .. } | Self::TimedOut { side, .. } => {
+                side
+            }
+        }
+    }
+}
+
 /// Connects to a database. `side` is its name in messages: `production` or `fresh`.
 ///
 /// # Errors
 /// When it can't be reached or refuses.
 pub async fn connect(side: &'static str, target: &Target) -> Result<Client, ConnectError> {
+    connect_told(side, target, |_| ()).await
+}
+
+/// The same, with each notification (LISTEN) told; `None`: the connection has ended.
+///
+/// # Errors
+/// When it can't be reached or refuses.
+pub async fn connect_told(
+    side: &'static str,
+    target: &Target,
+    told: impl FnMut(Option<Notification>) + Send + 'static,
+) -> Result<Client, ConnectError> {
     let within = target.connect_timeout.unwrap_or(WITHIN);
     let config = configuration(target, within);
     let attempt = async {
         if target.sslmode == SslMode::Disable {
             let (client, connection) =
                 config.connect(NoTls).await.map_err(refused(side, target))?;
-            drive(connection);
+            drive(connection, told);
             return Ok(client);
         }
         let tls = ClientTls::new(target).map_err(|source| ConnectError::Tls {
@@ -68,7 +93,7 @@ pub async fn connect(side: &'static str, target: &Target) -> Result<Client, Conn
             source,
         })?;
         let (client, connection) = config.connect(tls).await.map_err(refused(side, target))?;
-        drive(connection);
+        drive(connection, told);
         Ok(client)
     };
     // The limit is for each host; the whole must end as well.
@@ -106,16 +131,27 @@ fn refused(
     }
 }
 
-fn drive<S, T>(connection: tokio_postgres::Connection<S, T>)
-where
+fn drive<S, T>(
+    mut connection: tokio_postgres::Connection<S, T>,
+    mut told: impl FnMut(Option<Notification>) + Send + 'static,
+) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     tokio::spawn(async move {
-        // What is in flight gets the error, too.
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection of the control plane has ended");
+        loop {
+            match poll_fn(|cx| connection.poll_message(cx)).await {
+                Some(Ok(AsyncMessage::Notification(notification))) => told(Some(notification)),
+                Some(Ok(_)) => {}
+                // What is in flight gets the error, too.
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a connection of the control plane has ended");
+                    break;
+                }
+                None => break,
+            }
         }
+        told(None);
     });
 }
 

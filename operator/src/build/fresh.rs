@@ -1,0 +1,331 @@
+//! The managed PostgreSQL: one pod with a volume, which holds what the preview changed.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use k8s_openapi::api::apps::v1::{
+    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, ExecAction,
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, PodTemplateSpec, Probe, SecretVolumeSource,
+    Service, ServicePort, ServiceSpec, Volume, VolumeMount, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::names::{Component, selector};
+use super::pod::{FRESH_USER, container_security, mount, over, pod, resources, scratch};
+use super::secret::{FRESH_PASSWORD, PRODUCTION_FILES};
+use super::{CONFIG_HASH, Frame, POSTGRES_PORT, SECRETS_HASH, digest};
+use crate::api::{Managed, ReclaimPolicy};
+
+/// The server's superuser.
+pub const SUPERUSER: &str = "previewpg";
+/// The directory of the internal Secret's files in the pod.
+pub const INTERNAL: &str = "/etc/previewpg/internal";
+/// The size of the volume, if the spec doesn't say.
+pub const STORAGE: &str = "10Gi";
+/// The name of the claim in the StatefulSet.
+pub const CLAIM: &str = "data";
+
+const START: &str = include_str!("fresh-start.sh");
+const DATA: &str = "/var/lib/previewpg";
+const RUN: &str = "/var/run/previewpg";
+const SETTINGS: &str = "/etc/previewpg/postgres";
+
+/// What the managed PostgreSQL is built from.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// The spec.
+    pub managed: &'a Managed,
+    /// The image.
+    pub image: &'a str,
+    /// What becomes of the volume.
+    pub reclaim: ReclaimPolicy,
+    /// The most connections that proxies hold.
+    pub connections: u32,
+    /// The internal Secret's name.
+    pub secret: &'a str,
+    /// What restarts the server when it changes: a hash of the superuser's password.
+    pub password_hash: &'a str,
+}
+
+/// The children that make the managed PostgreSQL.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fresh {
+    /// How it starts and its settings.
+    pub config: ConfigMap,
+    /// Its address.
+    pub service: Service,
+    /// It.
+    pub stateful_set: StatefulSet,
+}
+
+/// Builds it.
+#[must_use]
+pub fn build(frame: &Frame<'_>, input: &Input<'_>) -> Fresh {
+    let name = frame.names.fresh.as_str();
+    let files = files(input.connections);
+    let config_hash = digest(&files);
+    let config = ConfigMap {
+        metadata: frame.metadata(name, Component::Fresh),
+        data: Some(files),
+        ..ConfigMap::default()
+    };
+    let selected = selector(&frame.names.preview, Component::Fresh);
+    let service = Service {
+        metadata: frame.metadata(name, Component::Fresh),
+        spec: Some(ServiceSpec {
+            selector: Some(selected.clone()),
+            ports: Some(vec![ServicePort {
+                name: Some("postgres".to_owned()),
+                port: POSTGRES_PORT,
+                target_port: Some(IntOrString::String("postgres".to_owned())),
+                protocol: Some("TCP".to_owned()),
+                ..ServicePort::default()
+            }]),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    };
+    let retention = match input.reclaim {
+        ReclaimPolicy::Delete => "Delete",
+        ReclaimPolicy::Retain => "Retain",
+    };
+    let stateful_set = StatefulSet {
+        metadata: frame.metadata(name, Component::Fresh),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(1),
+            service_name: Some(name.to_owned()),
+            selector: LabelSelector {
+                match_labels: Some(selected.clone()),
+                match_expressions: None,
+            },
+            pod_management_policy: Some("Parallel".to_owned()),
+            persistent_volume_claim_retention_policy: Some(
+                StatefulSetPersistentVolumeClaimRetentionPolicy {
+                    when_deleted: Some(retention.to_owned()),
+                    when_scaled: Some("Retain".to_owned()),
+                },
+            ),
+            template: template(frame, input, &config_hash),
+            volume_claim_templates: Some(vec![claim(frame, input.managed)]),
+            ..StatefulSetSpec::default()
+        }),
+        status: None,
+    };
+    Fresh {
+        config,
+        service,
+        stateful_set,
+    }
+}
+
+fn template(frame: &Frame<'_>, input: &Input<'_>, config_hash: &str) -> PodTemplateSpec {
+    let scheduling = &input.managed.scheduling;
+    let selected = selector(&frame.names.preview, Component::Fresh);
+    let mut spec = pod(FRESH_USER, scheduling, &selected);
+    // One pod can't be spread.
+    if scheduling.topology_spread_constraints.is_empty() {
+        spec.topology_spread_constraints = None;
+    }
+    spec.termination_grace_period_seconds = Some(60);
+    spec.containers = vec![container(frame, input)];
+    spec.volumes = Some(vec![
+        Volume {
+            name: "config".to_owned(),
+            config_map: Some(ConfigMapVolumeSource {
+                name: frame.names.fresh.clone(),
+                default_mode: Some(0o444),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Volume {
+            name: "internal".to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(input.secret.to_owned()),
+                default_mode: Some(0o440),
+                items: Some(super::secret::items(
+                    std::iter::once(FRESH_PASSWORD).chain(
+                        PRODUCTION_FILES
+                            .into_iter()
+                            .filter(|key| frame.production_files.contains(key)),
+                    ),
+                )),
+                optional: None,
+            }),
+            ..Volume::default()
+        },
+        scratch("run", true, "16Mi"),
+        scratch("tmp", false, "1Gi"),
+        // Parallel queries share memory there; a container has 64 MiB of it otherwise.
+        scratch("shm", true, "128Mi"),
+    ]);
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(over(&scheduling.pod_labels, selected)),
+            annotations: Some(over(
+                &scheduling.pod_annotations,
+                BTreeMap::from([
+                    (CONFIG_HASH.to_owned(), config_hash.to_owned()),
+                    (SECRETS_HASH.to_owned(), input.password_hash.to_owned()),
+                ]),
+            )),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(spec),
+    }
+}
+
+fn container(frame: &Frame<'_>, input: &Input<'_>) -> Container {
+    let variable = |name: &str, value: &str| EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+        value_from: None,
+    };
+    Container {
+        name: "postgres".to_owned(),
+        image: Some(input.image.to_owned()),
+        image_pull_policy: frame.pull_policy.map(str::to_owned),
+        command: Some(vec!["sh".to_owned(), format!("{SETTINGS}/start.sh")]),
+        env: Some(vec![variable("PGDATA", &format!("{DATA}/pgdata"))]),
+        ports: Some(vec![ContainerPort {
+            name: Some("postgres".to_owned()),
+            container_port: POSTGRES_PORT,
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        }]),
+        resources: Some(resources(
+            input.managed.resources.as_ref(),
+            "50m",
+            "64Mi",
+            "512Mi",
+        )),
+        security_context: Some(container_security()),
+        // No liveness probe: a server that recovers from a crash is slow to answer, and to kill it then starts the recovery again.
+        readiness_probe: Some(Probe {
+            exec: Some(ExecAction {
+                command: Some(
+                    ["pg_isready", "-q", "-h", RUN]
+                        .into_iter()
+                        .map(str::to_owned)
+                        .collect(),
+                ),
+            }),
+            period_seconds: Some(2),
+            timeout_seconds: Some(5),
+            failure_threshold: Some(3),
+            ..Probe::default()
+        }),
+        volume_mounts: Some(vec![
+            mount(CLAIM, DATA, false),
+            mount("config", SETTINGS, true),
+            // initdb wants its user to have a name.
+            VolumeMount {
+                sub_path: Some("passwd".to_owned()),
+                ..mount("config", "/etc/passwd", true)
+            },
+            mount("internal", INTERNAL, true),
+            mount("run", RUN, false),
+            mount("tmp", "/tmp", false),
+            mount("shm", "/dev/shm", false),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn claim(frame: &Frame<'_>, managed: &Managed) -> PersistentVolumeClaim {
+    let storage = managed.storage.clone().unwrap_or_default();
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(CLAIM.to_owned()),
+            labels: Some(super::names::labels(&frame.names.preview, Component::Fresh)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+            storage_class_name: storage.storage_class_name.clone(),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some(BTreeMap::from([(
+                    "storage".to_owned(),
+                    k8s_openapi::apimachinery::pkg::api::resource::Quantity(size(managed)),
+                )])),
+                limits: None,
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The size of the volume.
+#[must_use]
+pub fn size(managed: &Managed) -> String {
+    managed
+        .storage
+        .as_ref()
+        .and_then(|storage| storage.size.as_ref())
+        .map_or_else(|| STORAGE.to_owned(), |size| size.0.clone())
+}
+
+fn files(connections: u32) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("start.sh".to_owned(), START.to_owned()),
+        ("postgresql.conf".to_owned(), settings(connections)),
+        (
+            "pg_hba.conf".to_owned(),
+            "local all all scram-sha-256\nhost all all all scram-sha-256\n".to_owned(),
+        ),
+        (
+            "passwd".to_owned(),
+            format!(
+                "root:x:0:0:root:/:/bin/sh\npostgres:x:{FRESH_USER}:{FRESH_USER}:PostgreSQL:{DATA}:/bin/sh\n"
+            ),
+        ),
+    ])
+}
+
+/// The server's connections: what the proxies may hold and some for the operator, in steps, so that another proxy is rarely a restart.
+fn max_connections(connections: u32) -> u32 {
+    let needed = connections.saturating_add(50);
+    [500, 1000, 2000, 4000]
+        .into_iter()
+        .find(|step| *step >= needed)
+        .unwrap_or(needed)
+}
+
+/// Small, and safe for its data. `jit` is off because what the overlay runs is short; `wal_level` and `max_wal_senders` because nothing follows it.
+fn settings(connections: u32) -> String {
+    let mut text = format!("hba_file = '{SETTINGS}/pg_hba.conf'\n");
+    let connections = max_connections(connections).to_string();
+    for (name, value) in [
+        ("listen_addresses", "'*'"),
+        ("port", "5432"),
+        ("unix_socket_directories", &format!("'{RUN}'")),
+        ("max_connections", &connections),
+        ("max_prepared_transactions", "64"),
+        ("password_encryption", "'scram-sha-256'"),
+        ("shared_buffers", "'32MB'"),
+        ("huge_pages", "off"),
+        ("max_wal_size", "'512MB'"),
+        ("min_wal_size", "'64MB'"),
+        ("wal_level", "replica"),
+        ("max_wal_senders", "0"),
+        ("checkpoint_timeout", "'15min'"),
+        ("jit", "off"),
+        ("autovacuum_naptime", "'30s'"),
+        ("log_checkpoints", "off"),
+        // A statement may hold a password.
+        ("log_min_error_statement", "panic"),
+        ("log_line_prefix", "'%m [%p] '"),
+        ("lc_messages", "'C'"),
+        ("tcp_keepalives_idle", "60"),
+        ("tcp_keepalives_interval", "10"),
+        ("tcp_keepalives_count", "3"),
+    ] {
+        let _ = writeln!(text, "{name} = {value}");
+    }
+    text
+}

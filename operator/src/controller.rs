@@ -1,0 +1,206 @@
+//! Watches → reconciliations: of one namespace, or of all.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _, stream};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::PartialObjectMeta;
+use kube::runtime::controller::{Config, Controller};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::build::names::{MANAGED_BY, MANAGER};
+use crate::children::{Children, Ledger};
+use crate::context::{Context, Memory, Settings, Watched};
+use crate::jobs::Jobs;
+use crate::metrics::Metrics;
+use crate::reconcile::{on_error, reconcile};
+use crate::secrets::Reader;
+
+/// Events of one object that come together are one reconciliation.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// What a controller is started with.
+#[derive(Clone)]
+pub struct Start {
+    /// Towards the API server.
+    pub client: Client,
+    /// What the operator was started with.
+    pub settings: Arc<Settings>,
+    /// How many objects are reconciled at a time.
+    pub concurrency: u16,
+    /// Bounds the work on databases of all controllers.
+    pub permits: Arc<Semaphore>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Turns true when the operator is to end.
+    pub ending: watch::Receiver<bool>,
+}
+
+impl Debug for Start {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Start")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The API of a kind, in one namespace or in all.
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// A watch of children, kept in a cache, whose every event wakes the owner.
+fn children<K>(
+    api: Api<K>,
+    strip: fn(&mut K),
+) -> (
+    Store<K>,
+    impl Stream<Item = Result<K, watcher::Error>> + Send + 'static,
+)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (reader, writer): (Store<K>, Writer<K>) = store();
+    let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
+    let stream = watcher(api, config)
+        .default_backoff()
+        .modify(move |object| {
+            object.meta_mut().managed_fields = None;
+            strip(object);
+        })
+        .reflect(writer)
+        .touched_objects()
+        .predicate_filter(predicates::resource_version, PredicateConfig::default());
+    (reader, stream)
+}
+
+fn nothing<K>(_: &mut K) {}
+
+/// Reconciles until `ending` turns true and what was begun has ended. `namespace` is `None` for all.
+///
+/// `ready` is told when the caches were filled for the first time.
+pub async fn run(start: Start, namespace: Option<String>, ready: impl FnOnce() + Send + 'static) {
+    let Start {
+        client,
+        settings,
+        concurrency,
+        permits,
+        metrics,
+        mut ending,
+    } = start;
+    let namespace = namespace.as_deref();
+    let (config_maps, of_config_maps) =
+        children::<PartialObjectMeta<ConfigMap>>(api(&client, namespace), nothing);
+    let (services, of_services) =
+        children::<PartialObjectMeta<Service>>(api(&client, namespace), nothing);
+    let (deployments, of_deployments) =
+        children::<Deployment>(api(&client, namespace), |deployment| deployment.spec = None);
+    let (stateful_sets, of_stateful_sets) =
+        children::<StatefulSet>(api(&client, namespace), |set| set.spec = None);
+    let (network_policies, of_network_policies) =
+        children::<PartialObjectMeta<NetworkPolicy>>(api(&client, namespace), nothing);
+    let (budgets, of_budgets) =
+        children::<PartialObjectMeta<PodDisruptionBudget>>(api(&client, namespace), nothing);
+    let children = Children {
+        config_maps,
+        services,
+        deployments,
+        stateful_sets,
+        network_policies,
+        budgets,
+    };
+
+    let (wake, woken) = mpsc::unbounded_channel::<ObjectRef<Watched>>();
+    let woken = stream::unfold(woken, |mut woken| async {
+        woken.recv().await.map(|object| (object, woken))
+    });
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), Reporter::from(MANAGER)),
+        reader: Reader::new(client.clone()),
+        jobs: Jobs::new(permits, wake, Arc::clone(&metrics)),
+        client: client.clone(),
+        settings,
+        children: children.clone(),
+        ledger: Ledger::default(),
+        metrics,
+        memory: Memory::default(),
+    });
+
+    let (reader, writer): (Store<Watched>, Writer<Watched>) = store();
+    // The status is our own, and so no reason to reconcile.
+    let by_others = predicates::generation
+        .combine(predicates::annotations)
+        .combine(predicates::finalizers)
+        .combine(deletion);
+    let previews = watcher(
+        api::<Watched>(&client, namespace),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .modify(|object| object.meta_mut().managed_fields = None)
+    .reflect(writer)
+    .applied_objects()
+    .predicate_filter(by_others, PredicateConfig::default());
+
+    let filled = children.clone();
+    let tell_ready = tokio::spawn(async move {
+        if filled.ready().await.is_ok() {
+            ready();
+        }
+    });
+    let config = Config::default()
+        .concurrency(concurrency)
+        .debounce(DEBOUNCE);
+    Controller::for_stream(previews, reader)
+        .with_config(config)
+        .owns_stream(of_config_maps)
+        .owns_stream(of_services)
+        .owns_stream(of_deployments)
+        .owns_stream(of_stateful_sets)
+        .owns_stream(of_network_policies)
+        .owns_stream(of_budgets)
+        .reconcile_on(woken)
+        .graceful_shutdown_on(async move {
+            // Whoever could tell is gone: that's an end, too.
+            let _ = ending.wait_for(|ending| *ending).await;
+        })
+        .run(reconcile, on_error, context)
+        .for_each(|result| async move {
+            match result {
+                Ok(_) | Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
+                // It's deleted.
+                Err(kube::runtime::controller::Error::ObjectNotFound(_)) => {}
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a watch failed; it's taken up again"
+                    );
+                }
+            }
+        })
+        .await;
+    tell_ready.abort();
+}
+
+/// Whether it's deleted.
+fn deletion(object: &Watched) -> Option<u64> {
+    Some(u64::from(object.meta().deletion_timestamp.is_some()))
+}

@@ -1,0 +1,674 @@
+//! One reconciliation: resolve → validate → build → apply (what the database needs) → database → apply (what serves it) → report.
+//!
+//! It never waits for a database: work on one runs beside it ([`crate::jobs`]) and wakes it when it has ended.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, Preconditions};
+use kube::runtime::controller::Action;
+use kube::runtime::finalizer::{Event, finalizer};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource as _, ResourceExt as _};
+
+use crate::api::{ConditionType, Endpoint, FINALIZER, PreviewDatabase, Reason};
+use crate::apply::{Applier, ApplyError, Wanted};
+use crate::build::family::{self, Family};
+use crate::build::names::{Component, Names, selector};
+use crate::build::{fresh as build_fresh, proxy as build_proxy};
+use crate::children::{Kind, Seen};
+use crate::context::{Context, Watched};
+use crate::database::{Brought, Done, Failure, Inputs, ManagedServer, Work};
+use crate::error::Error;
+use crate::generated::{self, Generated};
+use crate::jobs::{Ended, State};
+use crate::judge::{self, Pods, View};
+use crate::plan::{self, Decision};
+use crate::report::{self, Facts, Judgement, Judgements, News};
+use crate::validate::{Fresh, References, ValidPreview, validate};
+use crate::{cleanup, tell};
+
+/// The limit for one reconciliation: it asks the API server only.
+const WITHIN: Duration = Duration::from_secs(60);
+/// How soon what a user must mend is looked at again: Secrets can't be watched.
+const MENDED: Duration = Duration::from_secs(10);
+/// How often a status tells where work is.
+const PROGRESS: Duration = Duration::from_secs(15);
+/// The longest back-off after a failure.
+const BACK_OFF: Duration = Duration::from_secs(120);
+
+/// Reconciles an object.
+///
+/// # Errors
+/// When the API server can't be asked, or what it answers can't be told in the object's status.
+pub async fn reconcile(object: Arc<Watched>, context: Arc<Context>) -> Result<Action, Error> {
+    let began = Instant::now();
+    let result = tokio::time::timeout(WITHIN, one(&object, &context))
+        .await
+        .unwrap_or(Err(Error::TimedOut));
+    let result = match result {
+        Err(error) => match error.not_yet() {
+            Some(wait) => Ok(Action::requeue(wait)),
+            None => Err(error),
+        },
+        done => done,
+    };
+    context.metrics.reconciled(result.is_ok(), began.elapsed());
+    if result.is_ok()
+        && let Some(uid) = object.meta().uid.as_deref()
+    {
+        context.memory.succeeded(uid);
+    }
+    result
+}
+
+/// When to try again after a failure.
+pub fn on_error(object: Arc<Watched>, error: &Error, context: Arc<Context>) -> Action {
+    let failures = object
+        .meta()
+        .uid
+        .as_deref()
+        .map_or(1, |uid| context.memory.failed(uid));
+    let wait = Duration::from_secs(1)
+        .saturating_mul(1 << failures.saturating_sub(1).min(7))
+        .min(BACK_OFF);
+    let name = format!(
+        "{}/{}",
+        object.meta().namespace.as_deref().unwrap_or_default(),
+        object.meta().name.as_deref().unwrap_or_default()
+    );
+    if error.is_conflict() {
+        tracing::debug!(
+            object = name,
+            error = error as &dyn std::error::Error,
+            "trying again"
+        );
+    } else {
+        tracing::warn!(object = name, error = error as &dyn std::error::Error, again_in = ?wait, "can't reconcile");
+    }
+    Action::requeue(wait)
+}
+
+async fn one(watched: &Watched, context: &Context) -> Result<Action, Error> {
+    context.children.ready().await?;
+    let object = match &watched.0 {
+        Ok(object) => object,
+        Err(invalid) => return cleanup::unreadable(invalid, context).await,
+    };
+    let api: Api<PreviewDatabase> = Api::namespaced(
+        context.client.clone(),
+        &object.namespace().unwrap_or_default(),
+    );
+    let object = with_last_told(object, context);
+    finalizer(&api, FINALIZER, Arc::new(object), |event| async {
+        match event {
+            Event::Apply(object) => match apply(&object, context).await {
+                Err(error) => refused(&object, context, error).await,
+                done => done,
+            },
+            Event::Cleanup(object) => cleanup::cleanup(&object, context).await,
+        }
+    })
+    .await
+    .map_err(|error| Error::Finalizer(Box::new(error)))
+}
+
+/// The object with the status that this process wrote last: watches may be behind.
+fn with_last_told(object: &PreviewDatabase, context: &Context) -> PreviewDatabase {
+    let mut object = object.clone();
+    if let Some(status) = context.memory.last_told(&object.uid().unwrap_or_default()) {
+        object.status = Some(status);
+    }
+    object
+}
+
+/// What the API server refuses is told in the status: the log is for the operator's owner, the status for the object's.
+async fn refused(
+    object: &PreviewDatabase,
+    context: &Context,
+    error: Error,
+) -> Result<Action, Error> {
+    let ready = match &error {
+        Error::Apply(conflict @ ApplyError::NameConflict { .. }) => {
+            Judgement::fails(Reason::NameConflict, conflict.to_string())
+        }
+        _ => {
+            if let Some(message) = error.forbidden() {
+                Judgement::fails(
+                    Reason::Forbidden,
+                    format!("the API server refuses the operator: {message}"),
+                )
+            } else if let Some(message) = error.invalid() {
+                Judgement::fails(
+                    Reason::InvalidSpec,
+                    format!("the API server finds what the spec asks for invalid: {message}"),
+                )
+            } else {
+                return Err(error);
+            }
+        }
+    };
+    tracing::warn!(
+        object = %place(object),
+        error = &error as &dyn std::error::Error,
+        "the API server refuses"
+    );
+    let facts = Facts::new(object.metadata.generation, ready, before(object));
+    tell::report(object, facts, &[], context).await?;
+    Ok(Action::requeue(Duration::from_secs(30)))
+}
+
+/// `namespace/name`, for logs.
+#[must_use]
+pub fn place(object: &PreviewDatabase) -> String {
+    format!(
+        "{}/{}",
+        object.namespace().unwrap_or_default(),
+        object.name_any()
+    )
+}
+
+/// What was thought of the conditions the last time.
+#[must_use]
+pub fn before(object: &PreviewDatabase) -> Judgements {
+    let mut judgements = Judgements::waiting("not looked at yet");
+    for condition in object.status.iter().flat_map(|status| &status.conditions) {
+        let kind = ConditionType::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == condition.type_);
+        if let Some(place) = kind.and_then(|kind| judgements.of_mut(kind))
+            && let Some(read) = Judgement::read(condition)
+        {
+            *place = read;
+        }
+    }
+    judgements
+}
+
+/// What the object's owner has written, as a hash.
+fn asked(object: &PreviewDatabase) -> u64 {
+    let mut hash = DefaultHasher::new();
+    object.metadata.generation.hash(&mut hash);
+    object.metadata.annotations.hash(&mut hash);
+    hash.finish()
+}
+
+async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Error> {
+    let uid = object.uid().unwrap_or_default();
+    let namespace = object.namespace().unwrap_or_default();
+    let now = Timestamp::now();
+    let end = cleanup::end_of_life(object);
+    if let Some(end) = end
+        && end <= now
+    {
+        return expire(object, end, context).await;
+    }
+
+    // resolve
+    let changed = context.memory.is_changed(&uid, asked(object));
+    let age = if changed || !is_ready(object) {
+        Duration::from_millis(900)
+    } else {
+        sync_interval(object).saturating_sub(Duration::from_secs(2))
+    };
+    let references = References::of(&object.spec);
+    let resolved = context
+        .reader
+        .resolve(&namespace, &references, age)
+        .await
+        .map_err(Error::api("reading what the spec refers to"))?;
+
+    // validate
+    let valid = match validate(object, &resolved) {
+        Ok(valid) => valid,
+        Err(problems) => {
+            let (ready, judgements) = report::of_problems(&problems, before(object));
+            let mut facts = Facts::new(object.metadata.generation, ready, judgements);
+            facts.expiration = Some(end);
+            tell::report(object, facts, &[], context).await?;
+            return Ok(Action::requeue(
+                until(end, now).map_or(MENDED, |left| left.min(MENDED)),
+            ));
+        }
+    };
+
+    // build
+    let own = OwnSecrets::read(object, &valid, age, context).await?;
+    let made = generated::read_or_make(
+        &place(object),
+        own.access.as_deref().or(own.former.as_deref()),
+        own.internal.as_deref(),
+        &family::certificate_names(&namespace, &valid.name),
+        SystemTime::now(),
+    )?;
+    let owner = owner(object);
+    let family = family::build(&valid, &made, &owner, &context.settings.defaults)?;
+    let (foundation, serving) = wanted(family)?;
+
+    // apply: all that the database needs
+    let applier = Applier {
+        client: &context.client,
+        children: &context.children,
+        ledger: &context.ledger,
+        namespace: &namespace,
+        uid: &uid,
+        secrets: own.seen(),
+    };
+    applier.check(&foundation).await?;
+    applier.check(&serving).await?;
+    for (kind, name) in applier.apply(&foundation).await? {
+        tracing::info!(object = %place(object), kind = kind.as_str(), name, "applied");
+        if kind == Kind::Secret {
+            context.reader.forget(&namespace, &name);
+        }
+    }
+
+    // database
+    let endpoint = Endpoint {
+        host: family::host(&namespace, &valid.name),
+        port: valid.proxy.port,
+    };
+    if !cleanup::was_begun(object) {
+        // Before anything is made on a server: a deletion must know that there may be something.
+        let judgements = before(object);
+        let facts = Facts {
+            endpoint: Some(endpoint.clone()),
+            secret_name: Some(valid.access.secret_name.clone()),
+            expiration: Some(valid.expiration),
+            ..Facts::new(
+                object.metadata.generation,
+                judgements.summary(""),
+                judgements,
+            )
+        };
+        tell::report(object, facts, &[], context).await?;
+    }
+    let names = Names::of(&valid.name);
+    let fresh = matches!(valid.fresh, Fresh::Managed(_)).then(|| {
+        Pods::of_stateful_set(
+            context
+                .children
+                .stateful_set(&namespace, &names.fresh)
+                .as_deref(),
+        )
+    });
+    let database = database(object, &valid, &made, &names, fresh.as_ref(), context).await?;
+
+    // apply: what serves it
+    let provisioned = object
+        .status
+        .as_ref()
+        .is_some_and(|status| status.schema.is_some());
+    let serves = database.brought.is_some() || (provisioned && database.running.is_none());
+    if serves {
+        for (kind, name) in applier.apply(&serving).await? {
+            tracing::info!(object = %place(object), kind = kind.as_str(), name, "applied");
+        }
+        let kept: Vec<_> = foundation.iter().chain(&serving).map(Wanted::id).collect();
+        applier.prune(&valid.name, &Kind::WATCHED, &kept).await?;
+        if let Some(former) = &own.former_name {
+            applier.delete(Kind::Secret, former).await?;
+            context.reader.forget(&namespace, former);
+        }
+    }
+
+    // report
+    let deployment = context.children.deployment(&namespace, &names.proxy);
+    let pods = (serves || deployment.is_some())
+        .then(|| Pods::of_deployment(deployment.as_deref(), valid.proxy.replicas));
+    let view = View {
+        brought: database.brought.as_ref(),
+        failure: database.failure.as_ref(),
+        running: database
+            .running
+            .as_ref()
+            .map(|(work, at)| (work, at.as_str())),
+        fresh,
+        proxy: pods.clone(),
+    };
+    let judgements = judge::judge(&view, &before(object));
+    let ready = judgements.summary(&judge::serving(database.brought.as_ref()));
+    let facts = Facts {
+        endpoint: Some(endpoint),
+        secret_name: Some(valid.access.secret_name.clone()),
+        replicas: Some(pods.map_or((0, 0), |pods| (pods.all, pods.ready))),
+        selector: Some(selector_text(&valid.name)),
+        expiration: Some(valid.expiration),
+        brought: database.brought,
+        fresh_database: Some(valid.database().to_owned()),
+        reset: database.reset,
+        ..Facts::new(object.metadata.generation, ready, judgements)
+    };
+    let told = with_last_told(object, context);
+    tell::report(&told, facts, &database.news, context).await?;
+
+    let renewal = made
+        .renewal()
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
+    let next = [Some(database.again), until(end, now), Some(renewal)]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(MENDED);
+    Ok(Action::requeue(next.max(Duration::from_millis(100))))
+}
+
+fn is_ready(object: &PreviewDatabase) -> bool {
+    object
+        .status
+        .iter()
+        .flat_map(|status| &status.conditions)
+        .any(|condition| {
+            condition.type_ == ConditionType::Ready.as_str() && condition.status == "True"
+        })
+}
+
+fn sync_interval(object: &PreviewDatabase) -> Duration {
+    object
+        .spec
+        .sync
+        .as_ref()
+        .and_then(|sync| sync.interval.as_ref())
+        .and_then(|interval| interval.to_std().ok())
+        .unwrap_or(Duration::from_secs(60))
+}
+
+fn until(end: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+    end.map(|end| Duration::try_from(end.duration_since(now)).unwrap_or_default())
+}
+
+fn selector_text(preview: &str) -> String {
+    selector(preview, Component::Proxy)
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// The object as its children's owner.
+#[must_use]
+pub fn owner(object: &PreviewDatabase) -> OwnerReference {
+    OwnerReference {
+        api_version: PreviewDatabase::api_version(&()).into_owned(),
+        kind: PreviewDatabase::kind(&()).into_owned(),
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
+async fn expire(
+    object: &PreviewDatabase,
+    end: Timestamp,
+    context: &Context,
+) -> Result<Action, Error> {
+    let message = format!("its time was over at {end}; it's deleted");
+    let ready = Judgement::fails(Reason::Expired, message);
+    let facts = Facts::new(object.metadata.generation, ready, before(object));
+    tell::report(object, facts, &[], context).await?;
+    let api: Api<PreviewDatabase> = Api::namespaced(
+        context.client.clone(),
+        &object.namespace().unwrap_or_default(),
+    );
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: object.uid(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    api.delete(&object.name_any(), &params)
+        .await
+        .map_err(Error::api("deleting the expired object"))?;
+    tracing::info!(object = %place(object), %end, "expired");
+    Ok(Action::await_change())
+}
+
+/// The preview's own Secrets, those that are its own.
+struct OwnSecrets {
+    access: Option<Arc<Secret>>,
+    internal: Option<Arc<Secret>>,
+    /// The access Secret under the name that the status tells, where that's another.
+    former: Option<Arc<Secret>>,
+    former_name: Option<String>,
+}
+
+impl OwnSecrets {
+    async fn read(
+        object: &PreviewDatabase,
+        valid: &ValidPreview,
+        age: Duration,
+        context: &Context,
+    ) -> Result<Self, Error> {
+        let namespace = &valid.namespace;
+        let uid = object.uid();
+        let read = async |name: &str| -> Result<Option<Arc<Secret>>, Error> {
+            let found = context
+                .reader
+                .secret(namespace, name, age)
+                .await
+                .map_err(Error::api("reading the preview's own Secrets"))?;
+            // Nobody else's password is taken for ours: `check` refuses the name later.
+            Ok(found.filter(|secret| Seen::of(&secret.metadata).controller == uid))
+        };
+        let former_name = object
+            .status
+            .as_ref()
+            .and_then(|status| status.secret_name.clone())
+            .filter(|former| *former != valid.access.secret_name);
+        Ok(Self {
+            access: read(&valid.access.secret_name).await?,
+            internal: read(&Names::of(&valid.name).internal).await?,
+            former: match &former_name {
+                Some(name) => read(name).await?,
+                None => None,
+            },
+            former_name,
+        })
+    }
+
+    fn seen(&self) -> Vec<(String, Seen)> {
+        [&self.access, &self.internal]
+            .into_iter()
+            .flatten()
+            .map(|secret| (secret.name_any(), Seen::of(&secret.metadata)))
+            .collect()
+    }
+}
+
+/// The children in the order in which they're applied: what the database needs, and what serves it.
+fn wanted(family: Family) -> Result<(Vec<Wanted>, Vec<Wanted>), ApplyError> {
+    let Family {
+        access,
+        internal,
+        fresh,
+        fresh_policy,
+        proxy,
+        proxy_policy,
+    } = family;
+    let build_proxy::Proxy {
+        config,
+        deployment,
+        service,
+        budget,
+    } = proxy;
+    let mut foundation = vec![
+        Wanted::new(Kind::Secret, &internal)?,
+        Wanted::new(Kind::Secret, &access)?,
+        Wanted::new(Kind::Service, &service)?,
+    ];
+    if let Some(policy) = fresh_policy {
+        foundation.push(Wanted::new(Kind::NetworkPolicy, &policy)?);
+    }
+    if let Some(fresh) = fresh {
+        let build_fresh::Fresh {
+            config,
+            service,
+            stateful_set,
+        } = fresh;
+        foundation.push(Wanted::new(Kind::ConfigMap, &config)?);
+        foundation.push(Wanted::new(Kind::Service, &service)?);
+        foundation.push(Wanted::new(Kind::StatefulSet, &stateful_set)?);
+    }
+    let mut serving = Vec::new();
+    if let Some(policy) = proxy_policy {
+        serving.push(Wanted::new(Kind::NetworkPolicy, &policy)?);
+    }
+    serving.push(Wanted::new(Kind::ConfigMap, &config)?);
+    serving.push(Wanted::new(Kind::Deployment, &deployment)?);
+    if let Some(budget) = budget {
+        serving.push(Wanted::new(Kind::PodDisruptionBudget, &budget)?);
+    }
+    Ok((foundation, serving))
+}
+
+/// How it's with the preview's databases.
+struct Database {
+    brought: Option<Brought>,
+    failure: Option<Failure>,
+    running: Option<(Work, String)>,
+    reset: Option<String>,
+    news: Vec<News>,
+    again: Duration,
+}
+
+async fn database(
+    object: &PreviewDatabase,
+    valid: &ValidPreview,
+    made: &Generated,
+    names: &Names,
+    fresh: Option<&Pods>,
+    context: &Context,
+) -> Result<Database, Error> {
+    let uid = object.uid().unwrap_or_default();
+    let inputs = inputs(valid, &uid, made, names, context).await?;
+    let key = inputs.key();
+    let mut state = context.jobs.state(&uid);
+    let told = object
+        .status
+        .as_ref()
+        .and_then(|status| status.last_reset.as_ref())
+        .map(|reset| reset.token.as_str());
+    let starting = fresh.is_some_and(|pods| pods.ready == 0);
+    let pending = plan::pending_reset(valid.reset.as_deref(), told, state.ended.as_ref());
+    let mut again = PROGRESS;
+    if !starting {
+        let decision = plan::decide(
+            &state,
+            context.jobs.runs(&uid, key),
+            key,
+            pending,
+            valid.sync_interval,
+            Instant::now(),
+        );
+        match decision {
+            Decision::Start(work) => {
+                tracing::debug!(object = %place(object), work = work.name(), "starting work on the database");
+                let reference = ObjectRef::new(&object.name_any()).within(&valid.namespace);
+                context.jobs.start(&uid, reference, inputs, work);
+                state.running = context.jobs.state(&uid).running;
+            }
+            Decision::Wait(Some(left)) => again = left,
+            Decision::Wait(None) => {}
+        }
+    }
+    let reset = plan::done_reset(state.ended.as_ref())
+        .filter(|token| told != Some(*token))
+        .map(str::to_owned);
+    let (brought, failure, news) = latest(&state, key, &uid, context);
+    // A look at production, or another try, is no news: what was known holds until it has ended.
+    let running = state.running.filter(|(work, _)| {
+        matches!(work, Work::Reset { .. }) || (brought.is_none() && failure.is_none())
+    });
+    let resetting = matches!(running, Some((Work::Reset { .. }, _)));
+    Ok(Database {
+        brought: brought.filter(|_| !resetting),
+        failure: failure.filter(|_| !resetting),
+        running,
+        reset,
+        news,
+        again,
+    })
+}
+
+/// What the latest work came to, if it was for the present inputs.
+fn latest(
+    state: &State,
+    key: u64,
+    uid: &str,
+    context: &Context,
+) -> (Option<Brought>, Option<Failure>, Vec<News>) {
+    let Some(ended) = state.ended.as_ref().filter(|ended| ended.key == key) else {
+        return (None, None, Vec::new());
+    };
+    let Ended { work, result, .. } = ended;
+    match result {
+        Err(failure) => (None, Some(failure.clone()), Vec::new()),
+        Ok(Done::Dropped { .. }) => (None, None, Vec::new()),
+        Ok(Done::Brought { brought, reset }) => {
+            let mut news = Vec::new();
+            if *reset && context.memory.is_news(uid, &format!("{:?}", ended.at)) {
+                let message = match work {
+                    Work::Reset { .. } => {
+                        "the preview's changes were dropped, as the annotation asks"
+                    }
+                    _ => {
+                        "production's schema collided with the preview's; the preview's changes were dropped, as sync.onConflict asks"
+                    }
+                };
+                news.push(News::normal(Reason::ResetDone, message));
+            }
+            if let Some(text) = &brought.brought_in
+                && context.memory.is_news(uid, &format!("{:?}", ended.at))
+            {
+                news.push(News::normal(
+                    Reason::SchemaChanged,
+                    format!("production's schema has changed; brought in: {text}"),
+                ));
+            }
+            (Some(brought.clone()), None, news)
+        }
+    }
+}
+
+/// What work on a preview's databases needs.
+///
+/// # Errors
+/// When the managed server's address can't be read.
+pub async fn inputs(
+    valid: &ValidPreview,
+    uid: &str,
+    made: &Generated,
+    names: &Names,
+    context: &Context,
+) -> Result<Inputs, Error> {
+    let host = family::fresh_host(&valid.namespace, names);
+    let address = match &valid.fresh {
+        Fresh::Managed(_) if context.settings.fresh_by_address => {
+            Api::<Service>::namespaced(context.client.clone(), &valid.namespace)
+                .get_opt(&names.fresh)
+                .await
+                .map_err(Error::api("reading the managed server's Service"))?
+                .and_then(|service| service.spec?.cluster_ip)
+        }
+        _ => None,
+    };
+    Ok(Inputs::new(
+        valid,
+        uid,
+        &ManagedServer {
+            host: &host,
+            password: &made.fresh_password,
+        },
+        address.as_deref(),
+        &made.app_password,
+        context.settings.programs.clone(),
+    ))
+}

@@ -1,0 +1,471 @@
+//! PostgreSQL's own regression tests: each file's statements on a full copy and on a preview whose production holds the tables, with rows.
+//!
+//! Production is made by running the file without its DROPs, so that almost all of its tables are production's when the file runs again, whole,
+//! on both sides (a CREATE TABLE then fails on both). Statements that the preview refuses are left out on both sides, so that what follows can be compared.
+//! A third run, on a copy whose rows have moved in their heaps, tells what depends on the physical order of rows or on chance: that isn't compared.
+
+mod split;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::client::{Address, Session};
+use crate::preview::Tenant;
+use crate::servers::{Servers, own, tool, workplace};
+use crate::suite::{self, Kind, at, cache};
+
+use split::{Chunk, split};
+
+/// Longest run of one file.
+const PATIENCE_SECONDS: u32 = 300;
+
+/// The tests read their data from the server's files.
+const GRANT: &str = "GRANT pg_read_server_files, pg_write_server_files TO app";
+
+/// Files that make what others use.
+const BASE: [&str; 3] = ["test_setup", "create_misc", "create_index"];
+
+/// The files that are run when none is named: those about tables, rows and what is done with them. Left out: server-wide objects (tablespaces, roles,
+/// databases, publications), types and functions of which no table is part, and files that mostly show plans.
+pub const FILES: &[&str] = &[
+    "aggregates",
+    "alter_table",
+    "arrays",
+    "boolean",
+    "btree_index",
+    "case",
+    "combocid",
+    "constraints",
+    "copy",
+    "copy2",
+    "copydml",
+    "copyselect",
+    "create_index",
+    "create_table",
+    "create_table_like",
+    "create_view",
+    "delete",
+    "domain",
+    "enum",
+    "fast_default",
+    "foreign_key",
+    "generated",
+    "groupingsets",
+    "hash_index",
+    "identity",
+    "indexing",
+    "inherit",
+    "insert",
+    "insert_conflict",
+    "join",
+    "join_hash",
+    "json",
+    "jsonb",
+    "limit",
+    "matview",
+    "merge",
+    "misc_functions",
+    "namespace",
+    "numeric",
+    "partition_aggregate",
+    "partition_join",
+    "partition_prune",
+    "plancache",
+    "plpgsql",
+    "polymorphism",
+    "portals",
+    "portals_p2",
+    "prepare",
+    "prepared_xacts",
+    "rangefuncs",
+    "rangetypes",
+    "replica_identity",
+    "returning",
+    "rowsecurity",
+    "rowtypes",
+    "rules",
+    "select",
+    "select_distinct",
+    "select_distinct_on",
+    "select_having",
+    "select_implicit",
+    "select_into",
+    "select_parallel",
+    "select_views",
+    "sequence",
+    "subselect",
+    "tablesample",
+    "temp",
+    "tid",
+    "tidscan",
+    "transactions",
+    "triggers",
+    "truncate",
+    "tsearch",
+    "typed_table",
+    "union",
+    "updatable_views",
+    "update",
+    "window",
+    "with",
+    "write_parallel",
+    "xmlmap",
+];
+
+/// What both sides said to one statement.
+#[derive(Debug)]
+pub struct Difference {
+    /// `FILE:LINE`.
+    pub place: String,
+    /// The statement.
+    pub sql: String,
+    /// What the copy said.
+    pub copy: String,
+    /// What the preview said.
+    pub preview: String,
+}
+
+/// What became of one file.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Statements whose answers are the same.
+    pub same: usize,
+    /// Refused by the preview: place, statement, and what it said.
+    pub refused: Vec<(String, String, String)>,
+    /// Whose answers depend on chance.
+    pub open: usize,
+    /// EXPLAINs: plans are not part of the test of truth.
+    pub plans: usize,
+    /// The rest.
+    pub different: Vec<Difference>,
+}
+
+impl Report {
+    /// Differences that aren't on the list, and what is on the list and isn't different any more.
+    pub fn violations(&self, file: &str) -> String {
+        let listed = suite::listed("regress");
+        let mut text = String::new();
+        for difference in &self.different {
+            if !listed.contains_key(&difference.place) {
+                let _ = writeln!(
+                    text,
+                    "{}\n{}\n  copy:\n{}\n  preview:\n{}",
+                    difference.place,
+                    indented(&difference.sql, 20),
+                    indented(&difference.copy, 15),
+                    indented(&difference.preview, 15)
+                );
+            }
+        }
+        for (place, (kind, reason)) in &listed {
+            let here = place
+                .strip_prefix(file)
+                .is_some_and(|rest| rest.starts_with(':'));
+            let differs = self
+                .different
+                .iter()
+                .any(|difference| difference.place == *place);
+            if here && !differs && *kind != Kind::Flaky {
+                let _ = writeln!(
+                    text,
+                    "{place} is listed ({reason}) and isn't different any more: take it off the list"
+                );
+            }
+        }
+        text
+    }
+
+    /// One line for people.
+    pub fn summary(&self) -> String {
+        format!(
+            "{} same, {} refused, {} different; not compared: {} plans, {} that depend on chance",
+            self.same,
+            self.refused.len(),
+            self.different.len(),
+            self.plans,
+            self.open
+        )
+    }
+
+    /// Adds what became of another file.
+    pub fn add(&mut self, other: Report) {
+        self.same += other.same;
+        self.open += other.open;
+        self.plans += other.plans;
+        self.refused.extend(other.refused);
+        self.different.extend(other.different);
+    }
+
+    /// For [`suite::coverage`]: in place of tests, statements.
+    pub fn coverage(&self, seconds: u64) -> serde_json::Value {
+        let listed = suite::listed("regress");
+        let of = |kind: Kind| -> Vec<&str> {
+            let listed = self
+                .different
+                .iter()
+                .filter_map(|difference| listed.get(&difference.place));
+            listed
+                .filter(|(of, _)| *of == kind)
+                .map(|(_, reason)| reason.as_str())
+                .collect()
+        };
+        let unlisted = self
+            .different
+            .iter()
+            .filter(|difference| !listed.contains_key(&difference.place));
+        let refused: Vec<String> = self
+            .refused
+            .iter()
+            .map(|(_, _, said)| construct(said))
+            .collect();
+        let all = self.same + self.different.len() + refused.len();
+        serde_json::json!({
+            "direct": all,
+            "preview": self.same,
+            "refused": refused,
+            "differs": of(Kind::Differs),
+            "defects": of(Kind::Defect),
+            "different": unlisted.count(),
+            "seconds": [0, seconds],
+            "statements": all,
+            "statements_refused": self.refused.len(),
+        })
+    }
+}
+
+/// A refusal's message without the names in it, and the first sentence of its reason.
+fn construct(said: &str) -> String {
+    let part = |start: &str| {
+        let line = said.lines().find_map(|line| line.split_once(start))?;
+        Some(line.1.trim().to_owned())
+    };
+    let text = format!(
+        "{}: {}",
+        part("0A000: ").unwrap_or_default(),
+        part("DETAIL: ").unwrap_or_default()
+    );
+    let mut quoted = false;
+    let mut generic = String::new();
+    for c in text.chars() {
+        match c {
+            '"' if quoted => quoted = false,
+            '"' => {
+                quoted = true;
+                generic.push('…');
+            }
+            c if !quoted => generic.push(c),
+            _ => {}
+        }
+    }
+    generic.replace('|', "\\|")
+}
+
+fn indented(text: &str, most: usize) -> String {
+    text.lines()
+        .take(most)
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The files of PostgreSQL's regression tests, and a database that those that come first have been run in.
+pub struct Regression {
+    folder: PathBuf,
+}
+
+impl Regression {
+    /// Fetches the tests and makes the database that every file starts from.
+    pub fn install() -> Regression {
+        let out = Command::new("bash")
+            .arg(suite::folder().join("regress.sh"))
+            .arg("install")
+            .env("SUITES_CACHE", cache())
+            .output()
+            .expect("run regress.sh");
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "regress.sh install: {said}");
+        let fetched = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+        // The server reads the tests' data as its own user.
+        let folder = workplace().join("regress");
+        let status = Command::new("cp")
+            .arg("-r")
+            .arg(&fetched)
+            .arg(&folder)
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "copy {fetched}"
+        );
+        own(&folder);
+        let servers = Servers::shared();
+        let regression = Regression { folder };
+        for server in [&servers.production, &servers.copy] {
+            server.connect("postgres").must(GRANT);
+        }
+        servers
+            .production
+            .connect("postgres")
+            .must("CREATE DATABASE regression OWNER app");
+        for file in BASE {
+            let chunks = regression.chunks(file, |_| true);
+            regression.run(&servers.production.tcp("app", "regression"), &chunks);
+        }
+        // A reader who may create objects would be refused.
+        servers
+            .production
+            .connect("regression")
+            .must("REVOKE ALL ON SCHEMA public FROM public");
+        regression
+    }
+
+    fn chunks(&self, file: &str, keep: impl Fn(&Chunk) -> bool) -> Vec<Chunk> {
+        let text =
+            fs::read(self.folder.join("sql").join(format!("{file}.sql"))).expect("read the test");
+        split(&String::from_utf8_lossy(&text))
+            .into_iter()
+            .filter(|chunk| keep(chunk))
+            .collect()
+    }
+
+    /// Runs one file everywhere.
+    pub fn file(&self, file: &str) -> Report {
+        let servers = Servers::shared();
+        let database = format!("regression_{file}").replace('.', "_");
+        servers.production.copy_database("regression", &database);
+        let made = self.chunks(file, |chunk| {
+            !chunk.drops() && !chunk.text.starts_with('\\')
+        });
+        self.run(&servers.production.tcp("app", &database), &made);
+        servers.restore(&database);
+
+        let mut refused: Vec<(String, String, String)> = Vec::new();
+        let mut chunks = self.chunks(file, |_| true);
+        let mut report = Report::default();
+        let preview = loop {
+            let tenant = Tenant::of_its_own(&database);
+            Session::connect(&tenant.behind())
+                .expect("fresh")
+                .must(GRANT);
+            let said = self.run(&tenant.address, &chunks);
+            drop(tenant);
+            let mut left_out = BTreeSet::new();
+            for (chunk, said) in chunks.iter().zip(&said) {
+                if is_refusal(said) {
+                    refused.push((
+                        format!("{file}:{}", chunk.line),
+                        chunk.text.clone(),
+                        said.clone(),
+                    ));
+                    left_out.insert(chunk.line);
+                }
+            }
+            if left_out.is_empty() {
+                break said;
+            }
+            chunks.retain(|chunk| !left_out.contains(&chunk.line));
+        };
+        Tenant::forget(&database);
+        let shuffled = servers.another_copy(&database);
+        let other = self.run(&servers.copy.tcp("app", &shuffled), &chunks);
+        let copy = self.run(&servers.copy.tcp("app", &database), &chunks);
+        for (((chunk, copy), other), preview) in chunks.iter().zip(&copy).zip(&other).zip(&preview)
+        {
+            let [copy, other, preview] = [copy, other, preview].map(|said| comparable(chunk, said));
+            if copy == preview {
+                report.same += 1;
+            } else if copy != other {
+                report.open += 1;
+            } else if chunk.explains() {
+                report.plans += 1;
+            } else {
+                report.different.push(Difference {
+                    place: format!("{file}:{}", chunk.line),
+                    sql: chunk.text.clone(),
+                    copy,
+                    preview,
+                });
+            }
+        }
+        report.refused = refused;
+        servers.drop_database(&database);
+        servers
+            .copy
+            .connect("postgres")
+            .query(&format!("DROP DATABASE {shuffled} WITH (FORCE)"));
+        report
+    }
+
+    /// Has psql run the chunks; gives what it said to each. One that wasn't reached has an answer that says so.
+    fn run(&self, address: &Address, chunks: &[Chunk]) -> Vec<String> {
+        let mut script = String::from("\\set VERBOSITY verbose\n\\set SHOW_CONTEXT errors\n");
+        for (number, chunk) in chunks.iter().enumerate() {
+            let _ = writeln!(script, "{}\n\\echo @@@ {number}", chunk.text);
+        }
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec timeout \"$0\" \"$1\" -X -q 2>&1"]);
+        command.arg(PATIENCE_SECONDS.to_string()).arg(tool("psql"));
+        at(&mut command, address);
+        let results = workplace().join("results");
+        let _ = fs::create_dir_all(&results);
+        let _ = fs::set_permissions(
+            &results,
+            std::os::unix::fs::PermissionsExt::from_mode(0o777),
+        );
+        let mut child = command
+            .current_dir(&results)
+            .env("PGTZ", "PST8PDT")
+            .env("PGDATESTYLE", "Postgres, MDY")
+            .env("PGOPTIONS", "-c intervalstyle=postgres_verbose")
+            .env("PG_ABS_SRCDIR", &self.folder)
+            .env("PG_ABS_BUILDDIR", &results)
+            .env("PG_LIBDIR", &self.folder)
+            .env("PG_DLSUFFIX", ".so")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("run psql");
+        let mut stdin = child.stdin.take().expect("its standard input");
+        let writer = std::thread::spawn(move || stdin.write_all(script.as_bytes()));
+        let out = child.wait_with_output().expect("psql");
+        let _ = writer.join();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let mut answers: Vec<String> = vec!["(not reached)".to_owned(); chunks.len()];
+        let mut answer = String::new();
+        for line in text.lines() {
+            match line.strip_prefix("@@@ ").map(str::parse::<usize>) {
+                Some(Ok(number)) => {
+                    if let Some(place) = answers.get_mut(number) {
+                        *place = std::mem::take(&mut answer);
+                    }
+                }
+                _ => {
+                    answer += line;
+                    answer.push('\n');
+                }
+            }
+        }
+        answers
+    }
+}
+
+/// An error of ours: 0A000 with our words.
+fn is_refusal(said: &str) -> bool {
+    said.contains("0A000") && said.contains("preview")
+}
+
+/// An answer without what isn't part of its meaning.
+fn comparable(chunk: &Chunk, said: &str) -> String {
+    let mut lines: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.starts_with("LOCATION:"))
+        .map(str::trim_end)
+        .collect();
+    if !chunk.orders() {
+        lines.sort_unstable();
+    }
+    lines.join("\n")
+}
