@@ -444,9 +444,12 @@ impl Conversation {
     /// Whether the batch is to be said again instead of this error: another session's schema change came between our planning and fresh's parsing
     /// of our text, outside of a transaction block, with nothing behind it.
     fn replays(&mut self, report: &Report, meaning: &OnError) -> bool {
-        let outdated = *meaning == OnError::Unserved
-            && report.sqlstate().starts_with(b"42")
-            && self.sight.is_outdated();
+        let state = report.sqlstate();
+        // That session's publication may still be on its way.
+        let unknown = matches!(state, b"42P01" | b"42703");
+        let published = self.sight.is_outdated();
+        let outdated =
+            *meaning == OnError::Unserved && (unknown || published && state.starts_with(b"42"));
         let syncs = self
             .flight
             .queue
@@ -459,14 +462,19 @@ impl Conversation {
                 answer: Answer::Forward
             })
         );
-        outdated
+        let replays = outdated
             && self.status == b'I'
+            && self.waiting.is_none()
             && syncs == 1
             && ends
             && self.work.is_none()
             && self.dropping == 0
             && self.from_client.remaining() == 0
-            && self.replay.begin()
+            && self.replay.begin();
+        if replays && !published {
+            self.ask(Asked::Reload);
+        }
+        replays
     }
 
     fn ready(&mut self, frame: &Bytes) {
