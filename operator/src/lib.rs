@@ -13,6 +13,7 @@
 //! | [`secrets`], [`children`], [`apply`], [`tell`] | what is read from and written to the API server |
 //! | [`reconcile`](mod@reconcile), [`cleanup`](mod@cleanup) | the steps in their order; the end of an object |
 //! | [`controller`], [`leader`], [`run`](mod@run) | watches, the Lease, the process |
+//! | [`probe`] | asks a port of the admin pages, for the chart's test |
 //!
 //! # The order of things
 //! One reconciliation resolves references, validates, builds all children, applies those that the database needs, starts or asks for the work on
@@ -60,6 +61,7 @@ pub mod judge;
 pub mod leader;
 pub mod metrics;
 pub mod plan;
+pub mod probe;
 pub mod reconcile;
 pub mod report;
 pub mod run;
