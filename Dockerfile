@@ -1,7 +1,9 @@
 # The image of the proxies and of the operator: both binaries, and the newest pg_dump and pg_restore, which read every older production.
 # The embedded server (`up` without --fresh) is for development machines, not for this image.
+# tests/cluster/images makes the same without an engine, for the tests.
 ARG RUST=1.95
 ARG DEBIAN=trixie
+ARG POSTGRES=18
 
 FROM rust:${RUST}-slim-${DEBIAN} AS build
 WORKDIR /src
@@ -9,7 +11,7 @@ COPY . .
 RUN cargo build --release --locked --bin previewpg --bin previewpg-operator
 
 FROM debian:${DEBIAN}-slim
-ARG POSTGRES=18
+ARG POSTGRES
 # Debian's own client is older; postgresql-common brings the PostgreSQL project's archive and its key.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates postgresql-common \

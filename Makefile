@@ -9,22 +9,35 @@ SHELL := /bin/bash
 STAGE := .ci/stage
 CARGO ?= cargo
 LISTEN ?= 127.0.0.1:6432
-SUITES := $(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs))
+# On a real Kubernetes; they come last, and are left out loudly where it can't be had.
+CLUSTER_SUITES := control_plane operator end_to_end
+SUITES := $(filter-out $(CLUSTER_SUITES),$(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs)))
 
-.PHONY: help demo test bench fmt lint doc generate fuzz build unit suites $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
+.PHONY: help demo test bench bench-cluster cluster cluster-down cluster-suites $(CLUSTER_SUITES) kubernetes packages-cluster fmt lint doc generate fuzz build unit suites suites-all $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: rust packages ## Install what is missing, build, and walk through a preview of a sample shop
 	$(CARGO) build --release --bin previewpg
 	target/release/previewpg demo --listen $(LISTEN)
 
-test: rust packages packages-drivers check-fmt lint doc build unit suites tour ## Everything that CI runs
+test: rust packages packages-drivers packages-cluster kubernetes check-fmt lint doc build unit suites tour cluster-suites ## Everything that CI runs
 
 bench: rust packages packages-bench ## Compare production, a full copy, pgbouncer and a preview, side by side
 	$(CARGO) build --release --bins
 	target/release/bench
+
+bench-cluster: rust packages packages-cluster kubernetes ## Measure previews on a real Kubernetes: time to Ready, memory
+	$(CARGO) build --release --bins
+	target/release/bench-cluster
+
+cluster: rust packages packages-cluster kubernetes ## Start a Kubernetes on this machine with the chart installed; make cluster-down ends it
+	$(CARGO) build --bin previewpg --bin previewpg-operator
+	tests/cluster/develop up
+
+cluster-down: ## End it
+	tests/cluster/develop down
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
@@ -58,6 +71,24 @@ suites: $(SUITES) ## The suites against real servers; one by its name: make equi
 $(SUITES):
 	$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet
 
+suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew
+	target/debug/suites run
+	target/debug/suites regress
+	target/debug/suites coverage > docs/coverage.md
+
+cluster-suites: $(CLUSTER_SUITES) ## The suites on a real Kubernetes; one by its name: make control_plane
+
+# They wait more than they work: more of them at a time than there are cores.
+$(CLUSTER_SUITES): %: kubernetes
+	@if tests/cluster/possible || [ -n "$${CI:-}" ]; then \
+		$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet -- --test-threads=6; \
+	else \
+		echo "== $@: LEFT OUT"; \
+	fi
+
+kubernetes:
+	@if tests/cluster/possible 2>/dev/null || [ -n "$${CI:-}" ]; then $(STAGE) kubernetes tests/cluster/program; fi
+
 tour: ## The tour, with a non-zero status if it shows anything wrong
 	$(STAGE) tour target/debug/previewpg demo --exit --listen 127.0.0.1:0
 
@@ -69,6 +100,9 @@ packages:
 
 packages-drivers:
 	@.ci/packages drivers
+
+packages-cluster:
+	@if [ "$$(id -u)" -eq 0 ]; then .ci/packages cluster; fi
 
 packages-bench:
 	@.ci/packages bench

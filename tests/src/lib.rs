@@ -12,6 +12,7 @@
 //! | [`digest`] | what a database holds, as one text: proves that production was not touched |
 //! | [`interleave`] | several sessions, every order of their statements |
 //! | [`overlay_servers`] | the overlay alone: two servers, no proxy |
+//! | [`kubernetes`] | a real cluster, and what is asked of it |
 //! | [`random`] | seeded schemas, data and workloads, and shrinking |
 //! | [`regress`] | PostgreSQL's regression tests, statement by statement |
 //! | [`suite`] | other people's test suites, directly and through a preview |
@@ -26,6 +27,7 @@
 pub mod client;
 pub mod digest;
 pub mod interleave;
+pub mod kubernetes;
 pub mod oracle;
 pub mod overlay_servers;
 pub mod preview;

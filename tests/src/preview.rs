@@ -15,7 +15,7 @@ use crate::servers::{
 };
 
 /// How long `up` may take until it prints the client's URL.
-pub const START: Duration = Duration::from_secs(60);
+pub const START: Duration = Duration::from_secs(180);
 
 /// A preview that serves; stopped when dropped.
 pub struct Preview {

@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::client::{Address, Session};
 use crate::preview::Tenant;
-use crate::servers::{Servers, tool, workplace};
-use crate::suite::at;
+use crate::servers::{Servers, own, tool, workplace};
+use crate::suite::{self, Kind, at, cache};
 
 use split::{Chunk, split};
 
@@ -24,7 +24,97 @@ use split::{Chunk, split};
 const PATIENCE_SECONDS: u32 = 300;
 
 /// The tests read their data from the server's files.
-const FILES: &str = "GRANT pg_read_server_files, pg_write_server_files TO app";
+const GRANT: &str = "GRANT pg_read_server_files, pg_write_server_files TO app";
+
+/// Files that make what others use.
+const BASE: [&str; 3] = ["test_setup", "create_misc", "create_index"];
+
+/// The files that are run when none is named: those about tables, rows and what is done with them. Left out: server-wide objects (tablespaces, roles,
+/// databases, publications), types and functions of which no table is part, and files that mostly show plans.
+pub const FILES: &[&str] = &[
+    "aggregates",
+    "alter_table",
+    "arrays",
+    "boolean",
+    "btree_index",
+    "case",
+    "combocid",
+    "constraints",
+    "copy",
+    "copy2",
+    "copydml",
+    "copyselect",
+    "create_index",
+    "create_table",
+    "create_table_like",
+    "create_view",
+    "delete",
+    "domain",
+    "enum",
+    "fast_default",
+    "foreign_key",
+    "generated",
+    "groupingsets",
+    "hash_index",
+    "identity",
+    "indexing",
+    "inherit",
+    "insert",
+    "insert_conflict",
+    "join",
+    "join_hash",
+    "json",
+    "jsonb",
+    "limit",
+    "matview",
+    "merge",
+    "misc_functions",
+    "namespace",
+    "numeric",
+    "partition_aggregate",
+    "partition_join",
+    "partition_prune",
+    "plancache",
+    "plpgsql",
+    "polymorphism",
+    "portals",
+    "portals_p2",
+    "prepare",
+    "prepared_xacts",
+    "rangefuncs",
+    "rangetypes",
+    "replica_identity",
+    "returning",
+    "rowsecurity",
+    "rowtypes",
+    "rules",
+    "select",
+    "select_distinct",
+    "select_distinct_on",
+    "select_having",
+    "select_implicit",
+    "select_into",
+    "select_parallel",
+    "select_views",
+    "sequence",
+    "subselect",
+    "tablesample",
+    "temp",
+    "tid",
+    "tidscan",
+    "transactions",
+    "triggers",
+    "truncate",
+    "tsearch",
+    "typed_table",
+    "union",
+    "updatable_views",
+    "update",
+    "window",
+    "with",
+    "write_parallel",
+    "xmlmap",
+];
 
 /// What both sides said to one statement.
 #[derive(Debug)]
@@ -54,24 +144,173 @@ pub struct Report {
     pub different: Vec<Difference>,
 }
 
-/// The files of PostgreSQL's regression tests, and a database that those that come first have been run in.
-pub struct Regression<'a> {
-    folder: &'a Path,
+impl Report {
+    /// Differences that aren't on the list, and what is on the list and isn't different any more.
+    pub fn violations(&self, file: &str) -> String {
+        let listed = suite::listed("regress");
+        let mut text = String::new();
+        for difference in &self.different {
+            if !listed.contains_key(&difference.place) {
+                let _ = writeln!(
+                    text,
+                    "{}\n{}\n  copy:\n{}\n  preview:\n{}",
+                    difference.place,
+                    indented(&difference.sql, 20),
+                    indented(&difference.copy, 15),
+                    indented(&difference.preview, 15)
+                );
+            }
+        }
+        for (place, (kind, reason)) in &listed {
+            let here = place
+                .strip_prefix(file)
+                .is_some_and(|rest| rest.starts_with(':'));
+            let differs = self
+                .different
+                .iter()
+                .any(|difference| difference.place == *place);
+            if here && !differs && *kind != Kind::Flaky {
+                let _ = writeln!(
+                    text,
+                    "{place} is listed ({reason}) and isn't different any more: take it off the list"
+                );
+            }
+        }
+        text
+    }
+
+    /// One line for people.
+    pub fn summary(&self) -> String {
+        format!(
+            "{} same, {} refused, {} different; not compared: {} plans, {} that depend on chance",
+            self.same,
+            self.refused.len(),
+            self.different.len(),
+            self.plans,
+            self.open
+        )
+    }
+
+    /// Adds what became of another file.
+    pub fn add(&mut self, other: Report) {
+        self.same += other.same;
+        self.open += other.open;
+        self.plans += other.plans;
+        self.refused.extend(other.refused);
+        self.different.extend(other.different);
+    }
+
+    /// For [`suite::coverage`]: in place of tests, statements.
+    pub fn coverage(&self, seconds: u64) -> serde_json::Value {
+        let listed = suite::listed("regress");
+        let of = |kind: Kind| -> Vec<&str> {
+            let listed = self
+                .different
+                .iter()
+                .filter_map(|difference| listed.get(&difference.place));
+            listed
+                .filter(|(of, _)| *of == kind)
+                .map(|(_, reason)| reason.as_str())
+                .collect()
+        };
+        let unlisted = self
+            .different
+            .iter()
+            .filter(|difference| !listed.contains_key(&difference.place));
+        let refused: Vec<String> = self
+            .refused
+            .iter()
+            .map(|(_, _, said)| construct(said))
+            .collect();
+        let all = self.same + self.different.len() + refused.len();
+        serde_json::json!({
+            "direct": all,
+            "preview": self.same,
+            "refused": refused,
+            "differs": of(Kind::Differs),
+            "defects": of(Kind::Defect),
+            "different": unlisted.count(),
+            "seconds": [0, seconds],
+            "statements": all,
+            "statements_refused": self.refused.len(),
+        })
+    }
 }
 
-impl<'a> Regression<'a> {
-    /// Makes the database that every file starts from: `base` are the files that make what others use.
-    pub fn new(folder: &'a Path, base: &[&str]) -> Regression<'a> {
+/// A refusal's message without the names in it, and the first sentence of its reason.
+fn construct(said: &str) -> String {
+    let part = |start: &str| {
+        let line = said.lines().find_map(|line| line.split_once(start))?;
+        Some(line.1.trim().to_owned())
+    };
+    let text = format!(
+        "{}: {}",
+        part("0A000: ").unwrap_or_default(),
+        part("DETAIL: ").unwrap_or_default()
+    );
+    let mut quoted = false;
+    let mut generic = String::new();
+    for c in text.chars() {
+        match c {
+            '"' if quoted => quoted = false,
+            '"' => {
+                quoted = true;
+                generic.push('…');
+            }
+            c if !quoted => generic.push(c),
+            _ => {}
+        }
+    }
+    generic.replace('|', "\\|")
+}
+
+fn indented(text: &str, most: usize) -> String {
+    text.lines()
+        .take(most)
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The files of PostgreSQL's regression tests, and a database that those that come first have been run in.
+pub struct Regression {
+    folder: PathBuf,
+}
+
+impl Regression {
+    /// Fetches the tests and makes the database that every file starts from.
+    pub fn install() -> Regression {
+        let out = Command::new("bash")
+            .arg(suite::folder().join("regress.sh"))
+            .arg("install")
+            .env("SUITES_CACHE", cache())
+            .output()
+            .expect("run regress.sh");
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "regress.sh install: {said}");
+        let fetched = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+        // The server reads the tests' data as its own user.
+        let folder = workplace().join("regress");
+        let status = Command::new("cp")
+            .arg("-r")
+            .arg(&fetched)
+            .arg(&folder)
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "copy {fetched}"
+        );
+        own(&folder);
         let servers = Servers::shared();
         let regression = Regression { folder };
         for server in [&servers.production, &servers.copy] {
-            server.connect("postgres").must(FILES);
+            server.connect("postgres").must(GRANT);
         }
         servers
             .production
             .connect("postgres")
             .must("CREATE DATABASE regression OWNER app");
-        for file in base {
+        for file in BASE {
             let chunks = regression.chunks(file, |_| true);
             regression.run(&servers.production.tcp("app", "regression"), &chunks);
         }
@@ -110,7 +349,7 @@ impl<'a> Regression<'a> {
             let tenant = Tenant::of_its_own(&database);
             Session::connect(&tenant.behind())
                 .expect("fresh")
-                .must(FILES);
+                .must(GRANT);
             let said = self.run(&tenant.address, &chunks);
             drop(tenant);
             let mut left_out = BTreeSet::new();
@@ -181,9 +420,9 @@ impl<'a> Regression<'a> {
             .env("PGTZ", "PST8PDT")
             .env("PGDATESTYLE", "Postgres, MDY")
             .env("PGOPTIONS", "-c intervalstyle=postgres_verbose")
-            .env("PG_ABS_SRCDIR", self.folder)
+            .env("PG_ABS_SRCDIR", &self.folder)
             .env("PG_ABS_BUILDDIR", &results)
-            .env("PG_LIBDIR", self.folder)
+            .env("PG_LIBDIR", &self.folder)
             .env("PG_DLSUFFIX", ".so")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

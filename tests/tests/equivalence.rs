@@ -55,6 +55,7 @@ scripts! {
     insert => "insert.sql",
     joins => "joins.sql",
     locking => "locking.sql",
+    messages => "messages.sql",
     modifying_ctes => "modifying_ctes.sql",
     names => "names.sql",
     on_conflict => "on_conflict.sql",

@@ -211,7 +211,19 @@ scenarios! {
     shape_and_read: [
         &["BEGIN", "ALTER TABLE shape_{g} ADD COLUMN extra int DEFAULT 5", "COMMIT"],
         &["BEGIN", "SELECT * FROM shape_{g} ORDER BY id", "COMMIT"]
-    ], known = Some("a read that has waited for a schema change loses its connection"), observe = "SELECT * FROM shape_{g} ORDER BY id";
+    ], observe = "SELECT * FROM shape_{g} ORDER BY id";
+    shape_and_returning: [
+        &["BEGIN", "ALTER TABLE shape_{g} ADD COLUMN extra int DEFAULT 5", "COMMIT"],
+        &["BEGIN", "UPDATE shape_{g} SET v = 'changed' WHERE id = 1 RETURNING *", "COMMIT"]
+    ], observe = "SELECT * FROM shape_{g} ORDER BY id";
+    type_and_read: [
+        &["BEGIN", "ALTER TABLE shape_{g} ALTER id TYPE bigint", "COMMIT"],
+        &["SELECT * FROM shape_{g} ORDER BY id"]
+    ], observe = "SELECT * FROM shape_{g} ORDER BY id";
+    column_dropped_and_read: [
+        &["BEGIN", "ALTER TABLE shape_{g} DROP COLUMN v", "COMMIT"],
+        &["SELECT * FROM shape_{g} ORDER BY id"]
+    ], observe = "SELECT * FROM shape_{g} ORDER BY id";
     shape_rolled_back_and_write: [
         &["BEGIN", "ALTER TABLE shape_{g} DROP COLUMN v", "ROLLBACK"],
         &["BEGIN", "UPDATE shape_{g} SET v = 'changed' WHERE id = 1", "COMMIT"]

@@ -10,19 +10,22 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use previewpg_tests::client::{Address, Event, Protocol, Request, Session, cancel};
+use previewpg_tests::client::{Address, Protocol, Request, Session, cancel};
 use previewpg_tests::digest::{difference, digest};
 use previewpg_tests::serve::{Configuration, Serve};
 use previewpg_tests::servers::{PASSWORD, Server, Servers};
 
 /// How long a writer may be held up by a replica that doesn't answer: the lease, and a little for a busy machine.
-const LEASE: Duration = Duration::from_millis(3500);
+const LEASE: Duration = Duration::from_secs(5);
 
 /// Tables that are written to for the first time once each.
-const TABLES: usize = 48;
+const TABLES: usize = 28;
+/// Tables that refer to another one.
+const CHILDREN: usize = 8;
 
 fn schema() -> String {
     format!(
@@ -32,20 +35,46 @@ fn schema() -> String {
          DO $$ BEGIN FOR n IN 0..{last} LOOP
              EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY, v text)', n);
              EXECUTE format('INSERT INTO t%s SELECT g, ''old'' FROM generate_series(1, 200) g', n);
+         END LOOP; END $$;
+         DO $$ BEGIN FOR n IN 0..{last_child} LOOP
              EXECUTE format('CREATE TABLE c%s (id int PRIMARY KEY, p int REFERENCES parents ON DELETE CASCADE)', n);
              EXECUTE format('INSERT INTO c%s SELECT g, g FROM generate_series(1, 20) g', n);
          END LOOP; END $$;
          CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
              BEGIN EXECUTE format('INSERT INTO %I VALUES (1000, ''noted'')', TG_ARGV[0]); RETURN NEW; END $$;",
-        last = TABLES - 1
+        last = TABLES - 1,
+        last_child = CHILDREN - 1
     )
 }
 
 /// One pair of databases.
 struct Pair {
     production: Address,
-    fresh: Server,
+    /// fresh's server, unless others share it.
+    own: Option<Server>,
+    behind: Address,
     configuration: Configuration,
+}
+
+/// What tests share that only write to their own fresh databases: production's, and a server with a provisioned database to copy.
+struct Shared {
+    production: Address,
+    fresh: Server,
+}
+
+impl Shared {
+    fn get() -> &'static Shared {
+        static SHARED: OnceLock<Shared> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let servers = Servers::shared();
+            let database = servers.database("many", &schema());
+            let production = servers.production.tcp("reader", &database);
+            let fresh = Servers::fresh();
+            let owner = fresh.tcp("postgres", "postgres");
+            Configuration::write("shared", &production, &owner, "").provision();
+            Shared { production, fresh }
+        })
+    }
 }
 
 impl Pair {
@@ -53,26 +82,51 @@ impl Pair {
         Pair::with("")
     }
 
+    /// A fresh database of its own, on a server that others use, too.
     fn with(more: &str) -> Pair {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let shared = Shared::get();
+        let name = next_name();
+        shared
+            .fresh
+            .copy_database(&shared.production.database, &name);
+        let owner = shared.fresh.tcp("postgres", &name);
+        Pair {
+            production: shared.production.clone(),
+            own: None,
+            behind: shared.fresh.admin(&name),
+            configuration: Configuration::write(&name, &shared.production, &owner, more),
+        }
+    }
+
+    /// A production database and a fresh server of its own.
+    fn alone() -> Pair {
         let servers = Servers::shared();
         let database = servers.database("many", &schema());
         let production = servers.production.tcp("reader", &database);
         let fresh = Servers::fresh();
-        let name = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
         let owner = fresh.tcp("postgres", "postgres");
-        let configuration = Configuration::write(&name, &production, &owner, more);
+        let configuration = Configuration::write(&next_name(), &production, &owner, "");
         configuration.provision();
         Pair {
+            behind: fresh.admin(&database),
             production,
-            fresh,
+            own: Some(fresh),
             configuration,
         }
     }
 
-    fn behind(&self) -> Session {
-        self.fresh.connect(&self.production.database)
+    fn own(&mut self) -> &mut Server {
+        self.own.as_mut().expect("a server of its own")
     }
+
+    fn behind(&self) -> Session {
+        Session::connect(&self.behind).expect("log in at fresh")
+    }
+}
+
+fn next_name() -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    format!("pair_{}", NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Whether a read is answered by production itself, so that a test about marks tests marks.
@@ -213,4 +267,652 @@ fn a_write_is_seen_through_every_replica_before_its_client_hears() {
         difference(&before, &digest(&production)),
         Vec::<String>::new()
     );
+}
+
+/// Rows that no statement names: through a foreign key's action, and through a trigger that makes its SQL at run time.
+#[test]
+fn what_a_statement_does_not_name_is_seen_as_well() {
+    let pair = Pair::new();
+    let (one, other) = (pair.configuration.serve(), pair.configuration.serve());
+    let (mut writer, mut reader) = (one.connect(), other.connect());
+    let children = |table| format!("SELECT count(*) FROM c{table}");
+    for (gone, tables) in [(1, 0..4), (2, 4..8)] {
+        for table in tables.clone() {
+            let before = if gone == 1 { "20" } else { "19" };
+            assert_eq!(reader.value(&children(table)), before, "c{table}");
+        }
+        writer.must(&format!("DELETE FROM parents WHERE id = {gone}"));
+        for table in tables {
+            let after = if gone == 1 { "19" } else { "18" };
+            assert_eq!(reader.value(&children(table)), after, "c{table}");
+        }
+    }
+    writer
+        .must("CREATE TRIGGER noting AFTER INSERT ON t1 FOR EACH ROW EXECUTE FUNCTION note('log')");
+    assert_eq!(reader.value("SELECT count(*) FROM log"), "0");
+    let noted = writer.query("INSERT INTO t1 VALUES (1000, 'x')");
+    // A trigger that nobody can see through may be refused; what isn't refused is seen.
+    let expected = if noted.error().is_some() { "0" } else { "1" };
+    assert_eq!(
+        reader.value("SELECT count(*) FROM log"),
+        expected,
+        "{noted:?}"
+    );
+    assert!(on_production(&other) > 0);
+}
+
+/// Schema changes through each of three replicas at once, and readers through all of them that must see each when it was committed.
+#[test]
+fn a_schema_change_is_seen_through_every_replica_before_its_client_hears() {
+    let pair = Pair::new();
+    let replicas = [
+        pair.configuration.serve(),
+        pair.configuration.serve(),
+        pair.configuration.serve(),
+    ];
+    std::thread::scope(|scope| {
+        for worker in 0..3_usize {
+            let replicas = &replicas;
+            scope.spawn(move || {
+                let mut sessions: Vec<_> = replicas.iter().map(Serve::connect).collect();
+                for round in 0..6 {
+                    let (table, writer) = (worker * 6 + round, (worker + round) % 3);
+                    sessions[writer].must(&format!("ALTER TABLE t{table} ADD COLUMN round int DEFAULT {round}"));
+                    for (reader, session) in sessions.iter_mut().enumerate() {
+                        let answer = session.must(&format!("SELECT * FROM t{table} WHERE id = 1"));
+                        assert_eq!(answer.rows(), [["1", "old", &round.to_string()]], "t{table}: {writer}, {reader}");
+                    }
+                    sessions[writer].must(&format!(
+                        "BEGIN; ALTER TABLE t{table} RENAME TO aside{table}; CREATE TABLE t{table} AS SELECT g AS id FROM generate_series(1, 20) g; COMMIT"
+                    ));
+                    for session in &mut sessions {
+                        assert_eq!(session.value(&format!("SELECT count(*) FROM t{table}")), "20");
+                        assert_eq!(session.value(&format!("SELECT count(*) FROM aside{table}")), "200");
+                    }
+                    // Nobody waits for a schema change that isn't committed, and it's nobody else's.
+                    sessions[writer].must(&format!("BEGIN; DROP TABLE aside{table}"));
+                    let next = (writer + 1) % 3;
+                    assert_eq!(sessions[next].value("SELECT count(*) FROM parents"), "20");
+                    sessions[writer].must("ROLLBACK");
+                    assert_eq!(sessions[next].value(&format!("SELECT count(*) FROM aside{table}")), "200");
+                    sessions[writer].must(&format!("CREATE TEMP TABLE mine{table} (id int); DROP TABLE mine{table}"));
+                }
+            });
+        }
+    });
+    assert_eq!(metric(&replicas[0], "previewpg_replicas"), 3.0);
+}
+
+/// A transaction that is prepared through one replica and committed through another.
+#[test]
+fn a_prepared_transaction_is_seen_wherever_it_is_committed() {
+    let pair = Pair::new();
+    let replicas = [
+        pair.configuration.serve(),
+        pair.configuration.serve(),
+        pair.configuration.serve(),
+    ];
+    let mut sessions: Vec<_> = replicas.iter().map(Serve::connect).collect();
+    assert_eq!(sessions[2].value("SELECT v FROM t1 WHERE id = 1"), "old");
+    // What production's rows are looked at for can't be prepared: that's postgres_fdw's own refusal.
+    sessions[0].must("BEGIN; TRUNCATE t1; CREATE TABLE made (id int); PREPARE TRANSACTION 'both'");
+    assert_eq!(
+        sessions[2].query("SELECT * FROM made").sqlstate(),
+        Some("42P01")
+    );
+    sessions[1].must("COMMIT PREPARED 'both'");
+    for session in &mut sessions {
+        assert_eq!(session.value("SELECT count(*) FROM t1"), "0");
+        session.must("SELECT * FROM made");
+    }
+}
+
+/// A replica that is killed, or hangs, holds a writer up for a lease at most, once; one that goes on after having hung doesn't read by what it knew.
+#[test]
+fn a_replica_that_hangs_or_dies_holds_nobody_up_for_longer_than_its_lease() {
+    let pair = Pair::new();
+    let (one, two, three) = (
+        pair.configuration.serve(),
+        pair.configuration.serve(),
+        pair.configuration.serve(),
+    );
+    let (mut writer, mut hanging, mut dying) = (one.connect(), two.connect(), three.connect());
+    for session in [&mut hanging, &mut dying] {
+        for table in 0..4 {
+            assert_eq!(
+                session.value(&format!("SELECT v FROM t{table} WHERE id = 1")),
+                "old"
+            );
+        }
+    }
+    assert!(on_production(&two) > 0);
+    for round in 0..3 {
+        two.signal("STOP");
+        if round == 0 {
+            three.signal("KILL");
+        }
+        let began = Instant::now();
+        writer.must(&format!("UPDATE t{round} SET v = 'new' WHERE id = 1"));
+        writer.must(&format!("ALTER TABLE t{round} ADD COLUMN w int"));
+        let took = began.elapsed();
+        assert!(took < LEASE, "held up for {took:?}");
+        // Asked while it hangs, answered when it goes on.
+        let request = Request {
+            sql: format!("SELECT * FROM t{round} WHERE id = 1"),
+            ..Request::default()
+        };
+        hanging.start(Protocol::Simple, request);
+        std::thread::sleep(Duration::from_millis(50));
+        two.signal("CONT");
+        let answer = hanging.poll(Duration::from_secs(20)).expect("it goes on");
+        assert_eq!(
+            answer.rows(),
+            [["1", "new", "∅"]],
+            "round {round}: {:?}",
+            answer.error()
+        );
+        // It is one of them again: nobody waits its lease out.
+        soon("it serves again", || get(&two, "/readyz").0 == 200);
+        let began = Instant::now();
+        writer.must(&format!(
+            "UPDATE t{} SET v = 'new' WHERE id = 1",
+            10 + round
+        ));
+        assert!(
+            began.elapsed() < Duration::from_millis(2000),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(
+            hanging.value(&format!("SELECT v FROM t{} WHERE id = 1", 10 + round)),
+            "new"
+        );
+    }
+    // The dead one was waited for once.
+    soon("the dead one is given up", || {
+        metric(&one, "previewpg_replicas") == 2.0
+    });
+}
+
+/// A replica that is stopped between deciding that a read may run on production and production's answer.
+#[test]
+fn a_read_under_way_in_a_replica_that_hangs_is_old_or_new_as_a_whole() {
+    let pair = Pair::new();
+    let (one, two) = (pair.configuration.serve(), pair.configuration.serve());
+    let mut writer = one.connect();
+    for table in 0..12 {
+        let mut reader = two.connect();
+        let question = format!("SELECT count(*) FROM t{table} WHERE v = 'new'");
+        assert_eq!(reader.value(&question), "0");
+        let stopper = two.pid();
+        let request = Request {
+            sql: question.clone(),
+            ..Request::default()
+        };
+        reader.start(Protocol::Simple, request);
+        std::thread::sleep(Duration::from_micros(150 * table as u64));
+        previewpg_tests::servers::signal(stopper, "STOP");
+        let early = reader.poll(Duration::from_millis(1));
+        writer.must(&format!("UPDATE t{table} SET v = 'new'"));
+        two.signal("CONT");
+        let first = match early {
+            Some(answer) => answer,
+            None => reader.poll(Duration::from_secs(20)).expect("an answer"),
+        };
+        let rows = first.rows();
+        assert!(
+            rows == [["0"]] || rows == [["200"]],
+            "{rows:?} {:?}",
+            first.error()
+        );
+        assert_eq!(reader.value(&question), "200");
+    }
+}
+
+/// Kills between a write and its client's hearing of it: whatever fresh committed is seen through the other replica, soon.
+#[test]
+fn what_a_killed_replica_committed_is_seen() {
+    let pair = Pair::new();
+    let survivor = pair.configuration.serve();
+    let mut reader = survivor.connect();
+    for table in 0..6_u32 {
+        let replica = pair.configuration.serve();
+        let mut writer = replica.connect();
+        assert_eq!(
+            reader.value(&format!("SELECT count(*) FROM t{table}")),
+            "200"
+        );
+        let request = Request {
+            sql: format!(
+                "BEGIN; ALTER TABLE t{table} ADD COLUMN w int DEFAULT 1; UPDATE t{table} SET w = 2 WHERE id = 1; COMMIT"
+            ),
+            ..Request::default()
+        };
+        writer.start(Protocol::Simple, request);
+        std::thread::sleep(Duration::from_millis(u64::from(table) * 12));
+        replica.signal("KILL");
+        let _ = writer.poll(Duration::from_secs(10));
+        // Its backend at fresh may be at it still.
+        let mut behind = pair.behind();
+        soon("its sessions have ended", || {
+            behind.value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND datname = current_database()") == "1"
+        });
+        let there = behind.value(&format!(
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = 't{table}'::regclass AND attname = 'w'"
+        )) == "1";
+        std::thread::sleep(Duration::from_millis(1500));
+        let answer = reader.must(&format!("SELECT * FROM t{table} WHERE id = 1"));
+        let expected: &[&str] = if there {
+            &["1", "old", "2"]
+        } else {
+            &["1", "old"]
+        };
+        assert_eq!(answer.rows(), [expected], "t{table}");
+    }
+}
+
+/// fresh restarts: all lines drop, and everybody goes on, with what was written before.
+#[test]
+fn replicas_get_over_a_restart_of_fresh() {
+    let mut pair = Pair::alone();
+    let (one, two) = (pair.configuration.serve(), pair.configuration.serve());
+    assert_eq!(two.connect().value("SELECT v FROM t1 WHERE id = 1"), "old");
+    // The test's servers lose what wasn't flushed.
+    one.connect()
+        .must("SET synchronous_commit = on; UPDATE t0 SET v = 'new' WHERE id = 1");
+    for round in 1..3 {
+        pair.own().stop();
+        soon("unready", || {
+            get(&one, "/readyz").0 == 503 && get(&two, "/readyz").0 == 503
+        });
+        pair.own().restart();
+        soon("ready again", || {
+            get(&one, "/readyz").0 == 200 && get(&two, "/readyz").0 == 200
+        });
+        let (mut writer, mut reader) = (one.connect(), two.connect());
+        assert_eq!(reader.value("SELECT v FROM t0 WHERE id = 1"), "new");
+        assert_eq!(
+            reader.value(&format!("SELECT v FROM t{round} WHERE id = 1")),
+            "old"
+        );
+        writer.must(&format!("UPDATE t{round} SET v = 'new' WHERE id = 1"));
+        assert_eq!(
+            reader.value(&format!("SELECT v FROM t{round} WHERE id = 1")),
+            "new"
+        );
+        writer.must(&format!("ALTER TABLE t{round} ADD COLUMN w int DEFAULT 3"));
+        assert_eq!(
+            reader
+                .must(&format!("SELECT * FROM t{round} WHERE id = 1"))
+                .rows(),
+            [["1", "new", "3"]]
+        );
+    }
+}
+
+/// A replica whose line to fresh is cut again and again, and clients of both that go on.
+#[test]
+fn a_cut_line_makes_nothing_stale() {
+    let pair = Pair::new();
+    let (one, two) = (pair.configuration.serve(), pair.configuration.serve());
+    let (mut writer, mut reader) = (one.connect(), two.connect());
+    let mut behind = pair.behind();
+    for table in 0..12 {
+        let question = format!("SELECT v FROM t{table} WHERE id = 1");
+        assert_eq!(reader.value(&question), "old");
+        behind.must("SELECT count(pg_terminate_backend(backend)) FROM previewpg.replica");
+        writer.must(&format!("UPDATE t{table} SET v = 'new' WHERE id = 1"));
+        assert_eq!(reader.value(&question), "new", "t{table}");
+        behind.must("SELECT count(pg_terminate_backend(backend)) FROM previewpg.replica");
+        writer.must(&format!("ALTER TABLE t{table} RENAME v TO w"));
+        assert_eq!(
+            reader.value(&format!("SELECT w FROM t{table} WHERE id = 1")),
+            "new",
+            "t{table}"
+        );
+    }
+    assert!(!one.stderr().contains("panicked") && !two.stderr().contains("panicked"));
+}
+
+/// A replica that can't get its line back tells its clients so, and doesn't guess.
+#[test]
+fn without_a_line_nothing_is_planned() {
+    let pair = Pair::alone();
+    let (one, two) = (pair.configuration.serve(), pair.configuration.serve());
+    let (mut writer, mut reader) = (one.connect(), two.connect());
+    assert_eq!(reader.value("SELECT v FROM t1 WHERE id = 1"), "old");
+    // The owner may log in no more; sessions of the app role go on.
+    let mut behind = pair.behind();
+    behind.must("ALTER ROLE postgres NOLOGIN");
+    behind.must("SELECT count(pg_terminate_backend(backend)) FROM previewpg.replica");
+    soon("unready", || get(&two, "/readyz").0 == 503);
+    soon("the lease is told of", || {
+        get(&two, "/readyz").1.contains("lease: ")
+    });
+    assert_eq!(metric(&two, "previewpg_lease_valid"), 0.0);
+    reader.must("SHOW server_version; BEGIN; ROLLBACK");
+    let began = Instant::now();
+    let request = Request {
+        sql: "SELECT v FROM t1 WHERE id = 1".to_owned(),
+        ..Request::default()
+    };
+    reader.start(Protocol::Simple, request);
+    let answer = reader.poll(Duration::from_secs(60)).expect("an answer");
+    assert_eq!(answer.sqlstate(), Some("08006"), "{answer:?}");
+    assert!(began.elapsed() > Duration::from_secs(10));
+    behind.must("ALTER ROLE postgres LOGIN");
+    writer.must("UPDATE t1 SET v = 'new' WHERE id = 1");
+    soon("ready again", || get(&two, "/readyz").0 == 200);
+    assert_eq!(two.connect().value("SELECT v FROM t1 WHERE id = 1"), "new");
+}
+
+/// Replicas that come and go while others write.
+#[test]
+fn a_replica_that_starts_in_the_middle_knows_what_was_written() {
+    let pair = Pair::new();
+    let one = pair.configuration.serve();
+    let mut writer = one.connect();
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| {
+            for _ in 0..4 {
+                let replica = pair.configuration.serve();
+                let mut reader = replica.connect();
+                let mut behind = pair.behind();
+                for _ in 0..20 {
+                    // What fresh itself says was announced, is seen.
+                    let last = behind.value(
+                        "SELECT coalesce(max(substr(c.relname, 2)::int), -1) FROM pg_class c JOIN pg_stat_user_tables s ON s.relid = c.oid JOIN previewpg.dirty d ON d.upper = c.oid WHERE c.relname ~ '^t[0-9]+$'",
+                    );
+                    let last: i32 = last.parse().unwrap();
+                    if last > 0 {
+                        let table = last - 1;
+                        assert_eq!(reader.value(&format!("SELECT v FROM t{table} WHERE id = 1")), "new");
+                    }
+                }
+            }
+        });
+        for table in 0..TABLES {
+            writer.must(&format!("UPDATE t{table} SET v = 'new' WHERE id = 1"));
+            std::thread::sleep(Duration::from_millis(60));
+        }
+        starting.join().unwrap();
+    });
+    soon("those that left are counted no more", || {
+        metric(&one, "previewpg_replicas") == 1.0
+    });
+}
+
+/// A cancel request may come to any replica.
+#[test]
+fn a_cancel_request_reaches_a_read_on_production_of_another_replica() {
+    let pair = Pair::new();
+    let (one, two) = (pair.configuration.serve(), pair.configuration.serve());
+    let mut reader = one.connect();
+    let slow = "SELECT count(*) FROM t1 a, t1 b, t1 c, t1 d, t1 e";
+    for through in [&two, &one] {
+        let (process, secret) = (reader.pid, reader.secret);
+        let request = Request {
+            sql: slow.to_owned(),
+            ..Request::default()
+        };
+        reader.start(Protocol::Simple, request);
+        let production = Servers::shared()
+            .production
+            .connect(&pair.production.database);
+        running(production);
+        cancel(&through.address, process, secret);
+        let answer = reader
+            .poll(Duration::from_secs(10))
+            .expect("it was cancelled");
+        assert_eq!(answer.sqlstate(), Some("57014"), "{answer:?}");
+        assert_eq!(reader.value("SELECT count(*) FROM t1"), "200");
+    }
+}
+
+/// Waits until production runs it.
+fn running(mut production: Session) {
+    soon("it runs on production", || {
+        production.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '% e' AND application_name = 'previewpg' AND pid <> pg_backend_pid()",
+        ) != "0"
+    });
+}
+
+/// Tables that somebody brings into fresh behind the proxies' back.
+#[test]
+fn a_change_behind_the_back_reaches_running_replicas() {
+    let pair = Pair::alone();
+    let (one, two) = (pair.configuration.serve(), pair.configuration.serve());
+    let mut sessions = [one.connect(), two.connect()];
+    let mut production = Servers::shared()
+        .production
+        .connect(&pair.production.database);
+    for session in &mut sessions {
+        assert_eq!(
+            session.query("SELECT count(*) FROM later").sqlstate(),
+            Some("42P01")
+        );
+    }
+    production.must(
+        "CREATE TABLE later (id int PRIMARY KEY); INSERT INTO later SELECT generate_series(1, 30)",
+    );
+    pair.configuration.provision();
+    for session in &mut sessions {
+        soon("the new table is served", || {
+            let answer = session.query("SELECT count(*) FROM later");
+            println!("{:?} {:?}", answer.rows(), answer.error());
+            let rows = answer.rows();
+            assert_ne!(rows, [["0"]], "the new table was shown without its rows");
+            rows == [["30"]] || rows == [["29"]]
+        });
+        session.must("DELETE FROM later WHERE id = 1");
+        assert_eq!(session.value("SELECT count(*) FROM later"), "29");
+    }
+    // By hand, with event triggers off.
+    let mut behind = pair.behind();
+    behind.must("SET session_replication_role = replica; BEGIN; CREATE TABLE silent (id int); ALTER TABLE silent OWNER TO app; SELECT previewpg.changed(); COMMIT");
+    for session in &mut sessions {
+        soon("it is known", || {
+            session.query("SELECT * FROM silent").error().is_none()
+        });
+    }
+}
+
+/// `up` shares fresh with nobody, replicas with each other only.
+#[test]
+fn up_does_not_share() {
+    let pair = Pair::alone();
+    let replica = pair.configuration.serve();
+    let failure = previewpg_tests::preview::Up::start(
+        &pair.production.url(),
+        &pair.own.as_ref().unwrap().tcp("postgres", "postgres").url(),
+        &[],
+    )
+    .err()
+    .expect("up came up beside a replica");
+    assert!(
+        failure
+            .stderr
+            .contains("another previewpg serves this fresh"),
+        "{failure:?}"
+    );
+    assert_eq!(replica.connect().value("SELECT count(*) FROM t1"), "200");
+}
+
+/// SIGTERM: unready at once, new clients are served on for the time told, nobody is refused before it has passed; idle clients stay until then.
+#[test]
+fn new_clients_are_served_on_after_the_signal_to_end() {
+    let pair = Pair::with("limits: {lingerSeconds: 6, drainSeconds: 20}\n");
+    let mut replica = pair.configuration.serve();
+    let mut idle = replica.connect();
+    assert_eq!(idle.value("SELECT count(*) FROM t1"), "200");
+    let mut busy = replica.connect();
+    busy.must("BEGIN; UPDATE t1 SET v = 'kept' WHERE id = 1");
+    replica.signal("TERM");
+    let began = Instant::now();
+    soon("unready", || get(&replica, "/readyz").0 == 503);
+    assert!(
+        began.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(get(&replica, "/readyz").1.contains("serving: draining"));
+    let mut served = 0;
+    while began.elapsed() < Duration::from_millis(3500) {
+        let mut session = Session::connect(&replica.address).expect("refused while it lingers");
+        session.must("SELECT count(*) FROM t2");
+        served += 1;
+    }
+    assert!(served > 2, "{served}");
+    assert_eq!(
+        idle.value("SELECT count(*) FROM t1"),
+        "200",
+        "an idle client was sent away"
+    );
+    soon("the listener is closed", || {
+        TcpStream::connect((replica.address.host.as_str(), replica.address.port)).is_err()
+    });
+    assert!(began.elapsed() > Duration::from_millis(5900));
+    let told = idle.next_frame(Duration::from_secs(5)).expect("a word");
+    let text = String::from_utf8_lossy(&told.body).into_owned();
+    assert!(told.tag == b'E' && text.contains("C57P01\0"), "{text}");
+    // What was under way goes on.
+    std::thread::sleep(Duration::from_millis(500));
+    busy.must("COMMIT");
+    assert!(
+        replica
+            .wait(Duration::from_secs(10))
+            .is_some_and(|status| status.success())
+    );
+    let other = pair.configuration.serve();
+    assert_eq!(
+        other.connect().value("SELECT v FROM t1 WHERE id = 1"),
+        "kept"
+    );
+    let began = Instant::now();
+    other.connect().must("UPDATE t2 SET v = 'x' WHERE id = 1");
+    assert!(
+        began.elapsed() < Duration::from_millis(1500),
+        "the one that left is waited for"
+    );
+}
+
+/// What changes without dropping anybody: the ways to production and to fresh, limits.
+#[test]
+fn credentials_and_limits_are_taken_up_while_it_serves() {
+    let pair = Pair::alone();
+    let servers = Servers::shared();
+    let mut production = servers.production.connect(&pair.production.database);
+    let role = "rotating";
+    production.must(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'first'; GRANT pg_read_all_data TO {role}"
+    ));
+    let way = |password: &str| pair.production.role(role, password).url();
+    pair.configuration.put("production", &way("first"));
+    let replica = pair.configuration.serve();
+    let mut session = replica.connect();
+    assert_eq!(session.value("SELECT count(*) FROM t1"), "200");
+    let mut clients_of = |role: &str| {
+        production.value(&format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND application_name = 'previewpg'"))
+    };
+    assert_ne!(clients_of(role), "0");
+
+    // A password that doesn't count yet: the old sessions go on, and the new way is in use when it does.
+    pair.configuration.put("production", &way("second"));
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(session.value("SELECT count(*) FROM t1"), "200");
+    servers
+        .production
+        .connect("postgres")
+        .must(&format!("ALTER ROLE {role} PASSWORD 'second'"));
+    soon("the new way is in use", || {
+        replica
+            .stderr()
+            .contains("the new way to production is in use")
+    });
+    assert_eq!(session.value("SELECT count(*) FROM t2"), "200");
+
+    // A role that can write is refused.
+    let writer = pair.production.role("writer", PASSWORD).url();
+    pair.configuration.put("production", &writer);
+    soon("a word about it", || {
+        replica
+            .stderr()
+            .contains("the new way to production is refused")
+    });
+    assert_eq!(session.value("SELECT count(*) FROM t3"), "200");
+    assert_eq!(clients_of("writer"), "0");
+    pair.configuration.put("production", &way("second"));
+
+    // fresh's owner: the line that stands stays, the next one needs the new password.
+    let mut behind = pair.behind();
+    let owner = pair.own.as_ref().unwrap().tcp("postgres", "postgres");
+    behind.must("ALTER ROLE postgres PASSWORD 'renewed'");
+    pair.configuration
+        .put("fresh", &owner.role("postgres", "renewed").url());
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(get(&replica, "/readyz").0, 200);
+    behind.must("SELECT count(pg_terminate_backend(backend)) FROM previewpg.replica");
+    std::thread::sleep(Duration::from_millis(500));
+    soon("ready with the new password", || {
+        get(&replica, "/readyz").0 == 200
+    });
+    assert_eq!(session.value("SELECT count(*) FROM t4"), "200");
+
+    // The number of clients.
+    pair.configuration.set("limits: {maxClients: 1}\n");
+    soon("no more clients than one", || {
+        Session::connect(&replica.address)
+            .is_err_and(|error| error.get(&'C').is_some_and(|code| code == "53300"))
+    });
+    assert_eq!(session.value("SELECT count(*) FROM t5"), "200");
+    pair.configuration
+        .set("limits: {maxClients: 10, sequenceGap: 3}\n");
+    soon("more again", || Session::connect(&replica.address).is_ok());
+    soon("what isn't taken up is told", || {
+        replica.stderr().contains("limits.sequenceGap")
+    });
+}
+
+/// production's absence is told, and makes nobody unready.
+#[test]
+fn readiness_does_not_hang_on_production() {
+    let pair = Pair::new();
+    pair.configuration.put(
+        "production",
+        &format!(
+            "postgres://reader:x@127.0.0.1:1/{}",
+            pair.production.database
+        ),
+    );
+    let replica = pair.configuration.serve();
+    let mut session = replica.connect();
+    assert!(
+        session
+            .query("SELECT count(*) FROM t1")
+            .sqlstate()
+            .is_some_and(|code| code.starts_with("08"))
+    );
+    let (status, body) = get(&replica, "/readyz");
+    assert_eq!(status, 200);
+    assert!(body.contains("production, which doesn't count: "), "{body}");
+}
+
+/// One replica alone: writes to new tables cost a commit more, and nothing else does.
+#[test]
+fn one_replica_alone_waits_for_nobody() {
+    let pair = Pair::new();
+    let replica = pair.configuration.serve();
+    let mut session = replica.connect();
+    session.must("UPDATE t0 SET v = 'new' WHERE id = 1");
+    let began = Instant::now();
+    for table in 1..=20 {
+        session.must(&format!("UPDATE t{table} SET v = 'new' WHERE id = 1"));
+    }
+    let first = began.elapsed();
+    assert_eq!(
+        metric(&replica, "previewpg_acknowledgement_wait_seconds_count"),
+        0.0
+    );
+    println!("20 first writes took {first:?}");
 }

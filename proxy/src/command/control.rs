@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Notification};
 
-use super::connect::{ConnectError, connect_told, place};
+use super::connect::{ConnectError, connect, connect_told, place};
 use super::error::{CommandError, explain};
 use crate::admin::health::{Condition, Health};
 use crate::admin::metrics::Metrics;
@@ -324,7 +324,7 @@ impl Control {
             }
             error => error.into(),
         })?;
-        self.lock(&client).await?;
+        take_lock(&client, self.sharing, &owner).await?;
         let builtins = client
             .query_one(BUILTINS_QUERY, &[])
             .await
@@ -344,24 +344,6 @@ impl Control {
         let line = Arc::new(line);
         self.line.store(Some(Arc::clone(&line)));
         Ok(line)
-    }
-
-    async fn lock(&self, client: &Client) -> Result<(), CommandError> {
-        let deadline = Instant::now() + LOCK_WITHIN;
-        while !client
-            .query_one(self.sharing.lock(), &[])
-            .await
-            .map_err(CommandError::ask("fresh"))?
-            .get::<_, bool>(0)
-        {
-            if Instant::now() > deadline {
-                return Err(CommandError::Served {
-                    place: place(&self.owner.load()),
-                });
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        Ok(())
     }
 
     fn unprovisioned(&self, error: tokio_postgres::Error) -> CommandError {
@@ -507,6 +489,33 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// Whether nobody serves this fresh, so that it may be provisioned to be served alone.
+///
+/// # Errors
+/// When somebody does, or it can't be asked.
+pub async fn served_by_nobody(owner: &Target) -> Result<(), CommandError> {
+    let client = connect("fresh", owner).await?;
+    take_lock(&client, Sharing::Alone, owner).await
+}
+
+async fn take_lock(client: &Client, sharing: Sharing, owner: &Target) -> Result<(), CommandError> {
+    let deadline = Instant::now() + LOCK_WITHIN;
+    while !client
+        .query_one(sharing.lock(), &[])
+        .await
+        .map_err(CommandError::ask("fresh"))?
+        .get::<_, bool>(0)
+    {
+        if Instant::now() > deadline {
+            return Err(CommandError::Served {
+                place: place(owner),
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
 
 /// Limits a call to fresh.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cli;
 use super::connect::connect;
-use super::control::{Control, Sharing};
+use super::control::{self, Control, Sharing};
 use super::error::CommandError;
 use super::prepare::{self, Ready};
 use super::service::{Foundation, Service};
@@ -36,6 +36,8 @@ pub async fn start(settings: &Settings) -> Result<Preview, CommandError> {
     let foundation = Foundation::lay(settings.config.admin).await?;
     let production = prepare::production(settings).await?;
     let ready = prepare::fresh(settings, &production, false).await?;
+    // Before anything of it is changed.
+    control::served_by_nobody(&ready.owner).await?;
     let (password, made) = prepare::client_password(settings);
     drop(production);
     prepare::provision(settings, &ready, Some(&password)).await?;

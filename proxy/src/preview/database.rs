@@ -9,6 +9,7 @@ use super::connect::{ConnectError, connect};
 use super::likeness::{Likeness, identifier, literal};
 use super::{Error, Side, Spec};
 use crate::net::target::Target;
+use crate::overlay::provision;
 
 /// What a comment of ours begins with; the tag follows.
 const MARK: &str = "previewpg: ";
@@ -77,8 +78,7 @@ async fn maintenance(spec: &Spec) -> Result<Client, Error> {
 }
 
 /// The statement that makes the preview's database, as production's is, on a server of a major version.
-#[must_use]
-pub(crate) fn creation(name: &str, likeness: &Likeness, major: u32) -> String {
+fn creation(name: &str, likeness: &Likeness, major: u32) -> String {
     Likeness {
         database: name.to_owned(),
         ..likeness.clone()
@@ -97,11 +97,14 @@ async fn make(spec: &Spec, likeness: &Likeness) -> Result<(), Error> {
         .await
         .map_err(ask(Side::Fresh))?
         .get(0);
-    let statement = creation(
-        &spec.database,
-        likeness,
-        u32::try_from(version).unwrap_or(0),
-    );
+    let major = u32::try_from(version).unwrap_or(0);
+    if major < likeness.major {
+        return Err(Error::Provision(provision::Error::FreshTooOld {
+            fresh: major,
+            production: likeness.major,
+        }));
+    }
+    let statement = creation(&spec.database, likeness, major);
     match server.batch_execute(&statement).await {
         Ok(()) => {}
         // Somebody else was faster: whose it is now is looked at next.

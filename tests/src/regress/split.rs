@@ -39,9 +39,29 @@ impl Chunk {
             .any(|word| word == "explain" || word.starts_with("explain_"))
     }
 
-    /// Whether it asks for an order of rows.
+    /// Whether it asks for an order of its rows: one inside of parentheses is not theirs.
     pub(super) fn orders(&self) -> bool {
-        self.words().windows(2).any(|pair| pair == ["order", "by"])
+        let mut depth = 0_usize;
+        let outside: String = self
+            .text
+            .chars()
+            .filter(|c| {
+                match c {
+                    '(' => depth += 1,
+                    ')' => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                depth == 0
+            })
+            .collect();
+        let outside = Chunk {
+            line: 0,
+            text: outside,
+        };
+        outside
+            .words()
+            .windows(2)
+            .any(|pair| pair == ["order", "by"])
     }
 }
 
@@ -244,5 +264,13 @@ mod tests {
             "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; END;";
         assert_eq!(texts(body), [body]);
         assert_eq!(split("\n\nSELECT 1;")[0].line, 3);
+    }
+
+    #[test]
+    fn the_order_of_a_subquery_is_not_its_own() {
+        let orders = |text: &str| split(text)[0].orders();
+        assert!(orders("SELECT * FROM t ORDER BY 1;"));
+        assert!(!orders("SELECT * FROM (SELECT * FROM t ORDER BY 1) s;"));
+        assert!(!orders("SELECT array_agg(a ORDER BY b) FROM t;"));
     }
 }

@@ -372,7 +372,12 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT k.oid, pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = $1 AND k.convalidated AND k.contype IN ('c', 'f', 'x')
+    -- A partition's definition is its root's, as in describe.sql.
+    SELECT k.oid, pg_get_constraintdef((
+        WITH RECURSIVE up AS (SELECT k.oid AS object, k.conparentid AS parent
+            UNION ALL SELECT p.oid, p.conparentid FROM up JOIN pg_constraint p ON p.oid = up.parent)
+        SELECT up.object FROM up WHERE up.parent = 0))
+    FROM pg_constraint k WHERE k.conrelid = $1 AND k.convalidated AND k.contype IN ('c', 'f', 'x')
     UNION ALL
     SELECT i.indexrelid, substr(pg_get_indexdef(i.indexrelid), length('CREATE UNIQUE INDEX ' || quote_ident(c.relname)) + 1)
     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1 AND i.indisunique;

@@ -45,7 +45,12 @@ SELECT json_build_object(
             FROM pg_index i
             WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL), '[]'),
         'promises', coalesce((SELECT json_agg(p.definition ORDER BY p.definition) FROM (
-            SELECT pg_get_constraintdef(k.oid) AS definition FROM pg_constraint k WHERE k.conrelid = c.oid AND k.convalidated AND k.contype IN ('c', 'f', 'x')
+            -- That of a partition is its root's: PostgreSQL can't print ON DELETE SET NULL (columns) of a partition whose columns are in another order.
+            SELECT pg_get_constraintdef((
+                WITH RECURSIVE up AS (SELECT k.oid AS object, k.conparentid AS parent
+                    UNION ALL SELECT p.oid, p.conparentid FROM up JOIN pg_constraint p ON p.oid = up.parent)
+                SELECT up.object FROM up WHERE up.parent = 0)) AS definition
+            FROM pg_constraint k WHERE k.conrelid = c.oid AND k.convalidated AND k.contype IN ('c', 'f', 'x')
             UNION ALL
             SELECT substr(pg_get_indexdef(i.indexrelid), length('CREATE UNIQUE INDEX ' || quote_ident(x.relname)) + 1)
             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid) AS p), '[]'))

@@ -17,6 +17,9 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA previewpg, previewpg_lower, previewpg_claims, previewpg_copy TO %I', role_name);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA previewpg TO %I', role_name);
     REVOKE ALL ON SCHEMA previewpg, previewpg_fdw, previewpg_lower, previewpg_claims, previewpg_copy FROM PUBLIC;
-    REVOKE ALL ON FOREIGN SERVER previewpg_production FROM PUBLIC;
+    -- A server that is touched makes every session connect to production anew.
+    IF EXISTS (SELECT FROM pg_foreign_server s, aclexplode(s.srvacl) AS a WHERE s.srvname = 'previewpg_production' AND a.grantee = 0) THEN
+        REVOKE ALL ON FOREIGN SERVER previewpg_production FROM PUBLIC;
+    END IF;
 END
 $$;

@@ -3,6 +3,7 @@
 //! | command | does |
 //! |---|---|
 //! | `suites run [NAME..]` | runs suites (all of them without a name) on both sides and compares |
+//! | `suites regress [FILE..]` | PostgreSQL's regression tests, statement by statement (see `regress.rs`) |
 //! | `suites coverage` | prints `docs/coverage.md` from the last runs |
 //! | `suites with [--sql FILE] COMMAND..` | makes a production from FILE, a full copy and a preview, and runs the command with `PG*` of the preview, `COPY_URL`, `PREVIEW_URL`, `PRODUCTION_URL` and `FRESH_URL` |
 
@@ -13,13 +14,13 @@
     reason = "a tool of the tests stops where something fails"
 )]
 
-use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use previewpg_tests::preview::Preview;
-use previewpg_tests::regress::Regression;
+use previewpg_tests::regress::{self, FILES, Regression};
 use previewpg_tests::servers::Servers;
-use previewpg_tests::suite::{SUITES, Suite, at, coverage};
+use previewpg_tests::suite::{self, SUITES, Suite, at, coverage};
 
 fn main() -> ExitCode {
     // `preview::binary` expects a test's place in target/; ours is one folder higher.
@@ -43,9 +44,11 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some((command, rest)) if command == "with" => with(rest),
-        Some((command, [folder, files @ ..])) if command == "regress" => regress(folder, files),
+        Some((command, files)) if command == "regress" => regress(files),
         _ => {
-            eprintln!("suites run [NAME..] | suites coverage | suites with [--sql FILE] COMMAND..");
+            eprintln!(
+                "suites run [NAME..] | suites regress [FILE..] | suites coverage | suites with [--sql FILE] COMMAND.."
+            );
             ExitCode::FAILURE
         }
     }
@@ -74,35 +77,31 @@ fn run(names: &[String]) -> ExitCode {
     }
 }
 
-/// Files that make what others use.
-const BASE: [&str; 3] = ["test_setup", "create_misc", "create_index"];
-
-fn regress(folder: &str, files: &[String]) -> ExitCode {
-    let regression = Regression::new(Path::new(folder), &BASE);
+fn regress(files: &[String]) -> ExitCode {
+    let regression = Regression::install();
+    let started = Instant::now();
+    let mut all = regress::Report::default();
     let mut good = true;
-    for file in files {
-        let report = regression.file(file);
+    let named: Vec<&str> = files.iter().map(String::as_str).collect();
+    for file in if named.is_empty() { FILES } else { &named } {
+        // A preview that doesn't come up for one file's tables says nothing of the others.
+        let Ok(report) = std::panic::catch_unwind(|| regression.file(file)) else {
+            println!("{file}: NOT RUN");
+            good = false;
+            continue;
+        };
         for (place, sql, said) in &report.refused {
-            println!("REFUSED {place}\n    {}\n    {}", short(sql), short(said));
+            println!("{place} refused\n    {}\n    {}", short(sql), short(said));
         }
-        for difference in &report.different {
-            println!(
-                "DIFFERENT {}\n    {}\n  copy:\n{}\n  preview:\n{}",
-                difference.place,
-                short(&difference.sql),
-                short_lines(&difference.copy),
-                short_lines(&difference.preview)
-            );
-        }
-        println!(
-            "{file}: {} same, {} refused, {} different; {} plans, {} open",
-            report.same,
-            report.refused.len(),
-            report.different.len(),
-            report.plans,
-            report.open
-        );
-        good &= report.different.is_empty();
+        let violations = report.violations(file);
+        print!("{violations}");
+        println!("{file}: {}", report.summary());
+        good &= violations.is_empty();
+        all.add(report);
+    }
+    println!("everything: {}", all.summary());
+    if named.is_empty() {
+        suite::keep("regress", &all.coverage(started.elapsed().as_secs()));
     }
     if good {
         ExitCode::SUCCESS
@@ -118,14 +117,6 @@ fn short(text: &str) -> String {
         .chars()
         .take(300)
         .collect()
-}
-
-fn short_lines(text: &str) -> String {
-    text.lines()
-        .take(12)
-        .map(|line| format!("    {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 fn with(arguments: &[String]) -> ExitCode {

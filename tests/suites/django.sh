@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Django's own tests of what has to do with its database, from its source distribution.
+source "$(dirname "$0")/common.sh"
+[ "$1" = install ] && install=yes
+python_suite django 5.2.8 django==5.2.8 'psycopg[binary]==3.2.13' jinja2==3.1.6 tblib==3.1.0
+modules=(
+    backends queries aggregation annotations expressions expressions_case delete bulk_create get_or_create
+    select_for_update transactions migrations schema introspection inspectdb
+)
+if [ -n "${SUITE_MODULES:-}" ]; then read -ra modules <<<"$SUITE_MODULES"; fi
+runtests() {
+    cd "$source/tests"
+    PYTHONPATH=$here:$source "$venv/bin/python" -W ignore runtests.py --settings=suite_django --keepdb --parallel 1 --noinput "$@" </dev/null
+}
+django() {
+    local status=0
+    runtests "$@" "${modules[@]}" || status=$?
+    SUITE_OTHER=postgresql runtests "$@" postgres_tests || status=$?
+    return "$status"
+}
+case $1 in
+prepare)
+    # Makes the models' tables, and runs none of the tests.
+    SUITE_RESULTS=/dev/null django -k no_test_has_this_name || [ $? = 5 ]
+    ;;
+run) SUITE_RESULTS=$2 django ;;
+esac

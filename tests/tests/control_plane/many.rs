@@ -1,0 +1,116 @@
+//! Many previews at once: what they cost the API server and the operator.
+
+use std::time::{Duration, Instant};
+
+use previewpg_tests::kubernetes::namespace::condition;
+use previewpg_tests::kubernetes::operator::{Operator, Release};
+use previewpg_tests::kubernetes::{Namespace, Production, text};
+use serde_json::{Value, json};
+
+use super::cluster;
+
+/// How many.
+const PREVIEWS: usize = 500;
+/// How long all of them may take.
+const LONG: Duration = Duration::from_secs(300);
+/// What the operator may use with all of them, in KiB.
+const MEMORY: u64 = 64 * 1024;
+
+/// Five hundred managed previews whose PostgreSQLs don't become ready (there's no node): every child is made, and then there's peace.
+/// Previews that serve are measured by `make bench-cluster`.
+#[test]
+fn five_hundred_previews() {
+    let Some(cluster) = cluster() else { return };
+    let namespace = Namespace::new(cluster, "many");
+    let watched = format!("watchNamespaces={{{}}}", namespace.name);
+    let home = format!("previewpg-{}", namespace.name);
+    let release = Release::new(cluster, &home, &["crds.install=false", &watched]);
+    let database =
+        Production::shared(cluster).database("CREATE TABLE customers (id int PRIMARY KEY)");
+    namespace.secret("prod-readonly", &[("uri", &database.url("reader"))]);
+
+    let operator = release.start(&[]);
+    let began = Instant::now();
+    for n in 0..PREVIEWS {
+        let object = json!({
+            "apiVersion": "previewpg.dev/v1alpha1", "kind": "PreviewDatabase", "metadata": {"name": format!("pr-{n}")},
+            "spec": {"production": {
+                "connection": {"uri": {"secretKeyRef": {"name": "prod-readonly", "key": "uri"}}}, "tls": {"mode": "disable"},
+            }},
+        });
+        cluster.api.create(&namespace.name, &object).unwrap();
+    }
+    let all_wait = |what: &str| {
+        namespace.wait(what, LONG, || {
+            let objects = namespace.list("PreviewDatabase", "");
+            (objects.len() == PREVIEWS && objects.iter().all(waits)).then_some(())
+        });
+    };
+    all_wait("all to wait for their databases");
+    eprintln!(
+        "{PREVIEWS} previews: all seen to after {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    is_quiet(&namespace, &operator);
+    drop(operator);
+
+    let operator = release.start(&[]);
+    let began = Instant::now();
+    namespace.wait("the new operator to have seen to all", LONG, || {
+        let reconciled = metric(&operator, "previewpg_operator_reconciles_total")?;
+        (reconciled >= PREVIEWS as f64).then_some(())
+    });
+    eprintln!(
+        "a new operator has seen to all after {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    is_quiet(&namespace, &operator);
+}
+
+/// Its children are made and it waits for PostgreSQL.
+fn waits(object: &Value) -> bool {
+    condition(object, "FreshReady")
+        .is_some_and(|condition| text(condition, "/reason") == "FreshStarting")
+}
+
+/// In half a minute the operator writes nothing, and uses no more memory than it may.
+fn is_quiet(namespace: &Namespace, operator: &Operator) {
+    let writes = || {
+        let calls = namespace.cluster.audit();
+        calls
+            .into_iter()
+            .filter(|call| call.credential == operator.credential() && call.writes())
+            .collect::<Vec<_>>()
+    };
+    // What its own last writes set off comes back by the watches first, and the controller manager is at work still.
+    let mut before = writes().len();
+    namespace.wait("peace", LONG, || {
+        std::thread::sleep(Duration::from_secs(5));
+        let now = writes().len();
+        let peace = now == before;
+        before = now;
+        peace.then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(30));
+    let after = writes();
+    assert!(
+        after.len() == before,
+        "{} writes without a change: {:#?}",
+        after.len() - before,
+        &after[before..]
+    );
+    let memory = operator.memory();
+    eprintln!("the operator uses {} MiB", memory / 1024);
+    assert!(memory <= MEMORY, "{memory} KiB");
+}
+
+/// The sum of a metric over its labels.
+fn metric(operator: &Operator, name: &str) -> Option<f64> {
+    let (_, text) = operator.admin("/metrics")?;
+    let values: Vec<f64> = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && line.contains(name))
+        .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+        .collect();
+    (!values.is_empty()).then(|| values.iter().sum())
+}

@@ -1,0 +1,47 @@
+//! Other people's test suites, directly on a full copy and through a preview: no test that passes directly may fail
+//! through the preview. What may, and why, stands in `tests/suites/NAME.txt`.
+//!
+//! Those that take long are ignored here: `make suites-all` runs every suite and writes `docs/coverage.md`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by a panic"
+)]
+
+use previewpg_tests::servers::keep_logs;
+use previewpg_tests::suite::Suite;
+
+fn run(name: &str) {
+    let report = Suite::named(name).expect("a suite of this name").run();
+    println!("{}", report.summary());
+    let violations = report.violations();
+    if !violations.is_empty() {
+        keep_logs();
+    }
+    assert!(
+        violations.is_empty(),
+        "{violations}\nreproduce: cargo build --bins && target/debug/suites run {name}"
+    );
+}
+
+#[test]
+fn psycopg2() {
+    run("psycopg2");
+}
+
+#[test]
+fn pg8000() {
+    run("pg8000");
+}
+
+#[test]
+fn tokio_postgres() {
+    run("tokio_postgres");
+}
+
+#[test]
+fn sqlalchemy() {
+    run("sqlalchemy");
+}

@@ -1,0 +1,304 @@
+//! What users get wrong: a condition that says it, an event, no secret in either, and recovery by itself when it's mended.
+
+use previewpg_tests::kubernetes::namespace::condition;
+use previewpg_tests::kubernetes::text;
+use previewpg_tests::servers::{PASSWORD, free_port};
+use serde_json::{Value, json};
+
+use super::Stage;
+
+/// Makes a mistake, waits for what is said about it, mends it, and waits for the preview.
+fn mistake(
+    name: &str,
+    (kind, reason): (&str, &str),
+    words: &[&str],
+    spec: Value,
+    make: impl FnOnce(&Stage),
+    mend: impl FnOnce(&Stage),
+) {
+    let Some(stage) = Stage::new(name) else {
+        return;
+    };
+    make(&stage);
+    stage.preview("wrong", spec);
+    let object = stage.namespace.condition("wrong", kind, "False", reason);
+    let ready = condition(&object, "Ready").expect("the summary");
+    assert_eq!(
+        (text(ready, "/status"), text(ready, "/reason")),
+        ("False", reason),
+        "{:#}",
+        object["status"]
+    );
+    let message = text(condition(&object, kind).unwrap(), "/message");
+    for word in words {
+        assert!(message.contains(word), "{word:?} isn't in {message:?}");
+    }
+    let note = stage.namespace.event("wrong", reason);
+    for said in [
+        message,
+        &note,
+        &object["status"].to_string(),
+        &stage.namespace.cluster.operator_log(&stage.namespace.name),
+    ] {
+        assert!(!said.contains(PASSWORD), "a password is shown: {said}");
+    }
+    mend(&stage);
+    stage.namespace.ready("wrong");
+    let told = stage
+        .namespace
+        .events("wrong")
+        .into_iter()
+        .filter(|(_, r, _)| r == reason)
+        .count();
+    assert_eq!(
+        told,
+        1,
+        "told again and again: {:#?}",
+        stage.namespace.events("wrong")
+    );
+}
+
+const NONE: Value = Value::Null;
+
+fn nothing() -> Value {
+    json!({})
+}
+
+#[test]
+fn a_secret_that_isn_t_there() {
+    mistake(
+        "no-secret",
+        ("ProductionReachable", "SecretNotFound"),
+        &["prod-readonly"],
+        nothing(),
+        |stage| stage.namespace.delete("Secret", "prod-readonly"),
+        |stage| stage.production_secret(&stage.production.url("reader")),
+    );
+}
+
+#[test]
+fn a_key_that_isn_t_there() {
+    mistake(
+        "no-key",
+        ("ProductionReachable", "SecretKeyNotFound"),
+        &["prod-readonly", "uri"],
+        nothing(),
+        |stage| {
+            stage.namespace.delete("Secret", "prod-readonly");
+            stage
+                .namespace
+                .secret("prod-readonly", &[("url", &stage.production.url("reader"))]);
+        },
+        |stage| stage.production_secret(&stage.production.url("reader")),
+    );
+}
+
+#[test]
+fn a_secret_that_makes_no_sense() {
+    mistake(
+        "no-sense",
+        ("ProductionReachable", "SecretInvalid"),
+        &["prod-readonly", "uri"],
+        nothing(),
+        |stage| stage.production_secret(&format!("mysql://reader:{PASSWORD}@db/shop")),
+        |stage| stage.production_secret(&stage.production.url("reader")),
+    );
+}
+
+#[test]
+fn a_wrong_password() {
+    mistake(
+        "password",
+        ("ProductionReachable", "AuthenticationFailed"),
+        &["reader"],
+        nothing(),
+        |stage| {
+            stage.production_secret(
+                &stage
+                    .production
+                    .url("reader")
+                    .replace(PASSWORD, "not-this-one"),
+            )
+        },
+        |stage| stage.production_secret(&stage.production.url("reader")),
+    );
+}
+
+#[test]
+fn a_role_that_can_write() {
+    mistake(
+        "writer",
+        ("ProductionReachable", "ProductionRoleCanWrite"),
+        &["writer"],
+        nothing(),
+        |stage| stage.production_secret(&stage.production.url("writer")),
+        |stage| stage.production_secret(&stage.production.url("reader")),
+    );
+}
+
+#[test]
+fn a_role_that_cannot_read() {
+    mistake(
+        "blind",
+        ("ProductionReachable", "PermissionDenied"),
+        &["customers"],
+        nothing(),
+        |stage| {
+            let role = format!("blind_{}", stage.production.name);
+            stage
+                .admin()
+                .must(&format!("CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'"));
+            stage.production_secret(&stage.production.url(&role));
+        },
+        |stage| {
+            stage.admin().must(&format!(
+                "GRANT pg_read_all_data TO blind_{}",
+                stage.production.name
+            ));
+        },
+    );
+}
+
+#[test]
+fn a_port_where_nobody_listens() {
+    mistake(
+        "refused",
+        ("ProductionReachable", "ConnectionRefused"),
+        &[],
+        nothing(),
+        |stage| {
+            let right = stage.production.production.server.port.to_string();
+            stage.production_secret(
+                &stage
+                    .production
+                    .url("reader")
+                    .replace(&right, &free_port().to_string()),
+            );
+        },
+        |stage| stage.production_secret(&stage.production.url("reader")),
+    );
+}
+
+#[test]
+fn a_database_that_doesn_t_exist() {
+    mistake(
+        "nodb",
+        ("ProductionReachable", "DatabaseNotFound"),
+        &["nowhere"],
+        nothing(),
+        |stage| {
+            stage.production_secret(
+                &stage
+                    .production
+                    .url("reader")
+                    .replace(&stage.production.name, "nowhere"),
+            )
+        },
+        |stage| stage.production_secret(&stage.production.url("reader")),
+    );
+}
+
+#[test]
+fn a_production_without_tls() {
+    mistake(
+        "notls",
+        ("ProductionReachable", "CertificateInvalid"),
+        &["TLS"],
+        json!({"production": {"tls": NONE}}),
+        |_| (),
+        |stage| {
+            stage.preview("wrong", nothing());
+        },
+    );
+}
+
+#[test]
+fn a_fresh_server_that_isn_t_there() {
+    mistake(
+        "nofresh",
+        ("FreshReady", "ConnectionRefused"),
+        &[],
+        nothing(),
+        |stage| {
+            let right = stage.production.production.server.port.to_string();
+            stage.fresh_secret(&stage.admin_url().replace(&right, &free_port().to_string()));
+        },
+        |stage| stage.fresh_secret(&stage.admin_url()),
+    );
+}
+
+#[test]
+fn a_fresh_role_that_isn_t_a_superuser() {
+    mistake(
+        "nosuper",
+        ("FreshReady", "PermissionDenied"),
+        &["superuser"],
+        nothing(),
+        |stage| stage.fresh_secret(&stage.production.production.address("app", "postgres").url()),
+        |stage| stage.fresh_secret(&stage.admin_url()),
+    );
+}
+
+/// Somebody else's Service has the name: it stays as it is, and the preview says so.
+#[test]
+fn a_service_of_somebody_else_s() {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "wrong", "labels": {"whose": "theirs"}},
+        "spec": {"ports": [{"port": 80}], "selector": {"app": "theirs"}},
+    });
+    mistake(
+        "service",
+        ("Ready", "NameConflict"),
+        &["Service", "wrong"],
+        nothing(),
+        move |stage| {
+            stage.namespace.apply(&service.to_string());
+        },
+        |stage| {
+            let now = stage.namespace.must_get("Service", "wrong");
+            assert_eq!(
+                now["spec"]["selector"],
+                json!({"app": "theirs"}),
+                "it was touched"
+            );
+            assert!(
+                now["metadata"].get("ownerReferences").is_none(),
+                "it was taken over"
+            );
+            stage.namespace.delete("Service", "wrong");
+        },
+    );
+}
+
+/// Somebody else's database has the name: it stays as it is.
+#[test]
+fn a_database_of_somebody_else_s() {
+    mistake(
+        "database",
+        ("FreshReady", "NameConflict"),
+        &["fresh_"],
+        nothing(),
+        |stage| {
+            let name = stage.fresh_database("wrong");
+            stage.admin().must(&format!("CREATE DATABASE {name}"));
+            stage
+                .production
+                .production
+                .server
+                .connect(&name)
+                .must("CREATE TABLE precious (id int)");
+        },
+        |stage| {
+            let name = stage.fresh_database("wrong");
+            stage
+                .production
+                .production
+                .server
+                .connect(&name)
+                .must("TABLE precious");
+            stage
+                .admin()
+                .must(&format!("DROP DATABASE {name} WITH (FORCE)"));
+        },
+    );
+}
