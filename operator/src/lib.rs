@@ -3,7 +3,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`api`] | the resource, as users write it and as its status tells |
-//! | [`crd`] | the definition as a file |
+//! | [`crd`], [`reference`] | the definition as a file, and the reference that is made from it |
 //! | [`validate`] | the raw spec and what it refers to → a valid preview, or what's wrong; pure |
 //! | [`build`] | a valid preview → its children as typed objects; pure |
 //! | [`plan`] | which work on a database is to begin; pure |
@@ -63,6 +63,7 @@ pub mod metrics;
 pub mod plan;
 pub mod probe;
 pub mod reconcile;
+pub mod reference;
 pub mod report;
 pub mod run;
 #[cfg(test)]
