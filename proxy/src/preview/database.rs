@@ -104,7 +104,11 @@ async fn make(spec: &Spec, likeness: &Likeness) -> Result<(), Error> {
             production: likeness.major,
         }));
     }
-    let statement = creation(&spec.database, likeness, major);
+    // Superusers alone get in, until it is provisioned: see `admit`.
+    let statement = format!(
+        "{} CONNECTION LIMIT 0",
+        creation(&spec.database, likeness, major)
+    );
     match server.batch_execute(&statement).await {
         Ok(()) => {}
         // Somebody else was faster: whose it is now is looked at next.
@@ -133,6 +137,29 @@ async fn make(spec: &Spec, likeness: &Likeness) -> Result<(), Error> {
         if let Err(error) = server.batch_execute(&statement).await {
             tracing::warn!(setting = %name, %value, %error, "production's setting can't be taken over");
         }
+    }
+    Ok(())
+}
+
+/// Lets clients in: while it was provisioned, its tables looked like ordinary, empty ones.
+pub(super) async fn admit(spec: &Spec, fresh: &Client) -> Result<(), Error> {
+    let shut: bool = fresh
+        .query_one(
+            "SELECT datconnlimit = 0 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()",
+            &[],
+        )
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(Error::ask(Side::Fresh))?;
+    if shut {
+        let statement = format!(
+            "ALTER DATABASE {} CONNECTION LIMIT -1",
+            identifier(&spec.database)
+        );
+        fresh
+            .batch_execute(&statement)
+            .await
+            .map_err(Error::ask(Side::Fresh))?;
     }
     Ok(())
 }
