@@ -3,7 +3,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`api`] | the resource, as users write it and as its status tells |
-//! | [`crd`] | the definition as a file |
+//! | [`crd`], [`reference`] | the definition as a file, and the reference that is made from it |
 //! | [`validate`] | the raw spec and what it refers to → a valid preview, or what's wrong; pure |
 //! | [`build`] | a valid preview → its children as typed objects; pure |
 //! | [`plan`] | which work on a database is to begin; pure |
@@ -13,6 +13,7 @@
 //! | [`secrets`], [`children`], [`apply`], [`tell`] | what is read from and written to the API server |
 //! | [`reconcile`](mod@reconcile), [`cleanup`](mod@cleanup) | the steps in their order; the end of an object |
 //! | [`controller`], [`leader`], [`run`](mod@run) | watches, the Lease, the process |
+//! | [`probe`] | asks a port of the admin pages, for the chart's test |
 //!
 //! # The order of things
 //! One reconciliation resolves references, validates, builds all children, applies those that the database needs, starts or asks for the work on

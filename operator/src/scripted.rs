@@ -271,7 +271,7 @@ async fn a_managed_database_is_started_before_proxies_are_made() {
     let objects = server.objects.lock().unwrap();
     for (path, object) in objects.iter() {
         let shown = path.contains("/secrets/");
-        assert_eq!(object.to_string().contains("sesame"), false, "{path}");
+        assert!(!object.to_string().contains("sesame"), "{path}");
         let text = object.to_string();
         assert!(shown || !text.contains("password\":"), "{path}");
         if path != PREVIEW && !path.ends_with("/prod") {
