@@ -34,5 +34,6 @@ UPDATE users SET name = 'After' WHERE id = 5;
 FETCH ALL FROM held;
 CLOSE held;
 UPDATE counters SET value = value + 1 WHERE name = 'c2';
--- known: a whole row is put together from its columns, which are compared one by one
 SELECT count(*) FROM counters c WHERE c IN (ROW('c1', 1));
+SELECT count(*) FROM counters c WHERE c IN (ROW('c1', 1::bigint)::counters);
+SELECT c FROM counters c WHERE c = ROW('c2', 3)::counters;
