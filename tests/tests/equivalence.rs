@@ -45,6 +45,7 @@ scripts! {
     copy_in => "copy_in.sql",
     copy_out => "copy_out.sql",
     ctes => "ctes.sql",
+    cursors => "cursors.sql",
     ddl_columns => "ddl_columns.sql",
     ddl_constraints => "ddl_constraints.sql",
     ddl_in_functions => "ddl_in_functions.sql",
