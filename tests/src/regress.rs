@@ -32,14 +32,88 @@ const BASE: [&str; 3] = ["test_setup", "create_misc", "create_index"];
 /// The files that are run when none is named: those about tables, rows and what is done with them. Left out: server-wide objects (tablespaces, roles,
 /// databases, publications), types and functions of which no table is part, and files that mostly show plans.
 pub const FILES: &[&str] = &[
-    "aggregates", "alter_table", "arrays", "boolean", "btree_index", "case", "combocid", "constraints", "copy", "copy2", "copydml", "copyselect",
-    "create_index", "create_table", "create_table_like", "create_view", "delete", "domain", "enum", "fast_default", "foreign_key", "generated", "groupingsets",
-    "hash_index", "identity", "indexing", "inherit", "insert", "insert_conflict", "join", "join_hash", "json", "jsonb", "limit", "matview", "merge",
-    "misc_functions", "namespace", "numeric", "partition_aggregate", "partition_join", "partition_prune", "plancache", "plpgsql", "polymorphism", "portals",
-    "portals_p2", "prepare", "prepared_xacts", "rangefuncs", "rangetypes", "replica_identity", "returning", "rowsecurity", "rowtypes", "rules", "select",
-    "select_distinct", "select_distinct_on", "select_having", "select_implicit", "select_into", "select_parallel", "select_views", "sequence", "subselect",
-    "tablesample", "temp", "tid", "tidscan", "transactions", "triggers", "truncate", "tsearch", "typed_table", "union", "updatable_views", "update", "window",
-    "with", "write_parallel", "xmlmap",
+    "aggregates",
+    "alter_table",
+    "arrays",
+    "boolean",
+    "btree_index",
+    "case",
+    "combocid",
+    "constraints",
+    "copy",
+    "copy2",
+    "copydml",
+    "copyselect",
+    "create_index",
+    "create_table",
+    "create_table_like",
+    "create_view",
+    "delete",
+    "domain",
+    "enum",
+    "fast_default",
+    "foreign_key",
+    "generated",
+    "groupingsets",
+    "hash_index",
+    "identity",
+    "indexing",
+    "inherit",
+    "insert",
+    "insert_conflict",
+    "join",
+    "join_hash",
+    "json",
+    "jsonb",
+    "limit",
+    "matview",
+    "merge",
+    "misc_functions",
+    "namespace",
+    "numeric",
+    "partition_aggregate",
+    "partition_join",
+    "partition_prune",
+    "plancache",
+    "plpgsql",
+    "polymorphism",
+    "portals",
+    "portals_p2",
+    "prepare",
+    "prepared_xacts",
+    "rangefuncs",
+    "rangetypes",
+    "replica_identity",
+    "returning",
+    "rowsecurity",
+    "rowtypes",
+    "rules",
+    "select",
+    "select_distinct",
+    "select_distinct_on",
+    "select_having",
+    "select_implicit",
+    "select_into",
+    "select_parallel",
+    "select_views",
+    "sequence",
+    "subselect",
+    "tablesample",
+    "temp",
+    "tid",
+    "tidscan",
+    "transactions",
+    "triggers",
+    "truncate",
+    "tsearch",
+    "typed_table",
+    "union",
+    "updatable_views",
+    "update",
+    "window",
+    "with",
+    "write_parallel",
+    "xmlmap",
 ];
 
 /// What both sides said to one statement.
@@ -88,10 +162,18 @@ impl Report {
             }
         }
         for (place, (kind, reason)) in &listed {
-            let here = place.strip_prefix(file).is_some_and(|rest| rest.starts_with(':'));
-            let differs = self.different.iter().any(|difference| difference.place == *place);
+            let here = place
+                .strip_prefix(file)
+                .is_some_and(|rest| rest.starts_with(':'));
+            let differs = self
+                .different
+                .iter()
+                .any(|difference| difference.place == *place);
             if here && !differs && *kind != Kind::Flaky {
-                let _ = writeln!(text, "{place} is listed ({reason}) and isn't different any more: take it off the list");
+                let _ = writeln!(
+                    text,
+                    "{place} is listed ({reason}) and isn't different any more: take it off the list"
+                );
             }
         }
         text
@@ -122,11 +204,24 @@ impl Report {
     pub fn coverage(&self, seconds: u64) -> serde_json::Value {
         let listed = suite::listed("regress");
         let of = |kind: Kind| -> Vec<&str> {
-            let listed = self.different.iter().filter_map(|difference| listed.get(&difference.place));
-            listed.filter(|(of, _)| *of == kind).map(|(_, reason)| reason.as_str()).collect()
+            let listed = self
+                .different
+                .iter()
+                .filter_map(|difference| listed.get(&difference.place));
+            listed
+                .filter(|(of, _)| *of == kind)
+                .map(|(_, reason)| reason.as_str())
+                .collect()
         };
-        let unlisted = self.different.iter().filter(|difference| !listed.contains_key(&difference.place));
-        let refused: Vec<String> = self.refused.iter().map(|(_, _, said)| construct(said)).collect();
+        let unlisted = self
+            .different
+            .iter()
+            .filter(|difference| !listed.contains_key(&difference.place));
+        let refused: Vec<String> = self
+            .refused
+            .iter()
+            .map(|(_, _, said)| construct(said))
+            .collect();
         let all = self.same + self.different.len() + refused.len();
         serde_json::json!({
             "direct": all,
@@ -148,7 +243,11 @@ fn construct(said: &str) -> String {
         let line = said.lines().find_map(|line| line.split_once(start))?;
         Some(line.1.trim().to_owned())
     };
-    let text = format!("{}: {}", part("0A000: ").unwrap_or_default(), part("DETAIL: ").unwrap_or_default());
+    let text = format!(
+        "{}: {}",
+        part("0A000: ").unwrap_or_default(),
+        part("DETAIL: ").unwrap_or_default()
+    );
     let mut quoted = false;
     let mut generic = String::new();
     for c in text.chars() {
@@ -166,7 +265,11 @@ fn construct(said: &str) -> String {
 }
 
 fn indented(text: &str, most: usize) -> String {
-    text.lines().take(most).map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .take(most)
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The files of PostgreSQL's regression tests, and a database that those that come first have been run in.
@@ -188,8 +291,15 @@ impl Regression {
         let fetched = String::from_utf8_lossy(&out.stdout).trim().to_owned();
         // The server reads the tests' data as its own user.
         let folder = workplace().join("regress");
-        let status = Command::new("cp").arg("-r").arg(&fetched).arg(&folder).status();
-        assert!(status.is_ok_and(|status| status.success()), "copy {fetched}");
+        let status = Command::new("cp")
+            .arg("-r")
+            .arg(&fetched)
+            .arg(&folder)
+            .status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "copy {fetched}"
+        );
         own(&folder);
         let servers = Servers::shared();
         let regression = Regression { folder };

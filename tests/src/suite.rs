@@ -357,8 +357,14 @@ pub fn coverage() -> String {
          |---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     let mut reasons: BTreeMap<(String, String), Vec<&str>> = BTreeMap::new();
-    let rows = SUITES.iter().map(|suite| (suite.name, suite.title, suite.ci));
-    for (name, title, ci) in rows.chain([("regress", "PostgreSQL's regression tests over production's tables (statements)", false)]) {
+    let rows = SUITES
+        .iter()
+        .map(|suite| (suite.name, suite.title, suite.ci));
+    for (name, title, ci) in rows.chain([(
+        "regress",
+        "PostgreSQL's regression tests over production's tables (statements)",
+        false,
+    )]) {
         let Ok(kept) = fs::read_to_string(kept(name, "report.json")) else {
             continue;
         };

@@ -58,7 +58,10 @@ impl Chunk {
             line: 0,
             text: outside,
         };
-        outside.words().windows(2).any(|pair| pair == ["order", "by"])
+        outside
+            .words()
+            .windows(2)
+            .any(|pair| pair == ["order", "by"])
     }
 }
 

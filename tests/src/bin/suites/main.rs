@@ -46,7 +46,9 @@ fn main() -> ExitCode {
         Some((command, rest)) if command == "with" => with(rest),
         Some((command, files)) if command == "regress" => regress(files),
         _ => {
-            eprintln!("suites run [NAME..] | suites regress [FILE..] | suites coverage | suites with [--sql FILE] COMMAND..");
+            eprintln!(
+                "suites run [NAME..] | suites regress [FILE..] | suites coverage | suites with [--sql FILE] COMMAND.."
+            );
             ExitCode::FAILURE
         }
     }
@@ -101,11 +103,20 @@ fn regress(files: &[String]) -> ExitCode {
     if named.is_empty() {
         suite::keep("regress", &all.coverage(started.elapsed().as_secs()));
     }
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn short(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+    text.split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(300)
+        .collect()
 }
 
 fn with(arguments: &[String]) -> ExitCode {
