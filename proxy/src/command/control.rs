@@ -325,6 +325,7 @@ impl Control {
             error => error.into(),
         })?;
         take_lock(&client, self.sharing, &owner).await?;
+        require_provisioned(&client, &owner).await?;
         let builtins = client
             .query_one(BUILTINS_QUERY, &[])
             .await
@@ -505,6 +506,20 @@ pub async fn served_by_nobody(owner: &Target) -> Result<(), CommandError> {
             Ok(())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Refuses a fresh that is being provisioned: what the catalog lacks until that has ended would be served as an ordinary, empty table.
+async fn require_provisioned(client: &Client, owner: &Target) -> Result<(), CommandError> {
+    const DONE: &str = "SELECT FROM previewpg.meta WHERE name = 'provisioned'";
+    match client.query_opt(DONE, &[]).await {
+        Ok(Some(_)) => Ok(()),
+        Err(error) if error.code() != Some(&SqlState::UNDEFINED_TABLE) => {
+            Err(CommandError::ask("fresh")(error))
+        }
+        _ => Err(CommandError::NotProvisioned {
+            place: place(owner),
+        }),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use previewpg_tests::client::Session;
+use previewpg_tests::kubernetes::namespace::condition;
 use previewpg_tests::kubernetes::{PATIENCE, Production, text};
 use previewpg_tests::servers::PASSWORD;
 use serde_json::json;
@@ -46,9 +47,9 @@ fn a_retained_database_stays() {
     stage.namespace.event("one", "DatabaseRetained");
 }
 
-/// The same name again, after Retain: the database is the preview's own, with what was in it.
+/// The same name again, after Retain: another object, which isn't given what it didn't make. What the message says hands it over.
 #[test]
-fn a_retained_database_is_found_again() {
+fn a_retained_database_is_handed_over() {
     let Some(stage) = Stage::new("again") else {
         return;
     };
@@ -56,25 +57,19 @@ fn a_retained_database_is_found_again() {
     stage.preview("one", retain.clone());
     stage.namespace.ready("one");
     let database = stage.fresh_database("one");
-    stage
-        .production
-        .production
-        .server
-        .connect(&database)
-        .must("CREATE TABLE kept AS SELECT 42 AS id");
+    let connect = || stage.production.production.server.connect(&database);
+    connect().must("CREATE TABLE kept AS SELECT 42 AS id");
     stage.namespace.delete("PreviewDatabase", "one");
     stage.namespace.gone("PreviewDatabase", "one");
     stage.preview("one", retain);
+    let object = stage
+        .namespace
+        .condition("one", "FreshReady", "False", "NameConflict");
+    let message = text(condition(&object, "FreshReady").unwrap(), "/message");
+    let (_, statement) = message.split_once("there: ").expect("what to do");
+    stage.admin().must(statement);
     stage.namespace.ready("one");
-    assert_eq!(
-        stage
-            .production
-            .production
-            .server
-            .connect(&database)
-            .value("SELECT id FROM kept"),
-        "42"
-    );
+    assert_eq!(connect().value("SELECT id FROM kept"), "42");
 }
 
 /// A preview whose databases don't answer any more is let go, after a while and with a word about what may be left.
