@@ -92,7 +92,7 @@ class Cluster:
                 self.get("/apis/storage.k8s.io/v1/storageclasses", {
                     "kind": "StorageClass", "apiVersion": "storage.k8s.io/v1", "provisioner": "cluster/directory",
                     "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
-                    "volumeBindingMode": "WaitForFirstConsumer", "reclaimPolicy": "Delete"})
+                    "volumeBindingMode": "WaitForFirstConsumer", "reclaimPolicy": "Delete", "allowVolumeExpansion": True})
                 report("node ready", begun)
         except (TimeoutError, subprocess.CalledProcessError) as error:
             self.alive()

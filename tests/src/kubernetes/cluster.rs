@@ -302,6 +302,8 @@ pub struct Call {
     pub namespace: String,
     /// The HTTP status of the answer.
     pub code: u64,
+    /// Whether the rights allowed it; what it then met is another matter.
+    pub allowed: bool,
     /// When it came, as text that sorts.
     pub at: String,
 }
@@ -326,6 +328,7 @@ impl Call {
                 .pointer("/responseStatus/code")
                 .and_then(Value::as_u64)
                 .unwrap_or_default(),
+            allowed: of("/annotations/authorization.k8s.io~1decision") != "forbid",
             at: of("/requestReceivedTimestamp"),
         }
     }

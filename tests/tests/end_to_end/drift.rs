@@ -37,11 +37,13 @@ fn additions_are_brought_in_and_collisions_are_told() {
         "5.00",
         "what the preview changed stays"
     );
-    let now = namespace.ready("drift");
-    assert_ne!(
-        now["status"]["schema"]["fingerprint"],
-        first["status"]["schema"]["fingerprint"]
-    );
+    // The status follows when the work is done.
+    let now = namespace.wait("another fingerprint", PATIENCE, || {
+        let now = namespace.must_get("PreviewDatabase", "drift");
+        let changed = now.pointer("/status/schema/fingerprint")
+            != first.pointer("/status/schema/fingerprint");
+        changed.then_some(now)
+    });
     assert_eq!(now["status"]["tables"]["served"], 3, "{:#}", now["status"]);
     namespace.event("drift", "SchemaChanged");
 
