@@ -7,7 +7,7 @@ use previewpg_tests::kubernetes::cluster::Call;
 use previewpg_tests::kubernetes::kubelet::pretend;
 use previewpg_tests::kubernetes::namespace::name_of;
 use previewpg_tests::kubernetes::operator::{Operator, Release};
-use previewpg_tests::kubernetes::{Cluster, Namespace, Production, text};
+use previewpg_tests::kubernetes::{Cluster, Namespace, Production};
 use previewpg_tests::servers::PASSWORD;
 use serde_json::{Value, json};
 
