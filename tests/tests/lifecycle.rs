@@ -1094,3 +1094,78 @@ fn rows_that_a_fresh_has_already_are_the_previews() {
         "SELECT * FROM t ORDER BY id",
     ]);
 }
+
+/// Looks at the preview before each step.
+struct Looking<F>(F);
+
+impl<F: FnMut(&str) + Send> preview::Progress for Looking<F> {
+    fn step(&mut self, _done: usize, _total: usize, name: &str) {
+        (self.0)(name);
+    }
+}
+
+#[test]
+fn nobody_is_let_in_before_the_end() {
+    let world = World::new(
+        "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 20)",
+    );
+    let as_app = fresh().tcp("app", &world.spec.database);
+    for reset in [false, true] {
+        let mut looks = 0;
+        let mut look = Looking(|step: &str| {
+            looks += 1;
+            assert!(
+                Session::connect(&as_app).is_err(),
+                "a client is let in before the step {step}"
+            );
+        });
+        if reset {
+            wait(preview::reset(&world.spec, &mut look)).expect("a reset");
+        } else {
+            wait(preview::bring_up(&world.spec, &mut look)).expect("the first time");
+        }
+        assert!(looks > 5, "{looks} steps");
+        Session::connect(&as_app).expect("afterwards the app role gets in");
+    }
+    let mut superuser = world.superuser();
+    superuser.must("BEGIN; DELETE FROM previewpg.meta WHERE name = 'provisioned'");
+    assert_eq!(
+        superuser.query("SELECT previewpg.catalog()").sqlstate(),
+        Some("3F000"),
+        "there's no catalog before the end either"
+    );
+}
+
+#[test]
+fn a_new_table_is_never_seen_empty() {
+    let mut world = World::new(
+        "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 20)",
+    );
+    world.bring_up();
+    let mut served = world.serve();
+    world.on_production(
+        "CREATE TABLE fresh_one(id int PRIMARY KEY); INSERT INTO fresh_one SELECT generate_series(1, 30)",
+    );
+    let mut seen = Vec::new();
+    let mut look = Looking(|step: &str| {
+        let answer = served.session.query("SELECT count(*) FROM fresh_one");
+        let told = match answer.sqlstate() {
+            Some(state) => state.to_owned(),
+            None => answer.rows()[0].join(","),
+        };
+        assert!(
+            ["42P01", "42501", "0A000", "30"].contains(&told.as_str()),
+            "{told} before the step {step}"
+        );
+        seen.push(told);
+    });
+    wait(preview::bring_up(&world.spec, &mut look)).expect("it is brought in");
+    assert!(
+        seen.contains(&"42P01".to_owned()) && seen.contains(&"0A000".to_owned()),
+        "unknown at first, then refused: {seen:?}"
+    );
+    assert_eq!(
+        served.session.must("SELECT count(*) FROM fresh_one").rows(),
+        [["30"]]
+    );
+}

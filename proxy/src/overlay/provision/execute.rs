@@ -169,7 +169,7 @@ impl Run<'_> {
                     .iter()
                     .map(|entry| entry.identity.clone())
                     .collect();
-                let lost = self.restore(&dump, &entries, Followed::No).await?;
+                let lost = self.restore(&dump, &entries, Followed::No, &[]).await?;
                 self.lost(lost, false);
                 Ok(())
             }
@@ -185,11 +185,14 @@ impl Run<'_> {
         }
     }
 
+    /// Restores, and hands what was made over to the app role. `unattached` are tables whose rows are still to come, in a preview that is in use: they would look
+    /// empty. So until they are attached every proxy refuses them, and knows it before clients may read them.
     async fn restore(
         &self,
         dump: &Dump,
         entries: &[&Entry],
         followed: Followed,
+        unattached: &[(&str, &str)],
     ) -> Result<Vec<Lost>, Error> {
         if entries.is_empty() {
             return Ok(Vec::new());
@@ -202,6 +205,16 @@ impl Run<'_> {
             .map_err(Error::Fresh)?;
         let role: String = answer.try_get(0).map_err(Error::Fresh)?;
         let restored = dump.restore(self.options, entries, &role, followed).await;
+        if !unattached.is_empty() {
+            let statement = format!(
+                "SELECT previewpg.bringing({}::jsonb)",
+                quote_literal(&json(&unattached))
+            );
+            batch(self.fresh, "refuse what isn't attached yet", &statement).await?;
+            crate::replicas::announce_change(self.fresh)
+                .await
+                .map_err(Error::Fresh)?;
+        }
         batch(
             self.fresh,
             "hand over what was restored",
@@ -234,7 +247,18 @@ impl Run<'_> {
         );
         self.restored.same.clone_from(&new.definitions);
         let entries: Vec<&Entry> = early.iter().collect();
-        let lost = self.restore(&dump, &entries, Followed::No).await?;
+        let unattached: Vec<(&str, &str)> = new
+            .new
+            .iter()
+            .filter(|relation| {
+                let tables = &self.options.tables;
+                !tables.is_empty_one(&relation.schema, &relation.name)
+            })
+            .map(|relation| (relation.schema.as_str(), relation.name.as_str()))
+            .collect();
+        let lost = self
+            .restore(&dump, &entries, Followed::No, &unattached)
+            .await?;
         // What needs a column that isn't there yet is tried again.
         let (again, lost): (Vec<Lost>, Vec<Lost>) = lost.into_iter().partition(|lost| {
             lost.told.message.contains("does not exist")
@@ -270,7 +294,7 @@ impl Run<'_> {
             return Ok(());
         };
         let entries: Vec<&Entry> = late.iter().collect();
-        let lost = self.restore(&dump, &entries, Followed::Yes).await?;
+        let lost = self.restore(&dump, &entries, Followed::Yes, &[]).await?;
         self.lost(lost, true);
         let brought: Vec<String> = late
             .iter()

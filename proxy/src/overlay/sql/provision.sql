@@ -1,5 +1,22 @@
 -- What provisioning runs in fresh: the lower of one relation, from a description of production's.
 
+-- Why they are refused.
+CREATE OR REPLACE FUNCTION previewpg.is_brought() RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'Production has it since a moment ago; it is being brought in'
+$$;
+
+-- Tables that were made a moment ago and aren't attached yet, as pairs of schema and name: they are refused meanwhile.
+CREATE OR REPLACE FUNCTION previewpg.bringing(relations jsonb) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO previewpg.relation (upper, production_schema, production_name, state, reason)
+    SELECT c.oid, b.name ->> 0, b.name ->> 1, 'unsupported', previewpg.is_brought()
+    FROM jsonb_array_elements(relations) AS b(name)
+    JOIN pg_namespace n ON n.nspname = b.name ->> 0 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = b.name ->> 1
+    WHERE c.relkind IN ('r', 'p', 'm', 'f')
+    ON CONFLICT DO NOTHING
+$$;
+
 -- description: {schema, name, kind, columns: [{name, type, collation, not_null, generated, identity}], keys: [[name, ..], ..],
 -- select, row_security, rows, bytes, reason}. Gives the state that the relation came to.
 CREATE OR REPLACE FUNCTION previewpg.attach(description jsonb) RETURNS text
@@ -16,6 +33,7 @@ BEGIN
         RETURN 'missing';
     END IF;
     INSERT INTO previewpg.production VALUES (description ->> 'schema', description ->> 'name', target, description - 'reason' - 'adopted') ON CONFLICT DO NOTHING;
+    DELETE FROM previewpg.relation r WHERE r.upper = target AND r.state = 'unsupported' AND r.reason = previewpg.is_brought();
     IF EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = target) THEN
         RETURN 'present';
     END IF;
