@@ -1,5 +1,6 @@
-# The image of the product: the operator, the proxies, and pg_dump and pg_restore of the newest major version, which the operator provisions
-# with. tests/cluster/images makes the same without an engine, for the tests.
+# The image of the proxies and of the operator: both binaries, and the newest pg_dump and pg_restore, which read every older production.
+# The embedded server (`up` without --fresh) is for development machines, not for this image.
+# tests/cluster/images makes the same without an engine, for the tests.
 ARG RUST=1.95
 ARG DEBIAN=trixie
 ARG POSTGRES=18
@@ -11,12 +12,13 @@ RUN cargo build --release --locked --bin previewpg --bin previewpg-operator
 
 FROM debian:${DEBIAN}-slim
 ARG POSTGRES
+# Debian's own client is older; postgresql-common brings the PostgreSQL project's archive and its key.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates postgresql-common \
  && /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y \
- && apt-get install -y --no-install-recommends "postgresql-client-${POSTGRES}" \
+ && apt-get install -y --no-install-recommends postgresql-client-${POSTGRES} \
  && rm -rf /var/lib/apt/lists/*
-ENV PATH=/usr/local/bin:/usr/lib/postgresql/${POSTGRES}/bin:/usr/bin:/bin
+ENV PATH=/usr/lib/postgresql/${POSTGRES}/bin:/usr/local/bin:/usr/bin:/bin
 COPY --from=build /src/target/release/previewpg /src/target/release/previewpg-operator /usr/local/bin/
 # Numeric, so that Kubernetes can see that it isn't root.
 USER 10001:10001

@@ -63,7 +63,8 @@ build:
 	$(STAGE) build $(CARGO) build --workspace --all-targets --locked --quiet
 
 unit: ## Unit tests, of everything but the suites
-	$(STAGE) unit $(CARGO) test --workspace --exclude previewpg_tests --locked --quiet
+	PREVIEWPG_KUBE="$$(tests/cluster/possible 2>/dev/null && tests/cluster/program || true)" \
+		$(STAGE) unit $(CARGO) test --workspace --exclude previewpg_tests --locked --quiet
 	$(STAGE) tools $(CARGO) test --package previewpg_tests --lib --bins --locked --quiet
 
 suites: $(SUITES) ## The suites against real servers; one by its name: make equivalence

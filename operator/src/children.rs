@@ -216,7 +216,10 @@ where
 
 /// What was applied: the child needn't be applied again as long as it should be the same and is seen as it was left.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<HashMap<String, BTreeMap<(Kind, String), Entry>>>);
+pub struct Ledger(Mutex<HashMap<String, Entries>>);
+
+/// One object's children, by kind and name.
+type Entries = BTreeMap<(Kind, String), Entry>;
 
 /// One child in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,7 +254,7 @@ impl Ledger {
         self.lock().remove(uid);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, BTreeMap<(Kind, String), Entry>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entries>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -439,7 +439,7 @@ pub enum Done {
     /// The database is as the spec says.
     Brought {
         /// What it came to.
-        brought: Brought,
+        brought: Box<Brought>,
         /// The preview's changes were dropped first.
         reset: bool,
     },
@@ -525,7 +525,10 @@ pub async fn work(inputs: &Inputs, work: &Work, at: &At) -> Result<Done, Failure
             tracing::warn!(database = %spec.database, error = explain(&error), "can't measure the preview");
         }
     }
-    Ok(Done::Brought { brought, reset })
+    Ok(Done::Brought {
+        brought: Box::new(brought),
+        reset,
+    })
 }
 
 async fn bring_up(spec: &preview::Spec, progress: &mut At) -> Result<Brought, preview::Error> {

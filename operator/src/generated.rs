@@ -114,11 +114,7 @@ fn issued(secret: &Secret, certificate: &str, key: &str, until: &str) -> Option<
     Some(Issued {
         certificate: text(secret, certificate)?,
         key: text(secret, key)?,
-        not_after: annotation(secret, until)?
-            .parse::<Timestamp>()
-            .ok()?
-            .try_into()
-            .ok()?,
+        not_after: annotation(secret, until)?.parse::<Timestamp>().ok()?.into(),
     })
 }
 

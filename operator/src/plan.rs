@@ -59,7 +59,7 @@ pub fn decide(
                 interval
             };
             after(due, age, || Work::Sync {
-                last: Box::new(brought.clone()),
+                last: brought.clone(),
             })
         }
     }
@@ -140,10 +140,10 @@ mod tests {
 
     fn brought(postponed: usize) -> Result<Done, Failure> {
         Ok(Done::Brought {
-            brought: Brought {
+            brought: Box::new(Brought {
                 postponed,
                 ..Brought::default()
-            },
+            }),
             reset: false,
         })
     }

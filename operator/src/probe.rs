@@ -101,10 +101,9 @@ fn exchange(address: &str, path: &str) -> std::io::Result<String> {
             Ok(mut stream) => {
                 stream.set_read_timeout(Some(ATTEMPT))?;
                 stream.set_write_timeout(Some(ATTEMPT))?;
-                write!(
-                    stream,
-                    "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-                )?;
+                let request =
+                    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+                stream.write_all(request.as_bytes())?;
                 let mut answer = Vec::new();
                 stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
                 return Ok(String::from_utf8_lossy(&answer).into_owned());
@@ -129,9 +128,13 @@ mod tests {
         std::thread::spawn(move || {
             for answer in answers {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut request = [0; 1024];
-                let read = stream.read(&mut request).unwrap();
-                assert!(request[..read].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    request.extend(byte);
+                }
+                assert!(request.starts_with(b"GET /readyz HTTP/1.1\r\n"));
                 stream.write_all(answer.as_bytes()).unwrap();
             }
         });

@@ -633,7 +633,7 @@ fn latest(
                     format!("production's schema has changed; brought in: {text}"),
                 ));
             }
-            (Some(brought.clone()), None, news)
+            (Some(Brought::clone(brought)), None, news)
         }
     }
 }

@@ -32,6 +32,12 @@ SELECT in_dollars();
 CREATE FUNCTION glued(t text) RETURNS bigint LANGUAGE plpgsql AS $$ DECLARE n bigint; BEGIN EXECUTE 'SELECT count(*) FROM public.' || t INTO n; RETURN n; END $$;
 -- expect: refused glued: the name is made at run time
 SELECT glued('counters');
+CREATE FUNCTION listed(t text) RETURNS bigint LANGUAGE plpgsql AS $$ DECLARE n bigint; BEGIN EXECUTE 'SELECT count(*) FROM pg_catalog.pg_am, ' || t INTO n; RETURN n; END $$;
+-- expect: refused listed: the name is made at run time, after a comma
+SELECT listed('counters');
+CREATE FUNCTION numbered(t text) RETURNS bigint LANGUAGE plpgsql AS $$ DECLARE n bigint; BEGIN EXECUTE format('SELECT count(*) FROM pg_catalog.pg_am, %1$I', t) INTO n; RETURN n; END $$;
+-- expect: refused numbered: the same, by position
+SELECT numbered('counters');
 DELETE FROM with_check;
 SELECT count(*) FROM counters;
 -- expect: refused "users"."home": values of production's rows would be malformed

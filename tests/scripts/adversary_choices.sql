@@ -14,7 +14,7 @@ SELECT count(*) FROM orders;
 ROLLBACK;
 BEGIN;
 UPDATE orders SET note = 'newest' WHERE id IN (SELECT id FROM orders ORDER BY created_at DESC LIMIT 3) RETURNING id;
-DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE status = 'paid' ORDER BY id LIMIT 10);
+DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE status = 'paid' ORDER BY id LIMIT 1);
 MERGE INTO counters c USING (SELECT name FROM counters ORDER BY value LIMIT 4) s ON c.name = s.name WHEN MATCHED THEN UPDATE SET value = -1;
 SELECT name, value FROM counters ORDER BY name;
 SELECT count(*), min(id), max(id) FROM orders WHERE note = 'newest' OR status = 'paid';

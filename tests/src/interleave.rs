@@ -69,13 +69,29 @@ pub fn interleavings(counts: &[usize], most: usize) -> Vec<Vec<usize>> {
     all.into_iter().step_by(step).collect()
 }
 
-/// Runs a scenario on both sides; the differences, readable.
-pub fn run(scenario: &Scenario, copy: &mut Side, preview: &mut Side) -> Vec<String> {
-    let counts: Vec<usize> = scenario.sessions.iter().map(|s| s.len()).collect();
-    let orders = interleavings(&counts, scenario.most);
+impl Scenario {
+    /// Its interleavings.
+    fn orders(&self) -> Vec<Vec<usize>> {
+        let counts: Vec<usize> = self.sessions.iter().map(|s| s.len()).collect();
+        interleavings(&counts, self.most)
+    }
+
+    /// How many groups a run of it takes.
+    pub fn groups(&self) -> u32 {
+        u32::try_from(self.orders().len() * 2).unwrap_or(u32::MAX)
+    }
+}
+
+/// Runs a scenario on both sides, on the groups from `group` on; the differences, readable.
+pub fn run(
+    scenario: &Scenario,
+    mut group: u32,
+    copy: &mut Side,
+    preview: &mut Side,
+) -> Vec<String> {
+    let orders = scenario.orders();
     let mut results = Vec::new();
     let mut possible = BTreeSet::new();
-    let mut group = 1000;
     for changed_before in [false, true] {
         for order in &orders {
             let expected = trace(scenario, order, group, changed_before, copy);

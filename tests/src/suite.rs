@@ -75,7 +75,7 @@ pub const SUITES: &[Suite] = &[
         filled: false,
         production: "CREATE EXTENSION hstore; CREATE EXTENSION citext; SET ROLE app; CREATE SCHEMA test_schema; CREATE SCHEMA test_schema_2",
         superuser: "",
-        ci: true,
+        ci: false,
     },
     Suite {
         name: "django",

@@ -42,6 +42,7 @@ fn tokio_postgres() {
 }
 
 #[test]
+#[ignore = "takes more than five minutes"]
 fn sqlalchemy() {
     run("sqlalchemy");
 }

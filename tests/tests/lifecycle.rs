@@ -1,6 +1,14 @@
 //! A preview's life, by the library that the operator uses: production changes its schema while the preview holds changed rows, credentials are rotated, several
 //! previews share a server, and all of it ends. Where it makes sense the oracle is a full copy to which the same changes of production's schema were made.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic"
+)]
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -176,6 +184,8 @@ fn what_production_adds_is_brought_in() {
         "INSERT INTO orders VALUES (1000, 1000, 'paid', 7)",
         "UPDATE orders SET total = total + 1 WHERE id <= 3",
     ]);
+    let mut running = world.serve();
+    running.session.must("SELECT * FROM users WHERE id = 1");
     world.migrate(
         "ALTER TABLE users ADD COLUMN visits int NOT NULL DEFAULT 7;
          ALTER TABLE users ADD COLUMN shout text GENERATED ALWAYS AS (upper(name)) STORED;
@@ -222,6 +232,13 @@ fn what_production_adds_is_brought_in() {
             report.brought_in
         );
     }
+    // The proxy that was there all the time knows, too.
+    let columns = running
+        .session
+        .value("SELECT string_agg(k, ',' ORDER BY k) FROM jsonb_object_keys((SELECT to_jsonb(u) FROM users u WHERE id = 1)) k");
+    assert_eq!(columns, "email,id,name,shout,visits");
+    assert_eq!(running.session.value("SELECT count(*) FROM reviews"), "20");
+    drop(running);
     // Rows of production that the copy has, too, and that are seen through the new shape.
     world.migrate(
         "UPDATE users SET name = NULL WHERE id = 20; INSERT INTO orders VALUES (500, 1, 'sent', 9)",
@@ -533,4 +550,547 @@ fn a_key_or_type_that_changes_is_followed_or_refused() {
         served.session.query("SELECT * FROM clean").sqlstate(),
         Some("0A000")
     );
+}
+
+#[test]
+fn changes_between_two_looks_give_an_error_or_the_right_rows() {
+    let mut world = World::new(
+        "CREATE TABLE t(id int PRIMARY KEY, a int NOT NULL, b text);
+         INSERT INTO t SELECT n, n, 'b' || n FROM generate_series(1, 20) n",
+    );
+    world.bring_up();
+    world.change(&["UPDATE t SET b = 'changed' WHERE id = 1"]);
+    let mut served = world.serve();
+    // Dirty: read through the foreign table. The proxy's catalog is older than production.
+    let read = "SELECT id, a, b FROM t ORDER BY id";
+    let before = shape(&mut served.session, read);
+    world.on_production(
+        "ALTER TABLE t ALTER COLUMN a DROP NOT NULL; UPDATE t SET a = NULL WHERE id = 2",
+    );
+    world
+        .copy
+        .must("ALTER TABLE t ALTER COLUMN a DROP NOT NULL; UPDATE t SET a = NULL WHERE id = 2");
+    for statement in [
+        read,
+        "SELECT id FROM t WHERE a IS NULL",
+        "SELECT count(*) FROM t WHERE a IS NOT NULL",
+    ] {
+        let seen = shape(&mut served.session, statement);
+        assert_eq!(seen, shape(&mut world.copy, statement), "{statement}");
+    }
+    assert_ne!(shape(&mut served.session, read), before);
+    for (change, back) in [
+        (
+            "ALTER TABLE t RENAME COLUMN a TO z",
+            "ALTER TABLE t RENAME COLUMN z TO a",
+        ),
+        (
+            "ALTER TABLE t ALTER COLUMN a TYPE text USING 'x' || a",
+            "ALTER TABLE t ALTER COLUMN a TYPE int USING substr(a, 2)::int",
+        ),
+        (
+            "ALTER TABLE t RENAME TO other",
+            "ALTER TABLE other RENAME TO t",
+        ),
+        (
+            "ALTER TABLE t DROP COLUMN a",
+            "ALTER TABLE t ADD COLUMN a int",
+        ),
+    ] {
+        world.on_production(change);
+        let answer = served.session.query(read);
+        assert!(answer.sqlstate().is_some(), "{change}: {answer:?}");
+        world.on_production(back);
+        let answer = served.session.query(read);
+        assert!(answer.sqlstate().is_none(), "{back}: {answer:?}");
+    }
+    // Names that changed places: the values would be plausible. The session's foreign table asks by name, so it shows production's columns as they are called now.
+    world.migrate("ALTER TABLE t ADD COLUMN c int; UPDATE t SET c = id * 100, a = id");
+    let report = world.bring_up();
+    assert_eq!(report.collisions, Vec::new());
+    world.on_production("ALTER TABLE t RENAME COLUMN a TO x; ALTER TABLE t RENAME COLUMN c TO a; ALTER TABLE t RENAME COLUMN x TO c");
+    let report = world.bring_up();
+    assert!(
+        report.collisions.iter().any(|collision| collision.refused),
+        "{:?}",
+        report.collisions
+    );
+}
+
+#[test]
+fn credentials_are_rotated_without_touching_rows() {
+    let mut world = World::new(
+        "CREATE TABLE t(id int PRIMARY KEY, b text); INSERT INTO t VALUES (1, 'a'), (2, 'b')",
+    );
+    let reader = format!("reader_{}", world.database);
+    let role = format!("role_{}", world.database);
+    let mut admin = Servers::shared().production.connect("postgres");
+    admin.must(&format!(
+        "CREATE ROLE {reader} LOGIN PASSWORD 'first'; GRANT pg_read_all_data TO {reader}"
+    ));
+    world.spec.production = target(
+        &Servers::shared()
+            .production
+            .tcp(&reader, &world.database)
+            .role(&reader, "first"),
+    );
+    role.clone_into(&mut world.spec.app.name);
+    world.bring_up();
+    let fresh_address = fresh().tcp(&role, &world.spec.database);
+    let mut open = Session::connect(&fresh_address).expect("log in as the app role");
+    let lower = {
+        let mut superuser = world.superuser();
+        superuser.value("SELECT 'previewpg_lower.r' || upper FROM previewpg.relation")
+    };
+    let read = format!("SELECT count(*) FROM {lower}");
+    assert_eq!(open.value(&read), "2");
+    open.must("INSERT INTO t VALUES (7, 'own')");
+    let mapping = |world: &World| {
+        world
+            .superuser()
+            .value("SELECT oid || ' ' || xmin FROM pg_user_mapping")
+    };
+    let server = |world: &World| {
+        world
+            .superuser()
+            .value("SELECT oid || ' ' || xmin FROM pg_foreign_server")
+    };
+    let before = (mapping(&world), server(&world));
+    world.bring_up();
+    assert_eq!(
+        (mapping(&world), server(&world)),
+        before,
+        "nothing is altered for nothing"
+    );
+
+    admin.must(&format!("ALTER ROLE {reader} PASSWORD 'second'"));
+    admin.must(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{reader}'"
+    ));
+    let error = wait(preview::bring_up(&world.spec, &mut Quiet)).expect_err("the old password");
+    assert_eq!(
+        (error.reason(), error.side()),
+        (Reason::AuthenticationFailed, Side::Production)
+    );
+    assert!(!format!("{error:?}").contains("first"));
+    world.spec.production = target(
+        &Servers::shared()
+            .production
+            .tcp(&reader, &world.database)
+            .role(&reader, "second"),
+    );
+    world.spec.app.password = Some("other".to_owned());
+    world.bring_up();
+    // The session that was open reads on, with the new password.
+    assert_eq!(open.value(&read), "2");
+    assert_eq!(open.value("SELECT count(*) FROM t"), "1");
+    assert!(
+        Session::connect(&fresh_address).is_err(),
+        "the app role's old password"
+    );
+    assert!(Session::connect(&fresh_address.role(&role, "other")).is_ok());
+    admin.must(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{reader}'"
+    ));
+}
+
+#[test]
+fn previews_share_a_server_and_take_nothing_from_each_other() {
+    let one = World::new("CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    let mut two = World::new("CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)");
+    let server = Server::start("fresh");
+    let at = target(&server.tcp("postgres", "postgres"));
+    let mut first = one.spec.clone();
+    first.fresh = at.clone();
+    two.spec.fresh = at;
+    let refused = |spec: &Spec| -> Error {
+        wait(preview::bring_up(spec, &mut Quiet)).expect_err("somebody else's")
+    };
+    wait(preview::bring_up(&first, &mut Quiet)).expect("the first one");
+    // Another password for the role of the first one.
+    let mut thief = two.spec.clone();
+    thief.app.password = Some("other".to_owned());
+    let error = refused(&thief);
+    assert_eq!(
+        (error.reason(), error.side()),
+        (Reason::NameConflict, Side::Fresh),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("tests/{}", one.database)),
+        "{error}"
+    );
+    // A role of its own, at the same time as the first one is brought up again.
+    two.spec.app.name = "app_two".to_owned();
+    two.spec.app.password = Some("other".to_owned());
+    let (mut quiet, mut silent) = (Quiet, Quiet);
+    let (again, second) = wait(async {
+        tokio::join!(
+            preview::bring_up(&first, &mut quiet),
+            preview::bring_up(&two.spec, &mut silent)
+        )
+    });
+    assert_eq!(again.expect("again").brought_in, Vec::<String>::new());
+    second.expect("the second one");
+    // Its database isn't another's.
+    let mut taking = two.spec.clone();
+    taking.database.clone_from(&first.database);
+    for error in [
+        refused(&taking),
+        wait(preview::drop_database(&taking)).expect_err("not its own"),
+        wait(preview::measure(&taking)).expect_err("not its own"),
+    ] {
+        assert_eq!(
+            (error.reason(), error.side()),
+            (Reason::NameConflict, Side::Fresh),
+            "{error}"
+        );
+    }
+    let mut root = server.connect("postgres");
+    root.must("CREATE DATABASE theirs");
+    root.must("CREATE ROLE boss SUPERUSER");
+    server.connect("theirs").must("CREATE TABLE precious()");
+    "theirs".clone_into(&mut taking.database);
+    assert_eq!(refused(&taking).reason(), Reason::NameConflict);
+    let mut boss = two.spec.clone();
+    "boss".clone_into(&mut boss.app.name);
+    assert_eq!(refused(&boss).reason(), Reason::NameConflict);
+    // An empty one of that name is taken, though.
+    root.must("CREATE DATABASE prepared");
+    "prepared".clone_into(&mut taking.database);
+    wait(preview::bring_up(&taking, &mut Quiet)).expect("an empty database");
+    wait(preview::drop_database(&taking)).expect("its own");
+
+    // Two sessions hold on to it, one of them in a prepared transaction.
+    let mut client = Session::connect(
+        &server
+            .tcp("app_two", &two.spec.database)
+            .role("app_two", "other"),
+    )
+    .expect("log in");
+    client.must("BEGIN; CREATE TABLE held(n int); PREPARE TRANSACTION 'held'");
+    let dropped = wait(preview::drop_database(&two.spec)).expect("drop");
+    assert_eq!((dropped.existed, dropped.role), (true, true));
+    assert_eq!(
+        root.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'preview%'"),
+        "1"
+    );
+    assert_eq!(
+        root.value(
+            "SELECT string_agg(rolname, ',' ORDER BY rolname) FROM pg_roles WHERE rolname !~ '^pg_'"
+        ),
+        "app,boss,postgres"
+    );
+    let dropped = wait(preview::drop_database(&two.spec)).expect("again");
+    assert_eq!((dropped.existed, dropped.role), (false, false));
+}
+
+#[test]
+fn a_reset_forgets_and_a_measurement_counts() {
+    let world = World::new(
+        "CREATE TABLE t(id int, part int, b text, PRIMARY KEY (part, id)); CREATE TABLE keyless(n int);
+         INSERT INTO t SELECT n, n % 3, 'b' || n FROM generate_series(1, 100) n; INSERT INTO keyless VALUES (1), (2)",
+    );
+    world.bring_up();
+    let measure = |world: &World| wait(preview::measure(&world.spec)).expect("measure");
+    let delta = measure(&world);
+    assert_eq!(
+        (
+            delta.rows,
+            delta.whiteouts,
+            delta.copied_up_rows,
+            delta.bytes
+        ),
+        (0, 0, 0, 0)
+    );
+    assert_eq!(delta.last_connection, None);
+    let mut served = world.serve();
+    for statement in [
+        "UPDATE t SET b = 'changed' WHERE id <= 10",
+        "DELETE FROM t WHERE id IN (9, 10, 11)",
+        "INSERT INTO t VALUES (1000, 1, 'own'), (1001, 1, 'own')",
+        "DELETE FROM t WHERE id = 1001",
+        "CREATE TABLE mine(n int)",
+        "INSERT INTO mine SELECT generate_series(1, 5)",
+        "INSERT INTO keyless VALUES (3)",
+    ] {
+        served.session.must(statement);
+    }
+    let delta = measure(&world);
+    assert_eq!(
+        (delta.rows, delta.whiteouts, delta.copied_up_rows),
+        (8 + 1 + 5 + 1, 3, 8)
+    );
+    assert!(delta.bytes > 8192, "{delta:?}");
+    let seen = delta.last_connection;
+    assert!(seen.is_some(), "{delta:?}");
+    drop(served);
+    assert_eq!(measure(&world).last_connection, seen, "remembered");
+
+    let report = wait(preview::reset(&world.spec, &mut Quiet)).expect("reset");
+    assert_eq!(report.served, ["public.keyless", "public.t"]);
+    assert_eq!(measure(&world).rows, 0);
+    let mut served = world.serve();
+    assert_eq!(
+        served
+            .session
+            .value("SELECT count(*) FROM t WHERE b LIKE 'b%'"),
+        "100"
+    );
+    // One that couldn't come back isn't dropped.
+    drop(served);
+    let mut lost = world.spec.clone();
+    lost.production.database = "nowhere".to_owned();
+    let error = wait(preview::reset(&lost, &mut Quiet)).expect_err("production isn't there");
+    assert_eq!(
+        (error.reason(), error.side()),
+        (Reason::DatabaseNotFound, Side::Production)
+    );
+    assert_eq!(
+        world
+            .superuser()
+            .value("SELECT count(*) FROM pg_class WHERE relname = 't' AND relkind = 'r'"),
+        "1"
+    );
+}
+
+#[test]
+fn a_selection_leaves_out_tables_and_tells_what_went_with_them() {
+    let mut world = World::new(
+        "CREATE SCHEMA audit; CREATE SCHEMA web;
+         CREATE TABLE audit.log(id int PRIMARY KEY, what text); CREATE TABLE audit.archive(id int);
+         CREATE TABLE web.sessions(id int PRIMARY KEY); CREATE TABLE web.pages(id int PRIMARY KEY);
+         CREATE TABLE jobs(id int PRIMARY KEY); INSERT INTO jobs VALUES (1);
+         CREATE TABLE users(id int PRIMARY KEY, session int REFERENCES web.sessions, log int REFERENCES audit.log);
+         CREATE VIEW recent AS SELECT * FROM audit.log; CREATE VIEW newest AS SELECT * FROM recent;
+         CREATE VIEW plain AS SELECT id FROM users;
+         INSERT INTO audit.log VALUES (1, 'x'); INSERT INTO web.sessions VALUES (1); INSERT INTO users VALUES (1, 1, 1)",
+    );
+    let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    world.spec.tables = TableSelection {
+        schemas: Vec::new(),
+        exclude: texts(&["audit.*", "web.sessions"]),
+        empty: texts(&["public.jo*"]),
+    };
+    let report = world.bring_up();
+    assert_eq!(report.served, ["public.users", "web.pages"]);
+    assert_eq!(
+        report.excluded,
+        ["audit.archive", "audit.log", "web.sessions"]
+    );
+    assert_eq!(report.empty, ["public.jobs"]);
+    let lost: Vec<&str> = report
+        .not_restored
+        .iter()
+        .map(|lost| lost.object.as_str())
+        .collect();
+    for part in [
+        "VIEW recent",
+        "VIEW newest",
+        "FK CONSTRAINT users users_log_fkey",
+        "FK CONSTRAINT users users_session_fkey",
+    ] {
+        assert!(
+            lost.iter().any(|object| object.starts_with(part)),
+            "{part}: {lost:?}"
+        );
+    }
+    assert_eq!(lost.len(), 4, "{lost:?}");
+    assert_eq!(
+        world.bring_up().not_restored,
+        report.not_restored,
+        "it's told again"
+    );
+    let mut owner = world.superuser();
+    assert_eq!(owner.value("SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'v') AND nspname IN ('public', 'web', 'audit')"),
+        "jobs,pages,plain,users");
+    assert_eq!(owner.value("SELECT count(*) FROM jobs"), "0");
+    // What is left out later is refused rather than shown.
+    world.spec.tables.exclude.push("web.pages".to_owned());
+    let report = world.bring_up();
+    assert_eq!(report.served, ["public.users"]);
+    assert!(
+        report
+            .collisions
+            .iter()
+            .any(|collision| collision.object == "web.pages" && collision.refused),
+        "{:?}",
+        report.collisions
+    );
+    let error = wait(preview::bring_up(
+        &Spec {
+            tables: TableSelection {
+                exclude: texts(&["a.b.c"]),
+                ..TableSelection::default()
+            },
+            ..world.spec.clone()
+        },
+        &mut Quiet,
+    ))
+    .expect_err("no pattern");
+    assert_eq!(error.reason(), Reason::InvalidSpec);
+}
+
+#[test]
+fn production_is_looked_at_before_anything_is_made() {
+    let world = World::new("CREATE TABLE t(id int PRIMARY KEY); CREATE TABLE hidden(id int)");
+    let servers = Servers::shared();
+    let report = wait(preview::check_production(&world.spec)).expect("check");
+    assert_eq!(
+        (
+            report.database.as_str(),
+            report.tables,
+            report.unreadable.len()
+        ),
+        (world.database.as_str(), 2, 0)
+    );
+    assert!(report.fingerprint.starts_with("sha256:") && report.fingerprint.len() == 71);
+    let with = |address: Address| Spec {
+        production: target(&address),
+        ..world.spec.clone()
+    };
+    let mut admin = servers.production.connect("postgres");
+    admin.must(&format!(
+        "DROP ROLE IF EXISTS nobody_life; CREATE ROLE nobody_life LOGIN PASSWORD '{PASSWORD}'"
+    ));
+    let refused = [
+        (
+            with(servers.production.tcp("writer", &world.database)),
+            Reason::ProductionRoleCanWrite,
+        ),
+        (
+            with(
+                servers
+                    .production
+                    .tcp("reader", &world.database)
+                    .role("reader", "wrong"),
+            ),
+            Reason::AuthenticationFailed,
+        ),
+        (
+            with(servers.production.tcp("reader", "nowhere")),
+            Reason::DatabaseNotFound,
+        ),
+        (
+            with(servers.production.tcp("nobody_life", &world.database)),
+            Reason::PermissionDenied,
+        ),
+        (
+            with(Address {
+                port: 1,
+                ..servers.production.tcp("reader", &world.database)
+            }),
+            Reason::ConnectionRefused,
+        ),
+    ];
+    for (spec, reason) in refused {
+        let error = wait(preview::check_production(&spec)).expect_err("refused");
+        assert_eq!(
+            (error.reason(), error.side()),
+            (reason, Side::Production),
+            "{error}"
+        );
+        assert!(!format!("{error:?} {error}").contains(PASSWORD));
+    }
+    let mut tls = with(servers.production.tcp("reader", &world.database));
+    tls.production.sslmode = previewpg_proxy::net::target::SslMode::Require;
+    let error = wait(preview::check_production(&tls)).expect_err("no TLS there");
+    assert_eq!(error.reason(), Reason::CertificateInvalid, "{error:?}");
+    let allowed = Spec {
+        allow_writable_production: true,
+        ..with(servers.production.tcp("writer", &world.database))
+    };
+    assert!(
+        !wait(preview::check_production(&allowed))
+            .expect("allowed")
+            .rights
+            .writes
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_table_in_use_is_postponed_and_followed_later() {
+    let mut world = World::new("CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    world.bring_up();
+    let mut client = world.superuser();
+    client.must("BEGIN; SELECT * FROM t");
+    world.migrate("ALTER TABLE t ADD COLUMN n int DEFAULT 4");
+    let report = world.bring_up();
+    assert_eq!(
+        (report.postponed.len(), report.brought_in.len()),
+        (1, 0),
+        "{report:?}"
+    );
+    client.must("COMMIT");
+    let report = world.bring_up();
+    assert_eq!(report.postponed, Vec::<String>::new());
+    assert!(
+        contains(&report.brought_in, "column \"n\""),
+        "{:?}",
+        report.brought_in
+    );
+    world.same(&["SELECT * FROM t"]);
+}
+
+/// Fresh must not be older than production. Needs a newer PostgreSQL: see `.ci/postgres18`.
+#[test]
+fn a_fresh_that_is_older_than_production_is_refused() {
+    let Some(newer) = previewpg_tests::servers::fresh_programs() else {
+        eprintln!(
+            "left out: {} isn't set",
+            previewpg_tests::servers::FRESH_BIN
+        );
+        return;
+    };
+    let production = Server::start_from("production", None, "", Some(newer));
+    let older = Server::start_from("fresh", None, "", None);
+    production.connect("postgres").must(&format!("CREATE DATABASE shop; CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO reader"));
+    production
+        .connect("shop")
+        .must("CREATE TABLE t(id int PRIMARY KEY)");
+    let spec = Spec::new(
+        target(&production.tcp("reader", "shop")),
+        target(&older.tcp("postgres", "postgres")),
+        "shop",
+        AppRole {
+            name: "app".to_owned(),
+            password: Some(PASSWORD.to_owned()),
+        },
+    );
+    wait(preview::check_production(&spec)).expect("production itself is fine");
+    let error = wait(preview::bring_up(&spec, &mut Quiet)).expect_err("fresh is older");
+    assert_eq!(
+        (error.reason(), error.side()),
+        (Reason::VersionUnsupported, Side::Fresh),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn rows_that_a_fresh_has_already_are_the_previews() {
+    let mut world = World::new(
+        "CREATE TABLE t(id int PRIMARY KEY, b text); INSERT INTO t SELECT n, 'b' || n FROM generate_series(1, 20) n",
+    );
+    fresh()
+        .connect("postgres")
+        .must(&format!("CREATE DATABASE {}", world.spec.database));
+    world
+        .superuser()
+        .must(&format!(
+            "DO $$ BEGIN CREATE ROLE app LOGIN PASSWORD '{PASSWORD}'; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
+             CREATE TABLE t(id int PRIMARY KEY, b text); INSERT INTO t VALUES (1, 'mine'), (50, 'mine'); ALTER TABLE t OWNER TO app"
+        ));
+    world.spec.owner_tag = None;
+    world.bring_up();
+    world
+        .copy
+        .must("UPDATE t SET b = 'mine' WHERE id = 1; INSERT INTO t VALUES (50, 'mine')");
+    world.same(&[
+        "SELECT * FROM t ORDER BY id",
+        "DELETE FROM t WHERE id IN (1, 2, 50)",
+        "SELECT * FROM t ORDER BY id",
+    ]);
 }

@@ -218,3 +218,240 @@ fn proxy_config(valid: &ValidPreview) -> config::Input<'_> {
         production_sessions: valid.proxy.production_sessions,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use k8s_openapi::ByteString;
+    use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
+    use serde_json::{Value, json};
+    use std::time::SystemTime;
+
+    use crate::api::PreviewDatabase;
+    use crate::build::tests::OWNER;
+    use crate::validate::{Resolved, validate};
+
+    fn valid(name: &str, more: Value) -> ValidPreview {
+        let mut spec = json!({"production": {"connection": {"uri": {"secretKeyRef": {"name": "prod", "key": "uri"}}}}});
+        for (key, value) in more.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        let object: PreviewDatabase = serde_json::from_value(json!({
+            "apiVersion": "previewpg.dev/v1alpha1", "kind": "PreviewDatabase",
+            "metadata": {"name": name, "namespace": "shop", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": spec,
+        }))
+        .unwrap();
+        let mut resolved = Resolved::default();
+        for (name, uri) in [
+            ("prod", "postgres://reader:sesame@db.example/shop"),
+            ("fresh", "postgres://admin:open@fresh.example/postgres"),
+        ] {
+            resolved.add_secret(
+                name,
+                Secret {
+                    data: Some(BTreeMap::from([(
+                        "uri".to_owned(),
+                        ByteString(uri.as_bytes().to_vec()),
+                    )])),
+                    ..Secret::default()
+                },
+            );
+        }
+        validate(&object, &resolved).unwrap()
+    }
+
+    fn family(valid: &ValidPreview) -> Family {
+        let made = crate::generated::read_or_make(
+            "shop/pr-1",
+            None,
+            None,
+            &certificate_names("shop", &valid.name),
+            SystemTime::now(),
+        )
+        .unwrap();
+        let defaults = Defaults {
+            proxy_image: "proxy:1".to_owned(),
+            fresh_image: "fresh:1".to_owned(),
+            pull_policy: Some("Never".to_owned()),
+            operator: OperatorSource::default(),
+        };
+        build(valid, &made, &OWNER, &defaults).unwrap()
+    }
+
+    fn pods(family: &Family) -> Vec<PodTemplateSpec> {
+        let proxy = family.proxy.deployment.spec.clone().unwrap().template;
+        let fresh = family
+            .fresh
+            .clone()
+            .map(|fresh| fresh.stateful_set.spec.unwrap().template);
+        std::iter::once(proxy).chain(fresh).collect()
+    }
+
+    /// Pod Security Standards, "Restricted".
+    fn is_restricted(pod: &PodSpec) {
+        let security = pod.security_context.as_ref().unwrap();
+        assert_eq!(security.run_as_non_root, Some(true));
+        assert!(security.run_as_user.unwrap() > 0);
+        assert_eq!(
+            security.seccomp_profile.as_ref().unwrap().type_,
+            "RuntimeDefault"
+        );
+        assert_eq!(pod.automount_service_account_token, Some(false));
+        assert!(pod.init_containers.is_none() && pod.host_network.is_none());
+        for container in &pod.containers {
+            let security = container.security_context.as_ref().unwrap();
+            assert_eq!(security.allow_privilege_escalation, Some(false));
+            assert_eq!(security.read_only_root_filesystem, Some(true));
+            assert_eq!(
+                security.capabilities.as_ref().unwrap().drop.as_deref(),
+                Some(&["ALL".to_owned()][..])
+            );
+            assert!(container.resources.as_ref().unwrap().requests.is_some());
+            assert_eq!(container.image_pull_policy.as_deref(), Some("Never"));
+        }
+        for volume in pod.volumes.as_ref().unwrap() {
+            let kinds = [
+                volume.config_map.is_some(),
+                volume.secret.is_some(),
+                volume.empty_dir.is_some(),
+            ];
+            assert!(kinds.contains(&true), "{}", volume.name);
+        }
+    }
+
+    #[test]
+    fn pods_have_no_rights() {
+        let family = family(&valid("pr-1", json!({})));
+        let pods = pods(&family);
+        assert_eq!(pods.len(), 2);
+        for template in pods {
+            is_restricted(&template.spec.unwrap());
+        }
+    }
+
+    #[test]
+    fn secrets_are_in_secrets_only_and_mounted_by_who_needs_them() {
+        let family = family(&valid("pr-1", json!({})));
+        let internal = family.internal.data.as_ref().unwrap();
+        let key = String::from_utf8(internal.get("ca.key").unwrap().0.clone()).unwrap();
+        let password =
+            String::from_utf8(internal.get("fresh-password").unwrap().0.clone()).unwrap();
+        for shown in [
+            serde_json::to_string(&family.proxy.deployment).unwrap(),
+            serde_json::to_string(&family.proxy.config).unwrap(),
+            serde_json::to_string(&family.proxy.service).unwrap(),
+            format!("{:?}", family.fresh),
+        ] {
+            for hidden in ["sesame", &password, key.lines().nth(1).unwrap()] {
+                assert!(!shown.contains(hidden), "{shown}");
+            }
+        }
+        let mounted = |template: &PodTemplateSpec| -> Vec<String> {
+            let volumes = template.spec.as_ref().unwrap().volumes.clone().unwrap();
+            volumes
+                .into_iter()
+                .filter_map(|volume| volume.secret?.items)
+                .flatten()
+                .map(|item| item.key)
+                .collect()
+        };
+        let pods = pods(&family);
+        assert_eq!(
+            mounted(&pods[0]),
+            ["production", "fresh", "password", "tls.crt", "tls.key"]
+        );
+        assert_eq!(mounted(&pods[1]), ["fresh-password"]);
+    }
+
+    #[test]
+    fn production_is_verified_unless_the_spec_says_otherwise() {
+        let family = family(&valid("pr-1", json!({})));
+        let data = family.internal.data.unwrap();
+        let text = |key: &str| String::from_utf8(data.get(key).unwrap().0.clone()).unwrap();
+        assert!(text("production").contains("sslmode='verify-full' sslrootcert='system'"));
+        assert!(text("production").contains("statement_timeout=30000"));
+        assert!(
+            text("fresh").starts_with("host='pr-1-fresh.shop.svc' port='5432' user='previewpg'")
+        );
+        assert!(text("fresh").contains("dbname='shop'"));
+    }
+
+    #[test]
+    fn names_fit_for_the_longest_object() {
+        let family = family(&valid(&"p".repeat(52), json!({"proxy": {"replicas": 2}})));
+        let fresh = family.fresh.as_ref().unwrap();
+        let names = [
+            &family.access.metadata,
+            &family.internal.metadata,
+            &family.proxy.config.metadata,
+            &family.proxy.deployment.metadata,
+            &family.proxy.service.metadata,
+            &family.proxy.budget.as_ref().unwrap().metadata,
+            &family.proxy_policy.as_ref().unwrap().metadata,
+            &family.fresh_policy.as_ref().unwrap().metadata,
+            &fresh.config.metadata,
+            &fresh.service.metadata,
+            &fresh.stateful_set.metadata,
+        ];
+        for metadata in names {
+            let name = metadata.name.as_deref().unwrap();
+            assert!(name.len() <= 63, "{name}");
+            let owners = metadata.owner_references.as_ref().unwrap();
+            assert_eq!(owners.len(), 1);
+            assert_eq!(owners[0].controller, Some(true));
+        }
+        assert!(fresh.stateful_set.metadata.name.as_deref().unwrap().len() <= 52);
+    }
+
+    #[test]
+    fn a_server_of_the_users_has_no_pod() {
+        let spec = json!({"fresh": {"connection": {"uri": {"secretKeyRef": {"name": "fresh", "key": "uri"}}}}});
+        let valid = valid("pr-1", spec);
+        let family = family(&valid);
+        assert!(family.fresh.is_none() && family.fresh_policy.is_none());
+        let data = family.internal.data.unwrap();
+        let fresh = String::from_utf8(data.get("fresh").unwrap().0.clone()).unwrap();
+        assert!(
+            fresh.contains("fresh.example") && fresh.contains("dbname='shop_pr_1'")
+                || fresh.contains("dbname='shop_pr-1'"),
+            "{fresh}"
+        );
+    }
+
+    #[test]
+    fn a_pod_is_replaced_for_what_it_cannot_take_up() {
+        let hash = |more: Value| {
+            let template = family(&valid("pr-1", more))
+                .proxy
+                .deployment
+                .spec
+                .unwrap()
+                .template;
+            template.metadata.unwrap().annotations.unwrap()[crate::build::CONFIG_HASH].clone()
+        };
+        let plain = hash(json!({}));
+        assert_eq!(
+            plain,
+            hash(json!({"tables": {"empty": ["public.jobs"]}, "proxy": {"replicas": 3}}))
+        );
+        assert_ne!(plain, hash(json!({"access": {"database": "other"}})));
+    }
+
+    #[test]
+    fn a_volume_lives_as_the_policy_says() {
+        for (policy, kept) in [("Delete", "Delete"), ("Retain", "Retain")] {
+            let spec = json!({"fresh": {"reclaimPolicy": policy, "managed": {"storage": {"size": "2Gi"}}}});
+            let set = family(&valid("pr-1", spec)).fresh.unwrap().stateful_set;
+            let spec = set.spec.unwrap();
+            let retention = spec.persistent_volume_claim_retention_policy.unwrap();
+            assert_eq!(retention.when_deleted.as_deref(), Some(kept));
+            let claim = spec.volume_claim_templates.unwrap().remove(0).spec.unwrap();
+            assert_eq!(
+                claim.resources.unwrap().requests.unwrap()["storage"].0,
+                "2Gi"
+            );
+        }
+    }
+}

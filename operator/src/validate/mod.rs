@@ -60,6 +60,9 @@ pub struct ValidPreview {
     pub proxy: Proxy,
     /// What applications log in with.
     pub access: Access,
+    /// The preview's database on fresh's server. On a managed one it's the database's name that applications see, but stays what it was when that
+    /// changes (as it does with production's, unless the spec says it): the preview's changes are in it.
+    pub database: String,
 }
 
 /// The database to look like.
@@ -172,11 +175,7 @@ impl ValidPreview {
     /// The preview's database on fresh's server.
     #[must_use]
     pub fn database(&self) -> &str {
-        match &self.fresh {
-            // The server is the preview's alone.
-            Fresh::Managed(_) => &self.access.database,
-            Fresh::Connection(connection) => &connection.database,
-        }
+        &self.database
     }
 
     /// How fresh's server process reaches production: from the managed pod, which finds the certificates in `directory`, or from the
@@ -241,6 +240,13 @@ fn preview(
     let (production, fresh) = (production?, fresh?);
     let access = access(object, &production, &fresh, problems);
     name_fits.then_some(())?;
+    let access = access?;
+    let database = match &fresh {
+        Fresh::Managed(_) => known_database(object)
+            .unwrap_or(&access.database)
+            .to_owned(),
+        Fresh::Connection(connection) => connection.database.clone(),
+    };
     Some(ValidPreview {
         namespace,
         name,
@@ -261,8 +267,15 @@ fn preview(
             .filter(|value| !value.is_empty())
             .cloned(),
         proxy: proxy?,
-        access: access?,
+        access,
+        database,
     })
+}
+
+/// The preview's database, as the status tells.
+fn known_database(object: &PreviewDatabase) -> Option<&str> {
+    let fresh = object.status.as_ref()?.fresh.as_ref()?;
+    Some(fresh.database.as_str()).filter(|name| !name.is_empty())
 }
 
 fn name_fits(name: &str, problems: &mut Problems) -> bool {

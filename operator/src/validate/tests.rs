@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use previewpg_proxy::net::target::{Address, RootCertificates, SslMode, Target};
 
 use super::*;
-use crate::api::Reason;
+use crate::api::{DatabaseStatus, PreviewDatabaseStatus, Reason};
 
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
@@ -296,6 +296,32 @@ fn long_database_names_stay_apart() {
     assert_ne!(one, other);
     assert_eq!((one.len(), other.len()), (63, 63));
     assert_ne!(database_name("a-b", "c"), database_name("a", "b-c"));
+}
+
+/// A replica of another name, say: the preview's changes are in the database that there is.
+#[test]
+fn a_managed_database_keeps_its_name() {
+    let mut object = with_uri("");
+    let first = valid(&object, URI);
+    assert_eq!(
+        (first.database(), first.access.database.as_str()),
+        ("shop", "shop")
+    );
+    object.status = Some(PreviewDatabaseStatus {
+        fresh: Some(DatabaseStatus {
+            version: "18".into(),
+            database: "shop".into(),
+        }),
+        ..PreviewDatabaseStatus::default()
+    });
+    let moved = valid(
+        &object,
+        "postgres://reader:sesame@replica.db.svc/shop_replica",
+    );
+    assert_eq!(
+        (moved.database(), moved.access.database.as_str()),
+        ("shop", "shop_replica")
+    );
 }
 
 #[test]

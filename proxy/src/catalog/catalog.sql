@@ -9,6 +9,14 @@ EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
 END
 $$;
 
+-- While fresh is being provisioned its tables look like ordinary, empty ones: nobody may take them for that.
+CREATE OR REPLACE FUNCTION previewpg.unprovisioned() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION 'the preview is not provisioned to the end yet' USING ERRCODE = 'invalid_schema_name';
+END
+$$;
+
 -- The catalog as one JSON document, read with a fixed search path so that every name in it is qualified alike
 -- whoever asks. It runs with the caller's rights and sees what the caller's transaction sees. It takes no lock that another session's schema change could hold
 -- (pg_relation_size, pg_get_indexdef, and pg_get_expr with a relation do): but for indexes over expressions and with conditions.
@@ -146,7 +154,7 @@ WITH space AS MATERIALIZED (
     WHERE EXISTS (SELECT FROM pg_inherits h JOIN pg_class p ON p.oid = h.inhparent
                   WHERE p.relkind <> 'p' AND (h.inhparent = r.oid OR h.inhrelid = r.oid))
 )
-SELECT json_build_object(
+SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisioned') THEN json_build_object(
     'fresh_major', current_setting('server_version_num')::int / 10000,
     'production_major', (SELECT value::int FROM previewpg.meta WHERE name = 'production_major'),
     'copy_up_rows', (SELECT value::bigint FROM previewpg.meta WHERE name = 'copy_up_rows'),
@@ -216,5 +224,5 @@ SELECT json_build_object(
         FROM pg_type t JOIN space s ON s.oid = t.typnamespace
         LEFT JOIN pg_class c ON c.oid = t.typrelid
         WHERE t.typtype <> 'c' OR c.relkind = 'c'), '[]')
-)::text
+)::text ELSE previewpg.unprovisioned() END
 $catalog$;

@@ -173,7 +173,7 @@ enum Token {
     Quote,
     /// `||`
     Concat,
-    /// `%I` or `%s` of `format`
+    /// `%I`, `%s`, `%2$I` of `format`
     Hole,
     /// Any other character.
     Other(char),
@@ -215,8 +215,8 @@ fn scan(body: &str, procedural: bool, names: &Names<'_>) -> Direct {
                 .calls
                 .extend(names.routines.get(word.as_str()).into_iter().flatten());
         }
-        direct.reach.opaque |=
-            context.reads_through_a_hole() || (procedural && context.executes_a_value());
+        direct.reach.opaque |= context.reads_through_a_hole()
+            || (procedural && (context.executes_a_value() || context.lists_a_hole()));
         direct.reach.schema |= [
             "create", "alter", "drop", "truncate", "import", "refresh", "comment",
         ]
@@ -225,6 +225,30 @@ fn scan(body: &str, procedural: bool, names: &Names<'_>) -> Direct {
     }
     direct
 }
+
+/// What ends the list of a FROM or USING.
+const ENDS_A_LIST: [&str; 17] = [
+    "where",
+    "group",
+    "having",
+    "window",
+    "order",
+    "limit",
+    "offset",
+    "fetch",
+    "for",
+    "union",
+    "except",
+    "intersect",
+    "returning",
+    "set",
+    "when",
+    "loop",
+    "select",
+];
+
+/// So many tokens before AS, at most, stands the word that has a query follow it.
+const MAKES_A_QUERY_WITHIN: usize = 12;
 
 /// A word and what stands around it.
 struct Context<'a> {
@@ -352,17 +376,81 @@ impl Context<'_> {
             }),
             _ => false,
         };
-        // `FROM public.' || x`, `FROM log_' || x`: the name goes on in what isn't in the text.
+        reads && self.names_a_hole()
+    }
+
+    /// `FROM a, ' || x`, `FROM a, %I`, `USING a, %I`: the same, further on in the list. `CREATE TABLE a AS ' || x`, `IN (' || x`: a query that isn't in the text.
+    fn lists_a_hole(&self) -> bool {
+        let Some(word) = self.tokens.get(self.at) else {
+            return false;
+        };
+        if word.is_any(&["in", "exists", "any", "some"]) && self.follows("(") {
+            return self.goes_on(2);
+        }
+        if word.is("as") {
+            let from = self.at.saturating_sub(MAKES_A_QUERY_WITHIN);
+            let before = self.tokens.get(from..self.at).unwrap_or_default();
+            let makes = before
+                .iter()
+                .any(|token| token.is_any(&["create", "prepare", "with"]));
+            return makes && self.goes_on(1);
+        }
+        if word.is_any(&["union", "except", "intersect", "explain"]) {
+            return self.goes_on(1)
+                || self
+                    .after(1)
+                    .is_some_and(|token| token.is_any(&["all", "analyze"]))
+                    && self.goes_on(2);
+        }
+        let distinct = self.before(1).is_some_and(|token| token.is("distinct"));
+        if !word.is_any(&["from", "using", "join"]) || distinct {
+            return false;
+        }
+        // Commas outside of the literal in which the list stands are `format`'s, between its arguments.
+        let (mut depth, mut outside) = (0_usize, false);
+        for (at, token) in self.tokens.iter().enumerate().skip(self.at + 1) {
+            match token {
+                Token::Quote => outside = !outside,
+                Token::Other('(') => depth += 1,
+                Token::Other(')') if depth == 0 => return false,
+                Token::Other(')') => depth -= 1,
+                Token::Other(';') => return false,
+                Token::Other(',') if depth == 0 && !outside => {
+                    let comma = Context {
+                        tokens: self.tokens,
+                        at,
+                    };
+                    if comma.names_a_hole() {
+                        return true;
+                    }
+                }
+                token if depth == 0 && !outside && token.is_any(&ENDS_A_LIST) => return false,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    fn goes_on(&self, n: usize) -> bool {
+        matches!(self.after(n), Some(Token::Hole | Token::Concat))
+    }
+
+    /// Whether the name that comes next isn't in the text, or not to its end: `public.' || x`, `log_' || x`.
+    fn names_a_hole(&self) -> bool {
         let mut next = 1;
+        if self
+            .after(next)
+            .is_some_and(|token| token.is_any(&["only", "lateral"]))
+        {
+            next += 1;
+        }
         while let (Some(Token::Word(_)), Some(Token::Other('.'))) =
             (self.after(next), self.after(next + 1))
         {
             next += 2;
         }
-        let goes_on = |n| matches!(self.after(n), Some(Token::Hole | Token::Concat));
-        reads
-            && (goes_on(next)
-                || matches!(self.after(next), Some(Token::Word(_))) && goes_on(next + 1))
+        self.goes_on(next)
+            || matches!(self.after(next), Some(Token::Word(_))) && self.goes_on(next + 1)
     }
 
     /// `EXECUTE x`: SQL that is made elsewhere.
@@ -379,7 +467,13 @@ impl Context<'_> {
             Some(token) if token.is("format") => self.at + 3,
             _ => self.at + 1,
         };
-        self.tokens.get(literal_at) != Some(&Token::Quote)
+        if self.tokens.get(literal_at) != Some(&Token::Quote) {
+            return true;
+        }
+        // `EXECUTE '' || x`, `EXECUTE format('%s', x)`
+        let literal = self.tokens.iter().skip(literal_at);
+        let first = literal.into_iter().find(|token| **token != Token::Quote);
+        matches!(first, Some(Token::Hole | Token::Concat))
     }
 
     /// A SET or RESET statement (not UPDATE's SET).
@@ -440,9 +534,9 @@ fn tokens(body: &str) -> Vec<Token> {
                 tokens.push(Token::Concat);
                 2
             }
-            '%' if rest.starts_with("%I") || rest.starts_with("%s") => {
+            '%' if hole(rest).is_some() => {
                 tokens.push(Token::Hole);
-                2
+                hole(rest).unwrap_or(1)
             }
             c if c.is_whitespace() => c.len_utf8(),
             c if is_word(c) => {
@@ -459,6 +553,15 @@ fn tokens(body: &str) -> Vec<Token> {
         rest = rest.get(taken..).unwrap_or("");
     }
     tokens
+}
+
+/// The length of `format`'s specifier of an identifier or of text that stands here: `%I`, `%s`, `%2$I`, `%-10s`.
+fn hole(text: &str) -> Option<usize> {
+    let rest = text.strip_prefix('%')?;
+    let rest =
+        rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '$' | '-' | '*'));
+    rest.starts_with(['I', 's'])
+        .then(|| text.len() - rest.len() + 1)
 }
 
 /// Whether a dollar quote opens somewhere: `$$`, `$tag$`.
@@ -552,6 +655,37 @@ mod tests {
         assert!(opaque("EXECUTE 'select * from log_' || year"));
         assert!(opaque("select 1 from U&\"\\0075sers\""));
         assert!(!opaque("EXECUTE 'select a from b where c = ' || d"));
+        for body in [
+            "EXECUTE 'select 1 from a, ' || quote_ident(t)",
+            "EXECUTE format('select 1 from a, %I', t)",
+            "EXECUTE format('select 1 from a x, b y, public.%I z where x.id = 1', t)",
+            "EXECUTE format('select 1 from (select 1 from c) x, %2$I', 1, t)",
+            "EXECUTE format('select 1 from a join b using (id), %I', t)",
+            "EXECUTE format('delete from a using b, %I', t)",
+            "EXECUTE format('select 1 from %1$I', t)",
+            "EXECUTE format('select 1 from %-10s', t)",
+            "EXECUTE 'create temp table x as ' || query",
+            "EXECUTE 'select 1 from a where id in (' || query || ')'",
+            "EXECUTE 'select 1 from a union all ' || query",
+            "EXECUTE '' || query",
+            "EXECUTE format('%s limit 1', query)",
+            "EXECUTE $q$select 1 from a, $q$ || t",
+        ] {
+            assert!(opaque(body), "{body}");
+        }
+        for body in [
+            "EXECUTE format('select a, %I from b', c)",
+            "EXECUTE format('select 1 from b', x || 'y')",
+            "EXECUTE format('select 1 from b where c = %s', x), 1",
+            "EXECUTE format('select 1 from a, b order by c, %I', t)",
+            "EXECUTE format('select extract(year from d), %I', t)",
+            "EXECUTE format('insert into %I values (%L, %s)', t, 1, 2)",
+            "EXECUTE format('update %I set a = 1 where b in (1, %s)', t, 2)",
+            "EXECUTE format('create index %I on %I (%I)', i, t, c)",
+            "x := 'a' || b; PERFORM 1 FROM c, d",
+        ] {
+            assert!(!opaque(body), "{body}");
+        }
         assert!(opaque("EXECUTE statement"));
         assert!(opaque("EXECUTE format(template, x)"));
         assert!(!opaque("EXECUTE 'select 1'"));

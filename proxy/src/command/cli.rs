@@ -109,8 +109,8 @@ pub struct Selection {
     /// Bring only these schemas [default: all but the system's]
     #[arg(long, value_name = "SCHEMA", value_delimiter = ',')]
     pub schemas: Vec<String>,
-    /// Leave these schemas out
-    #[arg(long, value_name = "SCHEMA", value_delimiter = ',')]
+    /// Leave these tables out: schema.table, schema.* or schema, `*` for any characters
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
     pub exclude: Vec<String>,
     /// Bring these tables without production's rows: schema.table, `*` for any characters
     #[arg(long, value_name = "TABLE", value_delimiter = ',')]

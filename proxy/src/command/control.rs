@@ -497,8 +497,16 @@ impl Control {
 /// # Errors
 /// When somebody does, or it can't be asked.
 pub async fn served_by_nobody(owner: &Target) -> Result<(), CommandError> {
-    let client = connect("fresh", owner).await?;
-    take_lock(&client, Sharing::Alone, owner).await
+    match connect("fresh", owner).await {
+        Ok(client) => take_lock(&client, Sharing::Alone, owner).await,
+        // It's to be made.
+        Err(ConnectError::Refused { source, .. })
+            if source.code() == Some(&SqlState::INVALID_CATALOG_NAME) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Refuses a fresh that is being provisioned: what the catalog lacks until that has ended would be served as an ordinary, empty table.

@@ -12,10 +12,11 @@
 //! | `previewpg.news`, `.dirty`, `.change`, `.replica` and functions | what replicas tell each other, see [`crate::replicas`] | SELECT |
 //! | `previewpg.changed()` | for who changes fresh behind the proxies' back: all of them read the catalog again | none |
 //! | `previewpg.is_written(oid) returns boolean` | whether anybody wrote to it, or tried to | EXECUTE |
+//! | `previewpg.production` | every relation of production that was brought, as it was described when its changes were last brought in | SELECT |
 //! | foreign server `previewpg_production` and the owner's user mapping | | none |
 //! | `previewpg_fdw.rN` | the foreign table: production's shape | none |
 //! | `previewpg_lower.rN` | the projection view: upper's shape and column order, one column for each live upper column; empty once detached | SELECT |
-//! | `previewpg_claims.rN` | the claimed keys: the key's columns with upper's names, primary key; keyless: `(all_rows bool primary key)` | SELECT, INSERT |
+//! | `previewpg_claims.rN` | the claimed keys: the key's columns with upper's names, primary key; keyless: `(all_rows bool primary key)`; `previewpg_copied` tells rows of production from the preview's own | SELECT, INSERT |
 //! | `previewpg_copy.rN(previewpg_lower.rN[]) returns bigint` | copies up: claims the rows' keys (waiting for other claimers), inserts the rows newly claimed into upper with `session_replication_role = replica` | EXECUTE |
 //! | `previewpg.copy_up_all(oid, detach bool) returns bigint` | copies the whole table up, within the limit; with `detach` lower is not looked at any more (always, for a keyless table, call it with `detach`) | EXECUTE |
 //! | `previewpg.copy_up_available(oid, previewpg_lower.rN[], wanted bigint, otherwise text) returns bigint` | copies up the first `wanted` rows (NULL: all) that nobody else holds a claim of, without waiting; held ones are left out (`'skip'`) or an error 55P03 (`'error'`) | EXECUTE |
@@ -49,6 +50,12 @@
 //! for example from a function's body: a write that would silently miss production's rows. The proxy calls `previewpg.permit` (in the same transaction, in front of the
 //! statement, after the copy-up); the guard takes the permit back. A permit counts for a statement of the client itself only (`PG_CONTEXT` shows nothing below the
 //! guard), so what a statement leaves of it can't serve a function. PostgreSQL's own referential actions pass (recognised by `PG_CONTEXT`), because a trigger on the parent has copied the children up.
+//!
+//! # Production changes
+//! `sql/fingerprint.sql` is production's schema in one value. When it is another one, [`provision::drift`] compares descriptions of production, old and new, with the
+//! preview, and gives what is to be done: statements for upper, and lower anew (`previewpg.reattach`). A relation whose rows can't be shown truly is *halted*: its state is
+//! `unsupported`, `previewpg.relation.halted` has the one that it returns to, and its guards stay. What a session with an older catalog does meanwhile ends in an error of
+//! production (foreign tables ask by column names, and have no NOT NULLs that a planner could take for granted), never in wrong rows.
 //!
 //! # What DDL can't follow
 //! `ALTER COLUMN .. TYPE .. USING` needs `previewpg.copy_up_all(oid, true)` first (refused otherwise). `ADD FOREIGN KEY` over existing rows of upper is checked by PostgreSQL itself, which sees

@@ -9,6 +9,7 @@ use super::connect::{ConnectError, connect};
 use super::likeness::{Likeness, identifier, literal};
 use super::{Error, Side, Spec};
 use crate::net::target::Target;
+use crate::overlay::provision;
 
 /// What a comment of ours begins with; the tag follows.
 const MARK: &str = "previewpg: ";
@@ -77,8 +78,7 @@ async fn maintenance(spec: &Spec) -> Result<Client, Error> {
 }
 
 /// The statement that makes the preview's database, as production's is, on a server of a major version.
-#[must_use]
-pub(crate) fn creation(name: &str, likeness: &Likeness, major: u32) -> String {
+fn creation(name: &str, likeness: &Likeness, major: u32) -> String {
     Likeness {
         database: name.to_owned(),
         ..likeness.clone()
@@ -97,10 +97,17 @@ async fn make(spec: &Spec, likeness: &Likeness) -> Result<(), Error> {
         .await
         .map_err(ask(Side::Fresh))?
         .get(0);
-    let statement = creation(
-        &spec.database,
-        likeness,
-        u32::try_from(version).unwrap_or(0),
+    let major = u32::try_from(version).unwrap_or(0);
+    if major < likeness.major {
+        return Err(Error::Provision(provision::Error::FreshTooOld {
+            fresh: major,
+            production: likeness.major,
+        }));
+    }
+    // Superusers alone get in, until it is provisioned: see `admit`.
+    let statement = format!(
+        "{} CONNECTION LIMIT 0",
+        creation(&spec.database, likeness, major)
     );
     match server.batch_execute(&statement).await {
         Ok(()) => {}
@@ -130,6 +137,29 @@ async fn make(spec: &Spec, likeness: &Likeness) -> Result<(), Error> {
         if let Err(error) = server.batch_execute(&statement).await {
             tracing::warn!(setting = %name, %value, %error, "production's setting can't be taken over");
         }
+    }
+    Ok(())
+}
+
+/// Lets clients in: while it was provisioned, its tables looked like ordinary, empty ones.
+pub(super) async fn admit(spec: &Spec, fresh: &Client) -> Result<(), Error> {
+    let shut: bool = fresh
+        .query_one(
+            "SELECT datconnlimit = 0 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()",
+            &[],
+        )
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(Error::ask(Side::Fresh))?;
+    if shut {
+        let statement = format!(
+            "ALTER DATABASE {} CONNECTION LIMIT -1",
+            identifier(&spec.database)
+        );
+        fresh
+            .batch_execute(&statement)
+            .await
+            .map_err(Error::ask(Side::Fresh))?;
     }
     Ok(())
 }

@@ -189,6 +189,7 @@ async fn bring_up_now(spec: &Spec, progress: &mut dyn Progress) -> Result<Report
         .map_err(Error::ask(Side::Production))?;
     let fresh = database::open(spec, &likeness).await?;
     let outcome = provision::provision(&options(spec), &production, &fresh, progress).await?;
+    database::admit(spec, &fresh).await?;
     let ask = Error::ask;
     let server_version = "SELECT current_setting('server_version'), current_database()::text";
     let of_production = production

@@ -43,7 +43,9 @@
 pub mod line;
 pub mod peers;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::{Client, Error};
 
 /// How long a lease lasts from before its renewal was sent.
 pub const LEASE: Duration = Duration::from_millis(2500);
@@ -56,3 +58,28 @@ pub const WAITED_OUT: Duration = Duration::from_millis(2600);
 
 /// How long a client's statement waits for the line to fresh before the session is ended with an error.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For who has changed fresh behind the replicas' back (as its owner, over any connection, outside of a transaction): has them read the catalog again, and waits until they all
+/// have, or have stopped to believe the old one.
+///
+/// # Errors
+/// When fresh doesn't answer.
+pub async fn announce_change(fresh: &Client) -> Result<(), Error> {
+    const AGAIN: Duration = Duration::from_millis(20);
+    let row = fresh.query_one("SELECT previewpg.changed()", &[]).await?;
+    let version: i64 = row.try_get(0)?;
+    let committed = Instant::now();
+    while committed.elapsed() < WAITED_OUT {
+        let behind = fresh
+            .query_one(
+                "SELECT pg_catalog.count(*) FROM previewpg.behind(0, $1)",
+                &[&version],
+            )
+            .await?;
+        if behind.try_get::<_, i64>(0)? == 0 {
+            break;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    Ok(())
+}

@@ -36,8 +36,9 @@ pub(super) fn name_types(
             continue;
         }
         let alias = quote_identifier(name);
+        // Not a row constructor to the parser, which compares those column by column.
         let row = format!(
-            "ROW({alias}.*)::{}",
+            "CASE WHEN true THEN ROW({alias}.*)::{} END",
             qualified(&relation.schema, &relation.name)
         );
         let outer = statement

@@ -96,8 +96,18 @@ enum Waiting {
 pub(crate) enum Work {
     Script(Box<Script>),
     Parse(Bytes),
-    Bind { frame: Bytes, apart_done: bool },
+    Bind(Binding),
     Execute(Bytes),
+}
+
+/// A client's Bind.
+#[derive(Debug)]
+pub(crate) struct Binding {
+    pub(crate) frame: Bytes,
+    /// Its copy-up was run apart.
+    pub(crate) apart_done: bool,
+    /// What was to run in its statement's place had other columns, and was made anew from the catalog as it is now.
+    pub(crate) again: bool,
 }
 
 /// Why the conversation can't go on: said to the client (FATAL) before both connections are closed.
@@ -185,6 +195,8 @@ pub(crate) struct Conversation {
     broken: Option<Broken>,
     journal: Journal,
     replay: Replay,
+    /// What ran had other columns than were described, and no answer was forwarded: once fresh is ready, the client's message fails with this.
+    failing: Option<Report>,
 }
 
 impl Conversation {
@@ -236,6 +248,7 @@ impl Conversation {
             broken: None,
             journal: Journal::default(),
             replay: Replay::default(),
+            failing: None,
         };
         if !plain {
             conversation.flight.run(
@@ -263,6 +276,7 @@ impl Conversation {
             && self.held.is_none()
             && !self.replay.is_due()
             && !self.tells()
+            && self.failing.is_none()
             && self.status == b'I'
             && !self.flight.open
     }
@@ -347,7 +361,7 @@ impl Conversation {
                 None => return,
                 Some(Work::Script(script)) => self.script(script).map(Work::Script),
                 Some(Work::Parse(frame)) => self.parse(frame),
-                Some(Work::Bind { frame, apart_done }) => self.bind(frame, apart_done),
+                Some(Work::Bind(bind)) => self.bind(bind),
                 Some(Work::Execute(frame)) => self.execute(frame),
             };
             if waits.is_some() {

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::conversation::{Asked, Broken, Conversation, HIGH};
-use super::production::{self, ReadEvent};
+use super::production::{self, Events, ReadEvent};
 use super::server::Hooked;
 use crate::net::drain::{Drain, admin_shutdown};
 use crate::net::pool::Pool;
@@ -154,7 +154,7 @@ pub(crate) struct Drive<'a, C, F, P> {
 struct Reading {
     run: Pin<Box<dyn Future<Output = ()> + Send>>,
     ended: bool,
-    events: mpsc::Receiver<ReadEvent>,
+    events: Arc<Events>,
 }
 
 impl<'a, C, F, P> Drive<'a, C, F, P>
@@ -346,22 +346,19 @@ where
         while self.conversation.wants_production()
             && let Some(reading) = self.reading.as_mut()
         {
-            match reading.events.poll_recv(cx) {
-                Poll::Pending => break,
-                Poll::Ready(event) => {
-                    let event = event.unwrap_or_else(|| {
-                        ReadEvent::Failed(Report::error(
-                            "08006",
-                            "the read on production ended without a result",
-                        ))
-                    });
-                    if !matches!(event, ReadEvent::Rows(_)) {
-                        self.reading = None;
-                    }
-                    self.conversation.read_event(event);
-                    moved = true;
-                }
+            let event = match reading.events.take() {
+                Some(event) => event,
+                None if reading.ended => ReadEvent::Failed(Report::error(
+                    "08006",
+                    "the read on production ended without a result",
+                )),
+                None => break,
+            };
+            if !matches!(event, ReadEvent::Rows(_)) {
+                self.reading = None;
             }
+            self.conversation.read_event(event);
+            moved = true;
         }
         moved
     }
@@ -380,20 +377,20 @@ where
             Asked::Read(read) => match self.process.pool() {
                 None => self.conversation.read_event(ReadEvent::Fallback),
                 Some(pool) => {
-                    let (sender, receiver) = mpsc::channel(production::CHUNKS);
+                    let events = Arc::new(Events::default());
                     let metrics = Arc::clone(&self.conversation.common.metrics);
                     let run = production::run(
                         pool,
                         *read,
                         Arc::clone(&self.last),
-                        sender,
+                        Arc::clone(&events),
                         self.process.cancelled(),
                         metrics,
                     );
                     self.reading = Some(Reading {
                         run: Box::pin(run),
                         ended: false,
-                        events: receiver,
+                        events,
                     });
                 }
             },

@@ -45,9 +45,9 @@ pub(crate) enum Describe {
     /// A RowDescription is kept for the client and nothing else, as the simple protocol has it: said at [`Expect::Announce`], or before the first row or the tag.
     RowOnly,
     /// Ours alone: the columns of what runs in the place of the client's statement must be that statement's own: the body of its RowDescription.
-    Check(Option<Bytes>),
+    Check(Option<Bytes>, Again),
     /// The same; the client's statement was described just before.
-    CheckLast,
+    CheckLast(Again),
     /// The same, but nothing of it was sent to run yet: the verdict is kept for our statement of this name.
     Compare(Option<Bytes>, Bytes),
     /// The same; the client's statement was described just before.
@@ -56,6 +56,17 @@ pub(crate) enum Describe {
     Capture(u64),
     /// The client asked for a portal's: this frame (RowDescription or NoData) is the answer.
     Replace(Bytes),
+    /// Nobody's any more.
+    Drop,
+}
+
+/// Whether a statement that has run may run once more in the same transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// It only reads.
+    Yes,
+    /// What it did would be done twice.
+    No,
 }
 
 /// What becomes of an execution's rows and tag.
@@ -65,6 +76,8 @@ pub(crate) enum Rows {
     Forward,
     /// They're the client's; the tag only once the transaction has ended, as for the last statement of a query string.
     ForwardLast,
+    /// Nobody's any more: the client's description isn't theirs.
+    Drop,
     /// The number of rows copied up.
     CopiedUp,
     /// The schemas of the search path and the pins, as JSON.
@@ -263,6 +276,30 @@ impl Flight {
             (self.open, self.flushed) = (true, false);
         }
         end.is_none()
+    }
+
+    /// The client hears no answer to what was sent, as far as answers are still to come, but ReadyForQuery.
+    pub(crate) fn drop_answers(&mut self) {
+        self.queue
+            .retain(|expect| !matches!(expect, Expect::Announce | Expect::Say(_)));
+        for expect in &mut self.queue {
+            match expect {
+                Expect::Parse { answer, .. }
+                | Expect::Bind { answer, .. }
+                | Expect::Close { answer, .. } => *answer = Answer::Swallow,
+                Expect::Describe { what, .. }
+                    if !matches!(what, Describe::Capture(_) | Describe::Compare(..)) =>
+                {
+                    *what = Describe::Drop;
+                }
+                Expect::Execute { rows, .. }
+                    if matches!(rows, Rows::Forward | Rows::ForwardLast) =>
+                {
+                    *rows = Rows::Drop;
+                }
+                _ => {}
+            }
+        }
     }
 
     /// ReadyForQuery told the outcome of everything before it.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::conversation::{ApartStatement, Asked, Conversation, Work, pass};
-use super::expect::{Answer, Describe, Expect, OnError, Rows};
+use super::conversation::{ApartStatement, Asked, Binding, Conversation, Work, pass};
+use super::expect::{Again, Answer, Describe, Expect, OnError, Rows};
 use super::planner::{Encoding, Reading, needs_names};
 use super::production::{Read, ReadEvent};
 use super::script::unencodable;
@@ -91,7 +91,8 @@ impl Conversation {
     }
 
     /// Bind. Waits for names, for the original's description, for what was asked of the process.
-    pub(crate) fn bind(&mut self, frame: Bytes, apart_done: bool) -> Option<Work> {
+    pub(crate) fn bind(&mut self, bind: Binding) -> Option<Work> {
+        let frame = bind.frame.clone();
         let bytes = frame.slice(crate::wire::frame::HEADER.min(frame.len())..);
         let Ok(message) = Bind::read(&bytes) else {
             self.forward_bind(&frame);
@@ -119,7 +120,7 @@ impl Conversation {
             Arc::new(Plan::Pass(Effects::default()))
         } else {
             if needs_names(statement) && !self.names_known() {
-                return Some(Work::Bind { frame, apart_done });
+                return Some(Work::Bind(bind));
             }
             self.plan_prepared(&name, &entry, reading, statement)
         };
@@ -150,7 +151,7 @@ impl Conversation {
                     self.capture(&name, entry.id);
                 }
                 self.flight.flush();
-                return Some(Work::Bind { frame, apart_done });
+                return Some(Work::Bind(bind));
             }
         };
         if usize::from(message.parameters) != description.parameters.len() {
@@ -183,18 +184,34 @@ impl Conversation {
             }
         }
         if self.mark(&fresh.dirties) {
-            return Some(Work::Bind { frame, apart_done });
+            return Some(Work::Bind(bind));
         }
-        if !apart_done && self.go_apart(fresh, Some(&message), &description.parameters) {
-            return Some(Work::Bind {
-                frame,
+        if !bind.apart_done && self.go_apart(fresh, Some(&message), &description.parameters) {
+            return Some(Work::Bind(Binding {
                 apart_done: true,
-            });
+                ..bind
+            }));
         }
         match self.compare_columns(fresh, reading, &description) {
             Columns::Same => {}
-            Columns::Asked => return Some(Work::Bind { frame, apart_done }),
+            Columns::Asked => return Some(Work::Bind(bind)),
+            Columns::Other if !bind.again && !self.differs(fresh, reading, &description) => {
+                // The schema may have changed since it was planned: once more.
+                self.ask(Asked::Reload);
+                return Some(Work::Bind(Binding {
+                    again: true,
+                    ..bind
+                }));
+            }
             Columns::Other => {
+                if let Some(text) = &fresh.text {
+                    self.common.readings.other_columns(
+                        reading.text.as_bytes(),
+                        text.as_bytes(),
+                        &description.parameters,
+                        self.sight.version(),
+                    );
+                }
                 self.refuse_columns();
                 return None;
             }
@@ -284,6 +301,18 @@ impl Conversation {
         Columns::Asked
     }
 
+    /// Whether what runs in the original's place is known to have other columns.
+    fn differs(&self, fresh: &Fresh, reading: &Reading, description: &Description) -> bool {
+        fresh.text.as_ref().is_some_and(|text| {
+            self.common.readings.has_other_columns(
+                reading.text.as_bytes(),
+                text.as_bytes(),
+                &description.parameters,
+                self.sight.version(),
+            )
+        })
+    }
+
     /// Sends what runs before, and the Bind of what runs in the original's place. Gives the answer to the portal's Describe, where it isn't fresh's own.
     fn bind_on_fresh(
         &mut self,
@@ -323,9 +352,16 @@ impl Conversation {
         };
         let name = match &text {
             Some(text) => {
+                let again = reading
+                    .script
+                    .statements
+                    .first()
+                    .map_or(Again::No, |statement| {
+                        self.may_run_again(reading, statement)
+                    });
                 let check = fresh
                     .describe_original
-                    .then(|| Describe::Check(description.row.clone()));
+                    .then(|| Describe::Check(description.row.clone(), again));
                 self.prepare_ours(text, &description.parameters, error.clone(), check)
             }
             None => Bytes::copy_from_slice(message.statement),

@@ -164,6 +164,8 @@ pub(crate) struct Readings {
     kept: Cache<(Bytes, Encoding, bool), Arc<Reading>>,
     /// Rewritten statements that gave their originals' columns, by hash.
     same_columns: Cache<u64, ()>,
+    /// Those that didn't, and the catalog's version then.
+    other_columns: Cache<u64, u64>,
     hasher: RandomState,
 }
 
@@ -179,6 +181,7 @@ impl Readings {
             planner,
             kept: Cache::new(KEPT),
             same_columns: Cache::new(KEPT),
+            other_columns: Cache::new(KEPT),
             hasher: RandomState::new(),
         }
     }
@@ -220,6 +223,24 @@ impl Readings {
     pub(crate) fn same_columns(&self, original: &[u8], text: &[u8], types: &[u32]) {
         let key = self.hasher.hash_one((original, text, types));
         self.same_columns.insert(key, ());
+    }
+
+    /// Whether it was found to give other columns with this version of the catalog, read for the comparison.
+    pub(crate) fn has_other_columns(
+        &self,
+        original: &[u8],
+        text: &[u8],
+        types: &[u32],
+        version: u64,
+    ) -> bool {
+        let key = self.hasher.hash_one((original, text, types));
+        self.other_columns.get(&key) == Some(version)
+    }
+
+    /// It gives other columns.
+    pub(crate) fn other_columns(&self, original: &[u8], text: &[u8], types: &[u32], version: u64) {
+        let key = self.hasher.hash_one((original, text, types));
+        self.other_columns.insert(key, version);
     }
 
     /// Plans one statement.

@@ -2,12 +2,15 @@
 //!
 //! Nothing is forwarded before production's columns were compared with fresh's: on any difference the read runs on fresh instead.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::conversation::Conversation;
 use super::sight::Sight;
@@ -32,7 +35,7 @@ const LOCAL_TYPES: [u32; 28] = [
 const REGCOLLATION: [u32; 2] = [4191, 4192];
 
 /// How many chunks of rows may wait for a slow client.
-pub(crate) const CHUNKS: usize = 2;
+const CHUNKS: usize = 2;
 const CHUNK: usize = 64 << 10;
 const FIRST: usize = 2 << 10;
 
@@ -116,6 +119,36 @@ pub(crate) enum ReadEvent {
     Failed(Report),
 }
 
+/// What a read has to say, on its way to the task that runs it. Nobody is woken: whoever takes something polls the read again.
+#[derive(Debug, Default)]
+pub(crate) struct Events(Mutex<VecDeque<ReadEvent>>);
+
+impl Events {
+    /// The next one.
+    pub(crate) fn take(&self) -> Option<ReadEvent> {
+        self.lock().pop_front()
+    }
+
+    /// Puts one behind the others, once there's room.
+    async fn put(&self, event: ReadEvent) {
+        let mut event = Some(event);
+        poll_fn(|_| {
+            let mut queue = self.lock();
+            if queue.len() >= CHUNKS {
+                return Poll::Pending;
+            }
+            queue.extend(event.take());
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<ReadEvent>> {
+        // A queue is valid at every moment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Conversation {
     /// Whether a read's relations are still clean and its values mean the same on production, as text.
     pub(crate) fn may_read(&self, plan: &Production, description: &Description) -> bool {
@@ -177,8 +210,6 @@ enum Stop {
     Failed(Report),
     /// The connection to production was lost, for this reason.
     Lost(String),
-    /// The client is gone.
-    Gone,
 }
 
 impl From<std::io::Error> for Stop {
@@ -204,13 +235,13 @@ pub(crate) async fn run(
     pool: Pool,
     read: Read,
     last: Arc<AtomicU64>,
-    events: mpsc::Sender<ReadEvent>,
+    events: Arc<Events>,
     cancel: Arc<Notify>,
     metrics: Arc<Metrics>,
 ) {
     let asked = pool.checkout_again(last.load(Ordering::Relaxed)).await;
     let mut end = attempt(asked, &read, &last, &events, &cancel, &metrics).await;
-    if matches!(end, Err(Attempt::Silent(_))) {
+    if end.is_err() {
         // The session may have been lost while it was idle; whatever became of the statement, it only reads.
         end = attempt(
             pool.checkout().await,
@@ -222,31 +253,21 @@ pub(crate) async fn run(
         )
         .await;
     }
-    let end = match end {
-        Ok(end) => end,
-        Err(Attempt::Silent(why)) => ReadEvent::Failed(unreachable(&why)),
-        Err(Attempt::Gone) => return,
-    };
-    // A client that is gone needs no answer.
-    let _ = events.send(end).await;
+    let end = end.unwrap_or_else(|Silent(why)| ReadEvent::Failed(unreachable(&why)));
+    events.put(end).await;
 }
 
-/// How an attempt ended without an answer.
-enum Attempt {
-    /// The connection was lost before production said anything, for this reason.
-    Silent(String),
-    /// The client is gone.
-    Gone,
-}
+/// The connection was lost before production said anything, for this reason.
+struct Silent(String);
 
 async fn attempt(
     asked: Result<Checkout, PoolError>,
     read: &Read,
     last: &AtomicU64,
-    events: &mpsc::Sender<ReadEvent>,
+    events: &Events,
     cancel: &Notify,
     metrics: &Metrics,
-) -> Result<ReadEvent, Attempt> {
+) -> Result<ReadEvent, Silent> {
     let mut checkout = match asked {
         // The foreign tables have connections of their own.
         Err(PoolError::Exhausted { .. }) => return Ok(ReadEvent::Fallback),
@@ -292,15 +313,14 @@ async fn attempt(
         Err(Stop::Fallback) => Ok(ReadEvent::Fallback),
         Err(Stop::Failed(report)) => Ok(ReadEvent::Failed(report)),
         Err(Stop::Lost(why)) if heard => Ok(ReadEvent::Failed(unreachable(&why))),
-        Err(Stop::Lost(why)) => Err(Attempt::Silent(why)),
-        Err(Stop::Gone) => Err(Attempt::Gone),
+        Err(Stop::Lost(why)) => Err(Silent(why)),
     }
 }
 
 struct Running<'a> {
     checkout: &'a mut Checkout,
     scanner: Scanner,
-    events: &'a mpsc::Sender<ReadEvent>,
+    events: &'a Events,
     /// Room for the next read, in bytes: grows with what comes.
     room: usize,
     /// Production has said something.
@@ -365,7 +385,7 @@ impl Running<'_> {
                     outcome = Err(failed(report, forwarded)?);
                 }
                 b'S' => {}
-                b'C' | b'I' if described => self.forward(frame).await?,
+                b'C' | b'I' if described => self.forward(frame).await,
                 b'Z' => {
                     return if body(&frame) == b"I" {
                         Ok(outcome)
@@ -388,14 +408,12 @@ impl Running<'_> {
         let fields = backend::read_row_description(row)?;
         let mut out = BytesMut::new();
         backend::row_description(&fields, &mut out)?;
-        self.forward(out.freeze()).await
+        self.forward(out.freeze()).await;
+        Ok(())
     }
 
-    async fn forward(&mut self, frames: Bytes) -> Result<(), Stop> {
-        self.events
-            .send(ReadEvent::Rows(frames))
-            .await
-            .map_err(|_| Stop::Gone)
+    async fn forward(&mut self, frames: Bytes) {
+        self.events.put(ReadEvent::Rows(frames)).await;
     }
 
     /// Gives the session the client's settings, if it doesn't have them.
@@ -474,7 +492,7 @@ impl Running<'_> {
                 let frames = self.checkout.session.buffer.split_to(scan.pass).freeze();
                 if rows {
                     *forwarded = true;
-                    self.forward(frames).await?;
+                    self.forward(frames).await;
                 }
                 continue;
             }

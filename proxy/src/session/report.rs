@@ -17,8 +17,7 @@ pub(crate) const MARK: &[u8] = b"PPG02";
 
 /// Takes our own things out of a notice; `None`: it's about nothing else.
 pub(crate) fn notice(mut report: Report) -> Option<Report> {
-    // With client_min_messages at debug1 PostgreSQL tells of each event trigger; only ours are seen to be called.
-    if report.message().starts_with("EventTriggerInvoke ") {
+    if report.severity().starts_with(b"DEBUG") && debugs_us(&report) {
         return None;
     }
     scrub(&mut report);
@@ -47,6 +46,14 @@ pub(crate) fn notice(mut report: Report) -> Option<Report> {
         }
     }
     Some(report)
+}
+
+/// Whether a DEBUG message is about our work: it names us, or tells that an event trigger is called, of which there are ours only.
+fn debugs_us(report: &Report) -> bool {
+    let message = report.message();
+    message.starts_with("EventTriggerInvoke ")
+        || mentions_us(message.as_bytes())
+        || report.get(code::WHERE).is_some_and(mentions_us)
 }
 
 /// Takes our own things out of an error's or notice's context and DETAIL.
@@ -238,7 +245,10 @@ mod tests {
         assert_eq!(cascades("2", &format!("{ours}\n{ours}")), None);
         assert!(notice(Report::new("NOTICE", "00000", ours)).is_none());
         assert!(notice(Report::new("NOTICE", "00000", "hello previewpg")).is_some());
-        assert!(notice(Report::new("DEBUG", "00000", "EventTriggerInvoke 16520")).is_none());
+        let debug = |message: &'static str| notice(Report::new("DEBUG", "00000", message));
+        assert!(debug("EventTriggerInvoke 16520").is_none());
+        assert!(debug("relation \"previewpg_claims.r17444\" does not exist").is_none());
+        assert!(debug("hello").is_some());
         let mut error = Report::error(
             "2BP01",
             "cannot drop table t because other objects depend on it",

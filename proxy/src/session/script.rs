@@ -8,12 +8,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::conversation::{Asked, Conversation, pass};
-use super::expect::{Answer, Describe, Expect, OnError, Rows};
+use super::expect::{Again, Answer, Describe, Expect, OnError, Rows};
 use super::planner::{Reading, needs_names};
 use super::production::{Read, ReadEvent};
 use crate::admin::metrics::Placement;
+use crate::catalog::model::RelationKind;
 use crate::rewrite::plan::{Effects, Fresh, Plan};
-use crate::sql::facts::{Copy, Kind, LockStrength, Statement, Transaction};
+use crate::rewrite::{builtin_volatility, resolve};
+use crate::sql::facts::{Copy, Kind, LockStrength, Name, Statement, Transaction};
 use crate::wire::frontend::{self, Subject};
 use crate::wire::report::Report;
 
@@ -32,6 +34,8 @@ pub(crate) struct Script {
     apart_done: bool,
     /// Its rewritten form has its columns.
     compared: bool,
+    /// Its rewritten form had other columns, and was made anew from the catalog as it is now.
+    again: bool,
     /// The statement sent last takes data from the client, and hasn't ended.
     pub(crate) copying: bool,
     /// A statement failed: nothing more is sent but the Sync.
@@ -62,6 +66,7 @@ impl Script {
             plan: None,
             apart_done: false,
             compared: false,
+            again: false,
             copying: false,
             failed: false,
         }
@@ -128,16 +133,34 @@ impl Conversation {
                     }
                     script.step = Step::Each;
                     script.compared = true;
-                    if self.compared.take() == Some(false) {
+                    let texts = match (&script.plan, reading.script.statements.get(script.next)) {
+                        (Some(Plan::Fresh(fresh)), Some(statement)) => fresh
+                            .text
+                            .as_ref()
+                            .map(|text| (reading.statement(statement), Arc::clone(text))),
+                        _ => None,
+                    };
+                    let same = self.compared.take() != Some(false);
+                    if let Some((original, text)) = texts {
+                        let (original, text) = (original.as_bytes(), text.as_bytes());
+                        let (readings, version) = (&self.common.readings, self.sight.version());
+                        if same {
+                            readings.same_columns(original, text, &[]);
+                        } else if script.again {
+                            readings.other_columns(original, text, &[], version);
+                        } else {
+                            script.again = readings.has_other_columns(original, text, &[], version);
+                        }
+                    }
+                    if !same {
+                        if !script.again {
+                            // The schema may have changed since it was planned: once more.
+                            (script.again, script.compared, script.plan) = (true, false, None);
+                            self.ask(Asked::Reload);
+                            return Some(script);
+                        }
                         self.refuse_columns();
                         script.next = reading.script.statements.len();
-                    } else if let (Some(Plan::Fresh(fresh)), Some(statement)) =
-                        (&script.plan, reading.script.statements.get(script.next))
-                        && let Some(text) = &fresh.text
-                    {
-                        let original = reading.statement(statement).as_bytes();
-                        let readings = &self.common.readings;
-                        readings.same_columns(original, text.as_bytes(), &[]);
                     }
                 }
                 Step::Described => {
@@ -325,8 +348,12 @@ impl Conversation {
                     script.step = Step::Comparing;
                     return true;
                 }
-                (script.apart_done, script.compared) = (false, false);
-                self.run_fresh(&fresh, reading, statement, Running::new(statement, script));
+                (script.apart_done, script.compared, script.again) = (false, false, false);
+                let running = Running {
+                    again: self.may_run_again(reading, statement),
+                    ..Running::new(statement, script)
+                };
+                self.run_fresh(&fresh, reading, statement, running);
                 self.placed(Placement::Merged, reading.statement(statement));
                 self.sent(statement, fresh.effects);
                 script.sent(&statement.kind);
@@ -433,7 +460,7 @@ impl Conversation {
         }
         if rewritten.is_some() {
             let check = Expect::Describe {
-                what: Describe::CheckLast,
+                what: Describe::CheckLast(running.again),
                 error: parse,
             };
             self.flight.send(check, |out| {
@@ -478,6 +505,28 @@ impl Conversation {
         self.barrier |= running.takes_data;
     }
 
+    /// Whether a client's message's only statement may be run twice without a trace. A view's functions aren't looked at, so a view isn't.
+    pub(crate) fn may_run_again(&self, reading: &Reading, statement: &Statement) -> Again {
+        let context = self.sight.context();
+        let harmless = |name: &Name| {
+            resolve::routines(name, context).next().is_none()
+                && matches!(builtin_volatility(&name.name, context), Some(b'i' | b's'))
+        };
+        let table = |name: &Name| {
+            resolve::relation(name, context)
+                .known()
+                .is_none_or(|relation| relation.kind != RelationKind::View)
+        };
+        let reads = reading.script.statements.len() == 1
+            && statement.kind == Kind::Query
+            && statement.writes.is_empty()
+            && statement.levels.iter().all(|level| level.locks.is_empty())
+            && statement.functions.iter().all(|call| harmless(&call.name))
+            && statement.relations.iter().all(|named| table(&named.name))
+            && (!context.catalog.user_operators || statement.unusual_operators.is_empty());
+        if reads { Again::Yes } else { Again::No }
+    }
+
     /// One statement's own text, in the client's encoding.
     fn original(&self, reading: &Reading, statement: &Statement) -> Bytes {
         reading
@@ -494,6 +543,7 @@ struct Running {
     /// The transaction ends with it: its tag is said only then.
     last: bool,
     takes_data: bool,
+    again: Again,
 }
 
 impl Running {
@@ -502,6 +552,7 @@ impl Running {
             reads: statement.kind == Kind::Query && statement.writes.is_empty(),
             last: script.next + 1 == script.reading.script.statements.len(),
             takes_data: takes_data(&statement.kind),
+            again: Again::No,
         }
     }
 }

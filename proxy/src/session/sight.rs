@@ -203,6 +203,11 @@ impl Sight {
         None
     }
 
+    /// The shared catalog's version that this session knows.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Whether another session has published a schema since this one's was taken.
     pub(crate) fn is_outdated(&self) -> bool {
         self.version != self.store.version()
@@ -267,7 +272,7 @@ impl Sight {
                     self.adopt();
                 }
             }
-            Rows::Forward | Rows::ForwardLast | Rows::CopiedUp => {}
+            Rows::Forward | Rows::ForwardLast | Rows::Drop | Rows::CopiedUp => {}
         }
         Ok(())
     }

@@ -141,6 +141,51 @@ async fn no_more_clients_than_places() {
 }
 
 #[tokio::test]
+async fn the_number_of_places_may_change() {
+    let serving = serving(1, Duration::from_secs(1));
+    let hello = |user: &str| {
+        let mut packet = BytesMut::new();
+        startup_message([("user", user)], &mut packet).unwrap();
+        packet
+    };
+    let first = serving.client("a").await;
+    serving.places.set(100, Duration::from_secs(1));
+    let mut more = Vec::new();
+    for _ in 0..99 {
+        more.push(serving.client("b").await);
+    }
+    assert_eq!(serving.places.taken(), 100);
+    serving.places.set(1, Duration::from_millis(50));
+    assert_eq!(serving.places.taken(), 100, "somebody was sent away");
+    more.clear();
+    while serving.places.taken() > 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut second = serving.connect().await;
+    second.write_all(&hello("c")).await.unwrap();
+    assert_eq!(last_words(second).await.sqlstate(), b"53300");
+    drop(first);
+    // Who doesn't say who it is has so long.
+    let mut silent = serving.connect().await;
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+    serving.task.abort();
+}
+
+#[tokio::test]
+async fn who_is_in_the_middle_of_a_greeting_is_told() {
+    let serving = serving(9, Duration::from_secs(5));
+    let mut late = serving.connect().await;
+    let mut packet = BytesMut::new();
+    startup_message([("user", "late")], &mut packet).unwrap();
+    late.write_all(&packet[..4]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    serving.shutdown.drain();
+    late.write_all(&packet[4..]).await.unwrap();
+    assert_eq!(last_words(late).await.sqlstate(), b"57P03");
+    serving.task.await.unwrap();
+}
+
+#[tokio::test]
 async fn transactions_may_end() {
     let serving = serving(9, Duration::from_secs(30));
     let idle = serving.client("idle").await;

@@ -357,18 +357,31 @@ impl<'a> Columns<'a> {
                 one.name == other.name
             }
         };
-        let mut pairs: Vec<_> = before
+        // One that was dropped and added again under its name and type.
+        let again = |old: &Column| {
+            after.columns.iter().find(|new| {
+                (&new.name, &new.type_name) == (&old.name, &old.type_name)
+                    && !before.columns.iter().any(|other| same(other, new))
+            })
+        };
+        let mut pairs: Vec<(Option<&Column>, Option<&Column>)> = before
             .columns
             .iter()
-            .map(|old| (Some(old), after.columns.iter().find(|new| same(old, new))))
+            .map(|old| {
+                let now = after.columns.iter().find(|new| same(old, new));
+                (Some(old), now.or_else(|| again(old)))
+            })
             .collect();
-        pairs.extend(
-            after
-                .columns
-                .iter()
-                .filter(|new| !before.columns.iter().any(|old| same(old, new)))
-                .map(|new| (None, Some(new))),
-        );
+        let added: Vec<&Column> = after
+            .columns
+            .iter()
+            .filter(|new| {
+                !pairs
+                    .iter()
+                    .any(|(_, paired)| paired.is_some_and(|paired| std::ptr::eq(paired, *new)))
+            })
+            .collect();
+        pairs.extend(added.into_iter().map(|new| (None, Some(new))));
         Self { pairs }
     }
 

@@ -310,7 +310,7 @@ impl Run<'_> {
         }
     }
 
-    /// Notes how production was, and tells running proxies.
+    /// Notes how production was.
     async fn note(&mut self, noted: &Noted) -> Result<(), Error> {
         let (lost, collisions) = if self.restored.dumped {
             (
@@ -325,7 +325,6 @@ impl Run<'_> {
             )
         };
         let mut values = vec![
-            ("provisioned", String::new()),
             ("fingerprint", noted.fingerprint.clone()),
             ("not_restored", json(&lost)),
             ("own_objects", json(&collisions)),
@@ -358,15 +357,12 @@ impl Run<'_> {
             self.fresh,
             "note that all is done",
             &format!(
-                "UPDATE previewpg.meta SET value = pg_catalog.now()::text WHERE name = 'provisioned'; \
+                "INSERT INTO previewpg.meta VALUES ('provisioned', pg_catalog.now()::text) ON CONFLICT (name) DO UPDATE SET value = excluded.value; \
                  SELECT previewpg.note_production({}::jsonb); RESET ALL",
                 quote_literal(&json(&relations))
             ),
         )
         .await?;
-        if !self.outcome.brought_in.is_empty() || !self.unfinished.is_empty() {
-            self.tell().await?;
-        }
         Ok(())
     }
 
@@ -399,23 +395,6 @@ impl Run<'_> {
             }
         }
         Ok((theirs, own))
-    }
-
-    /// Tells proxies that serve this fresh to look again, where they listen to it.
-    async fn tell(&self) -> Result<(), Error> {
-        let listened: bool = self
-            .fresh
-            .query_one(
-                "SELECT pg_catalog.to_regprocedure('previewpg.changed()') IS NOT NULL",
-                &[],
-            )
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(Error::Fresh)?;
-        if listened {
-            batch(self.fresh, "tell the proxies", "SELECT previewpg.changed()").await?;
-        }
-        Ok(())
     }
 }
 

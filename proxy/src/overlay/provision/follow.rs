@@ -201,7 +201,8 @@ impl Run<'_> {
             );
             batch(self.fresh, &format!("fill {name}.{column}"), &statement).await?;
         }
-        batch(self.fresh, name, "COMMIT").await?;
+        // Proxies that serve this fresh look again.
+        batch(self.fresh, name, "SELECT previewpg.changed(); COMMIT").await?;
         if !collisions.is_empty() {
             self.unfinished.insert(name.clone());
         }

@@ -188,7 +188,11 @@ pub async fn provision(
         let inspection = inspect(options, production, fresh).await?;
         restore::check_version(options, inspection.production.version).await?;
         let plan = plan(options, &inspection);
-        execute(options, &plan, fresh, progress).await
+        let outcome = execute(options, &plan, fresh, progress).await?;
+        crate::replicas::announce_change(fresh)
+            .await
+            .map_err(Error::Fresh)?;
+        Ok::<_, Error>(outcome)
     }
     .await;
     let unlocked = fresh.batch_execute(UNLOCK).await.map_err(Error::Fresh);

@@ -186,16 +186,18 @@ pub fn plan(options: &Options, inspection: &Inspection) -> Plan {
         ));
     }
     let app = quote_literal(&options.app.name);
-    steps.extend([
-        sql(
-            "follow schema changes",
-            include_str!("../sql/event_triggers.sql"),
-        ),
-        sql(
-            "grant what clients need",
-            format!("SELECT previewpg.put_grants({app})"),
-        ),
-    ]);
+    if !is_current(inspection) {
+        steps.extend([
+            sql(
+                "follow schema changes",
+                include_str!("../sql/event_triggers.sql"),
+            ),
+            sql(
+                "grant what clients need",
+                format!("SELECT previewpg.put_grants({app})"),
+            ),
+        ]);
+    }
     if rebuild && inspection.preview.is_some() {
         steps.push(Step {
             name: "bring over what needs the tables".to_owned(),
@@ -364,16 +366,37 @@ fn opening(options: &Options, inspection: &Inspection) -> Vec<Step> {
             )),
         },
     ];
-    let runtime = runtime();
-    let settled = inspection
-        .preview
-        .as_ref()
-        .and_then(|preview| preview.settings.get(RUNTIME));
-    if settled != Some(&drift::digest(&runtime)) {
-        steps.push(sql("create lineage and the runtime", runtime));
+    let current = is_current(inspection);
+    if !current {
+        steps.push(sql("create lineage and the runtime", runtime()));
     }
     steps.push(sql("store the settings", settings(options, inspection)));
+    if !current || other_role(options, inspection) {
+        steps.push(sql(
+            "let clients call what they need",
+            format!(
+                "SELECT previewpg.put_grants({})",
+                quote_literal(&options.app.name)
+            ),
+        ));
+    }
     steps
+}
+
+/// Fresh has this version's functions, granted and set off by its event triggers.
+fn is_current(inspection: &Inspection) -> bool {
+    inspection
+        .preview
+        .as_ref()
+        .is_some_and(|preview| preview.settings.get(RUNTIME) == Some(&drift::digest(&runtime())))
+}
+
+/// Clients log in as another role than before.
+fn other_role(options: &Options, inspection: &Inspection) -> bool {
+    inspection
+        .preview
+        .as_ref()
+        .is_some_and(|preview| preview.settings.get("app_role") != Some(&options.app.name))
 }
 
 /// An empty fresh, or one that has tables already.
@@ -515,8 +538,7 @@ fn follow(
     let other_limits = limits
         .iter()
         .any(|(name, value)| preview.settings.get(*name) != Some(&value.to_string()));
-    let other_runtime = preview.settings.get(RUNTIME) != Some(&drift::digest(&runtime()));
-    changed || drifted || other_limits || other_runtime
+    changed || drifted || other_limits || !is_current(inspection)
 }
 
 /// The dump of all that is wanted.
@@ -636,8 +658,7 @@ fn settings(options: &Options, inspection: &Inspection) -> String {
     .map(|(name, value)| format!("({}, {})", quote_literal(name), quote_literal(value)))
     .join(", ");
     format!(
-        "INSERT INTO previewpg.meta VALUES {values} ON CONFLICT (name) DO UPDATE SET value = excluded.value; SELECT previewpg.put_grants({})",
-        quote_literal(&options.app.name)
+        "INSERT INTO previewpg.meta AS m VALUES {values} ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE m.value <> excluded.value"
     )
 }
 

@@ -104,7 +104,10 @@ CREATE OR REPLACE FUNCTION previewpg.halt(relation oid, why text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     UPDATE previewpg.relation AS r SET halted = coalesce(r.halted, r.state), state = 'unsupported', reason = why, same_shape = false
-    WHERE r.upper = relation AND (r.state IN ('merged', 'read_only') OR r.halted IS NOT NULL);
+    WHERE r.upper = relation AND (r.state IN ('merged', 'read_only') OR r.halted IS NOT NULL AND r.reason IS DISTINCT FROM why);
+    IF FOUND THEN
+        PERFORM previewpg.changed();
+    END IF;
 END
 $$;
 

@@ -54,12 +54,12 @@ END
 $$;
 
 -- The condition "this claim is of this row of upper", over two aliases.
-CREATE OR REPLACE FUNCTION previewpg.claim_matches(relation oid, claim text, upper text) RETURNS text
+CREATE OR REPLACE FUNCTION previewpg.claim_matches(relation oid, claim_alias text, row_alias text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     RETURN (
-    SELECT string_agg(format('%s.%I %s %s.%2$I', claim, a.attname, previewpg.index_equality(to_regclass('previewpg_claims.r' || $1 || '_pkey'), k.place::int), $3), ' AND ' ORDER BY k.place)
+    SELECT string_agg(format('%s.%I %s %s.%2$I', claim_alias, a.attname, previewpg.index_equality(to_regclass('previewpg_claims.r' || $1 || '_pkey'), k.place::int), row_alias), ' AND ' ORDER BY k.place)
     FROM previewpg.relation r, unnest(r.key_numbers) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number
     WHERE r.upper = $1);
 END

@@ -92,6 +92,10 @@ BEGIN
         PERFORM previewpg.build_projection(target);
         IF outcome = 'merged' THEN
             PERFORM previewpg.build_claims(target, coalesce(chosen, '{}'));
+            -- Rows that an adopted table has already are the preview's.
+            IF chosen IS NOT NULL AND root = target AND previewpg.is_written(target) THEN
+                EXECUTE format('INSERT INTO previewpg_claims.r%s (%s) SELECT %2$s FROM %3$s ON CONFLICT DO NOTHING', target, previewpg.column_list(target, chosen), previewpg.upper_of(target));
+            END IF;
         END IF;
         RETURN outcome;
     EXCEPTION WHEN OTHERS THEN

@@ -108,12 +108,18 @@ END
 $$;
 
 -- For who changes fresh behind the proxies' back (with event triggers off, or the tables of schema previewpg): every proxy reads the catalog again.
--- To be called in the transaction of the change or after it; proxies know at its commit, or very soon after it.
-CREATE OR REPLACE FUNCTION previewpg.changed() RETURNS void
+-- Gives the number of the news: when previewpg.behind(0, number) has no rows, all proxies know, and those that it still has 2.6 s after the commit have stopped to
+-- read by what they know. To be called in a short transaction: until it has ended, nobody else can announce anything.
+DROP FUNCTION IF EXISTS previewpg.changed();
+CREATE FUNCTION previewpg.changed() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    announced bigint;
 BEGIN
     INSERT INTO previewpg.change VALUES (pg_current_xact_id(), 0) ON CONFLICT DO NOTHING;
+    UPDATE previewpg.news SET version = version + 1 RETURNING version INTO announced;
     PERFORM pg_notify('previewpg_news', '');
+    RETURN announced;
 END
 $$;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::super::expect::{Answer, Describe, Expect, OnError, Rows};
+use super::super::expect::{Again, Answer, Describe, Expect, OnError, Rows};
 use super::super::report;
 use super::super::statement::{Capture, Columns, Description, Undo};
 use super::{Asked, Broken, Conversation, UNCOPIED, Work};
@@ -173,15 +173,16 @@ impl Conversation {
                 }
                 false
             }
-            Describe::CheckLast => {
+            Describe::CheckLast(again) => {
                 let expected = self.described.clone();
-                self.check_columns(tag, frame, expected.as_ref());
+                self.check_columns(tag, frame, expected.as_ref(), again);
                 false
             }
-            Describe::Check(expected) => {
-                self.check_columns(tag, frame, expected.as_ref());
+            Describe::Check(expected, again) => {
+                self.check_columns(tag, frame, expected.as_ref(), again);
                 false
             }
+            Describe::Drop => false,
             Describe::CompareLast if tag != b't' => {
                 self.compared = Some(same_columns(tag, frame, self.described.as_ref()));
                 false
@@ -222,12 +223,44 @@ impl Conversation {
         }
     }
 
-    /// Rows of other types under the client's description would be silently wrong: better no rows. They were the same once, so this is no answer
-    /// to a statement but a last resort.
-    fn check_columns(&mut self, tag: u8, frame: &Bytes, expected: Option<&Bytes>) {
-        if tag != b't' && !same_columns(tag, frame, expected) {
+    /// Rows of other types under the client's description would be silently wrong: better no rows. The columns were the same once, so another session
+    /// has changed the schema since; the statement may have waited for that session's commit.
+    fn check_columns(&mut self, tag: u8, frame: &Bytes, expected: Option<&Bytes>, again: Again) {
+        if tag != b't' && !same_columns(tag, frame, expected) && !self.recovers(again) {
             self.broken.get_or_insert(Broken::Columns);
         }
+    }
+
+    /// Keeps the answers of a batch from the client, for it to be planned and run again, or to fail. Gives whether that can be: nothing may follow it, and
+    /// what it did must be nothing, or be undone by the error.
+    fn recovers(&mut self, again: Again) -> bool {
+        let queue = &self.flight.queue;
+        let count = |what: fn(&Expect) -> bool| queue.iter().filter(|expect| what(expect)).count();
+        let alone = count(Expect::ends_ready) == 1
+            && count(|expect| matches!(expect, Expect::Execute { .. })) == 1
+            && matches!(
+                queue.back(),
+                Some(Expect::Sync {
+                    answer: Answer::Forward
+                })
+            )
+            && self.work.is_none()
+            && self.waiting.is_none()
+            && self.held.is_none()
+            && self.dropping == 0
+            && self.from_client.remaining() == 0;
+        let reads = again == Again::Yes && self.replay.is_whole();
+        if !alone || !(reads || self.status == b'T') {
+            return false;
+        }
+        self.announced = None;
+        self.flight.drop_answers();
+        if reads && self.replay.begin() {
+            self.ask(Asked::Reload);
+        } else {
+            self.failing = Some(report::outdated());
+        }
+        true
     }
 
     /// Says the RowDescription that is still to be said.
@@ -258,6 +291,7 @@ impl Conversation {
                 }
                 self.completing = Some(frame.clone());
             }
+            Rows::Drop => {}
             Rows::CopiedUp => {
                 let count = value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
                 self.common.metrics.copied_up(count.unwrap_or(0));
@@ -311,6 +345,10 @@ impl Conversation {
         self.announced = None;
         self.completing = None;
         self.batch_failed = true;
+        if self.failing.take().is_some() || self.status != b'I' {
+            // The error itself fails the client's message.
+            self.replay.give_up();
+        }
         self.deallocated.clear();
         if self.bound() {
             // A copy-up runs where the client's Bind stands; to the client it's the execution that fails.
@@ -322,6 +360,8 @@ impl Conversation {
             .front()
             .map_or(OnError::AsIs, Expect::on_error);
         match Report::read(body(frame)) {
+            // What fails wasn't to be heard anyway.
+            Ok(_) if self.replay.is_begun() && self.status == b'I' => {}
             // What was planned is out of date, and nothing of it was done: once more.
             Ok(report) if self.replays(&report, &meaning) => {}
             Ok(report)
@@ -404,9 +444,12 @@ impl Conversation {
     /// Whether the batch is to be said again instead of this error: another session's schema change came between our planning and fresh's parsing
     /// of our text, outside of a transaction block, with nothing behind it.
     fn replays(&mut self, report: &Report, meaning: &OnError) -> bool {
-        let outdated = *meaning == OnError::Unserved
-            && report.sqlstate().starts_with(b"42")
-            && self.sight.is_outdated();
+        let state = report.sqlstate();
+        // That session's publication may still be on its way.
+        let unknown = matches!(state, b"42P01" | b"42703");
+        let published = self.sight.is_outdated();
+        let outdated =
+            *meaning == OnError::Unserved && (unknown || published && state.starts_with(b"42"));
         let syncs = self
             .flight
             .queue
@@ -419,14 +462,19 @@ impl Conversation {
                 answer: Answer::Forward
             })
         );
-        outdated
+        let replays = outdated
             && self.status == b'I'
+            && self.waiting.is_none()
             && syncs == 1
             && ends
             && self.work.is_none()
             && self.dropping == 0
             && self.from_client.remaining() == 0
-            && self.replay.begin()
+            && self.replay.begin();
+        if replays && !published {
+            self.ask(Asked::Reload);
+        }
+        replays
     }
 
     fn ready(&mut self, frame: &Bytes) {
@@ -449,7 +497,7 @@ impl Conversation {
         if self.status == b'I' {
             self.statements.drop_portals();
         }
-        let forward = answer == Answer::Forward && !self.replay.ready();
+        let forward = answer == Answer::Forward && !self.replay.ready() && self.failing.is_none();
         let mut end = BytesMut::new();
         if let Some(complete) = self.completing.take() {
             end.extend_from_slice(&complete);
@@ -462,6 +510,10 @@ impl Conversation {
             self.ask(Asked::Reload);
         } else {
             self.forward(&end);
+        }
+        if let Some(report) = self.failing.take() {
+            self.fail(report);
+            self.flight.sync(Answer::Forward);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::expect::{Answer, Expect, OnError};
 use super::super::script::Script;
 use super::super::statement::Portal;
-use super::{BIND_LIMIT, Broken, Conversation, HIGH, Work, pass};
+use super::{BIND_LIMIT, Binding, Broken, Conversation, HIGH, Work, pass};
 use crate::rewrite::plan::{Plan, Refusal};
 use crate::wire::frame::{Next, body};
 use crate::wire::frontend;
@@ -102,7 +102,9 @@ impl Conversation {
         if tag == b'X' || self.copy_in {
             return true;
         }
-        if self.work.is_some() || self.waiting.is_some() || self.held.is_some() {
+        // What was said before is to be said again, or fails: nothing may overtake it.
+        let pending = self.replay.is_begun() || self.failing.is_some();
+        if self.work.is_some() || self.waiting.is_some() || self.held.is_some() || pending {
             return false;
         }
         matches!(tag, b'S' | b'H') || !self.barred()
@@ -197,10 +199,11 @@ impl Conversation {
             b'Q' => self.query(frame),
             b'P' => self.work = Some(Work::Parse(frame)),
             b'B' => {
-                self.work = Some(Work::Bind {
+                self.work = Some(Work::Bind(Binding {
                     frame,
                     apart_done: false,
-                })
+                    again: false,
+                }))
             }
             b'E' => self.work = Some(Work::Execute(frame)),
             b'D' => self.describe(&frame),

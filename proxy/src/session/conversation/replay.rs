@@ -38,6 +38,8 @@ impl Replay {
             self.forget();
             self.spent = !first;
         }
+        // What the first execution of several gave, the client may have heard.
+        self.spent |= tag == b'B' && !self.frames.is_empty();
         // A Parse before the first Bind was answered and stays.
         if self.frames.is_empty() && !matches!(tag, b'Q' | b'B') {
             self.spent |= !matches!(tag, b'P' | b'D' | b'H');
@@ -65,6 +67,21 @@ impl Replay {
             self.state = State::Begun;
         }
         can
+    }
+
+    /// Whether the error was kept, or the rows were, and ReadyForQuery is still to come.
+    pub(super) fn is_begun(&self) -> bool {
+        self.state == State::Begun
+    }
+
+    /// Whether what is kept is all that the client said since it was last ready (or was, when it was said again).
+    pub(super) fn is_whole(&self) -> bool {
+        self.state == State::Again || (!self.spent && !self.frames.is_empty())
+    }
+
+    /// It isn't said again after all.
+    pub(super) fn give_up(&mut self) {
+        self.state = State::None;
     }
 
     /// ReadyForQuery came; gives whether it is to be kept from the client.

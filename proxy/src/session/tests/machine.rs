@@ -169,6 +169,76 @@ fn dirty_marks_come_before_anything_is_sent() {
 }
 
 #[test]
+fn what_fresh_says_was_written_is_made_known_before_anything_else_is_heard() {
+    let mut both = Both::new();
+    both.client(&query("SELECT 1"));
+    both.sent();
+    let written = |oid: u32| {
+        let mut mark = BytesMut::new();
+        Report::new("INFO", "PPG02", "previewpg")
+            .detail(oid.to_string())
+            .write_notice(&mut mark);
+        mark
+    };
+    let mut buffer = BytesMut::new();
+    buffer.extend_from_slice(&written(7));
+    buffer.extend_from_slice(&say(|out| {
+        backend::command_complete(b"INSERT 0 1", out).unwrap();
+        backend::ready_for_query(TransactionStatus::Idle, out);
+    }));
+    both.0.fresh(&mut buffer);
+    assert!(!both.0.wants_fresh() && !buffer.is_empty());
+    assert_eq!(both.heard(), "", "it hears of its commit before others can");
+    assert_eq!(both.0.next_written(), [7]);
+    assert!(both.0.next_written().is_empty(), "asked twice");
+    assert!(!both.0.wants_fresh() && !both.0.is_idle());
+    both.0.written_told();
+    both.0.fresh(&mut buffer);
+    assert_eq!(both.heard(), "CZ");
+    // Once in a session for each relation.
+    both.client(&query("SELECT 1"));
+    both.fresh(&written(7));
+    assert!(both.0.next_written().is_empty());
+}
+
+#[test]
+fn without_a_lease_nothing_is_planned_and_what_is_lost_ends_the_session() {
+    let mut both = Both::new();
+    let lease = Arc::clone(&both.0.common.store.shared.lease);
+    lease.renounce();
+    both.client(&query("UPDATE orig SET v = 'x'"));
+    assert_eq!(both.sent(), "");
+    assert!(matches!(both.0.next_asked(), Some(Asked::Current)));
+    lease.extend(std::time::Instant::now() + std::time::Duration::from_secs(60));
+    both.0.told();
+    assert!(matches!(both.0.next_asked(), Some(Asked::Mark(_))));
+    let mut other = Both::new();
+    other.0.common.store.shared.lease.renounce();
+    other.client(&query("SELECT * FROM orig"));
+    other.0.lost(crate::session::server::Lost);
+    let broken = other.0.take_broken().map(|broken| broken.report());
+    assert_eq!(
+        broken.map(|report| (report.sqlstate().to_vec(), report.is_fatal())),
+        Some((b"08006".to_vec(), true))
+    );
+}
+
+#[test]
+fn a_transaction_that_was_prepared_elsewhere_may_have_changed_the_schema() {
+    let mut both = Both::new();
+    both.client(&query("COMMIT PREPARED 'x'"));
+    both.sent();
+    both.fresh(&say(|out| {
+        backend::command_complete(b"COMMIT PREPARED", out).unwrap();
+        backend::ready_for_query(TransactionStatus::Idle, out);
+    }));
+    assert_eq!(both.heard(), "C");
+    assert!(matches!(both.0.next_asked(), Some(Asked::Reload)));
+    both.0.told();
+    assert_eq!(both.heard(), "Z");
+}
+
+#[test]
 fn an_error_of_ours_skips_what_the_client_sends_up_to_its_sync() {
     let mut both = Both::new();
     let batch = say(|out| {
@@ -295,6 +365,15 @@ fn a_statement_with_other_columns_over_merged_rows_is_refused() {
     assert_eq!(both.sent(), "PDPDH", "compared before it runs");
     both.fresh(&columns(23));
     both.fresh(&columns(20));
+    assert!(
+        matches!(both.0.next_asked(), Some(Asked::Reload)),
+        "another session may have changed the schema"
+    );
+    assert_eq!(both.sent(), "");
+    both.0.told();
+    assert_eq!(both.sent(), "PDPDH", "compared once more");
+    both.fresh(&columns(23));
+    both.fresh(&columns(20));
     assert!(both.0.take_broken().is_none());
     assert_eq!(
         both.sent(),
@@ -387,10 +466,41 @@ fn columns_are_compared_once() {
     assert_eq!(both.sent(), "PDPDBECS");
     both.fresh(&columns(23));
     both.fresh(&columns(20));
+    assert!(both.0.take_broken().is_none());
     assert!(
-        both.0.take_broken().is_some(),
-        "what is known to be the same and isn't: no row under a wrong description"
+        matches!(both.0.next_asked(), Some(Asked::Reload)),
+        "what is known to be the same and isn't: planned from the catalog as it is now"
     );
+    both.fresh(&say(|out| {
+        backend::bind_complete(out);
+        backend::data_row(&[Some(b"wrong")], out).unwrap();
+        backend::command_complete(b"SELECT 1", out).unwrap();
+        backend::close_complete(out);
+        backend::ready_for_query(TransactionStatus::Block, out);
+    }));
+    assert_eq!(both.heard(), "", "no row under a wrong description");
+    assert_eq!(both.sent(), "");
+    both.0.told();
+    both.client(b"");
+    assert_eq!(both.sent(), "PDPDBECS", "the same again");
+    both.fresh(&columns(23));
+    both.fresh(&columns(20));
+    both.fresh(&say(|out| {
+        backend::bind_complete(out);
+        backend::data_row(&[Some(b"wrong")], out).unwrap();
+        backend::command_complete(b"SELECT 1", out).unwrap();
+        backend::close_complete(out);
+        backend::ready_for_query(TransactionStatus::Block, out);
+    }));
+    assert_eq!(both.heard(), "");
+    assert_eq!(both.sent(), "PS", "and once only: the transaction fails");
+    both.fresh(&error("42601"));
+    let heard = both.0.to_client.split();
+    let report = Report::read(crate::wire::frame::body(&heard)).unwrap();
+    assert_eq!(report.sqlstate(), b"40001");
+    both.fresh(&ready(TransactionStatus::Failed));
+    assert_eq!(both.heard(), "Z");
+    assert!(both.0.take_broken().is_none());
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn schema(rows: u64) -> Vec<String> {
              FROM generate_series(1, {users}) n"
         ),
         format!(
-            "INSERT INTO orders SELECT n, 1 + n * 7919 % {users}, (ARRAY['new', 'paid', 'shipped', 'returned'])[1 + n % 4], \
+            "INSERT INTO orders SELECT n, 1 + n::bigint * 7919 % {users}, (ARRAY['new', 'paid', 'shipped', 'returned'])[1 + n % 4], \
              (n * 37 % 100000) / 100.0, (n % 10) / 100.0, timestamptz '2022-01-01' + n * interval '1 second' \
              FROM generate_series(1, {rows}) n"
         ),

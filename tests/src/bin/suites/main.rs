@@ -128,7 +128,7 @@ fn with(arguments: &[String]) -> ExitCode {
     };
     let (program, rest) = command.split_first().expect("a command");
     let servers = Servers::shared();
-    let database = servers.database("with", &sql);
+    let database = servers.database("by_hand", &sql);
     let preview = Preview::of(&database);
     let mut command = Command::new(program);
     at(&mut command, &preview.address);
