@@ -150,6 +150,15 @@ fn every_right_is_used_and_none_is_missing() {
         }
     }
     namespace.condition("own", "Ready", "True", "Serving");
+    // Its Secret for applications gets another name.
+    namespace.patch(
+        "PreviewDatabase",
+        "own",
+        &json!({"spec": {"access": {"secretName": "another"}}}),
+    );
+    namespace.until("the Secret under its new name only", || {
+        namespace.get("Secret", "another").is_some() && namespace.get("Secret", "own-app").is_none()
+    });
     // One expires, one is deleted.
     namespace.patch(
         "PreviewDatabase",
@@ -173,6 +182,8 @@ fn every_right_is_used_and_none_is_missing() {
         // Checked by an admission plugin when a child names its owner, and by server-side apply of what isn't there yet: neither
         // is a request of its own. The other test shows that they are needed.
         .filter(|(_, resource, verb)| resource != "previewdatabases/finalizers" && verb != "create")
+        // Checked by the same plugin when a volume gets its owner; without it no volume goes with its preview.
+        .filter(|(_, resource, verb)| resource != "persistentvolumeclaims" || verb != "delete")
         .collect();
     assert!(unused.is_empty(), "never asked for: {unused:#?}");
 }

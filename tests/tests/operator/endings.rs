@@ -157,14 +157,14 @@ fn its_time_is_over() {
     let Some(stage) = Stage::new("expires") else {
         return;
     };
-    stage.preview("one", json!({"lifetime": {"ttl": "60s"}}));
+    stage.preview("one", json!({"lifetime": {"ttl": "10m"}}));
     let object = stage.namespace.ready("one");
     assert!(!text(&object, "/status/expirationTime").is_empty());
     // Less time, by a change of the spec.
     stage.namespace.patch(
         "PreviewDatabase",
         "one",
-        &json!({"spec": {"lifetime": {"ttl": "1m1s"}}}),
+        &json!({"spec": {"lifetime": {"ttl": "1m"}}}),
     );
     stage.namespace.gone("PreviewDatabase", "one");
     assert!(!stage.has_database("one"));
