@@ -356,7 +356,12 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     let ready = judgements.summary(&judge::serving(database.brought.as_ref()));
     let facts = Facts {
         endpoint: Some(endpoint),
-        secret_name: Some(valid.access.secret_name.clone()),
+        // The former name is told until its Secret is gone: nothing else remembers it.
+        secret_name: Some(
+            own.former_name
+                .filter(|_| !serves)
+                .unwrap_or_else(|| valid.access.secret_name.clone()),
+        ),
         replicas: Some(pods.map_or((0, 0), |pods| (pods.all, pods.ready))),
         selector: Some(selector_text(&valid.name)),
         expiration: Some(valid.expiration),
