@@ -8,6 +8,7 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
@@ -213,36 +214,55 @@ impl Applier<'_> {
         if size.as_ref() != existing.data.pointer(SIZE)
             && let Some(size) = size
         {
-            let claim = format!("{}-{}-0", crate::build::fresh::CLAIM, child.name);
             let larger =
                 serde_json::json!({"spec": {"resources": {"requests": {"storage": size}}}});
-            let grown =
-                Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), self.namespace)
-                    .patch(
-                        &claim,
-                        &PatchParams {
-                            field_manager: Some(MANAGER.to_owned()),
-                            ..PatchParams::default()
-                        },
-                        &Patch::Merge(&larger),
-                    )
-                    .await;
-            match grown {
-                Ok(_) => {}
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(source) => {
-                    return Err(ApplyError::Api {
-                        kind: "PersistentVolumeClaim",
-                        name: claim,
-                        source,
-                    });
-                }
-            }
+            self.patch_claim(&child.name, &larger).await?;
         }
         if let Some(place) = value.pointer_mut(CLAIMS) {
             *place = claims;
         }
         Ok(value)
+    }
+
+    /// Makes the object (or nobody, `None`) the owner of its managed server's volume; whether there is one. It then goes with its owner
+    /// and with nothing else: StatefulSets are told to leave it.
+    ///
+    /// # Errors
+    /// When the API server refuses or can't be reached.
+    pub async fn own_claim(
+        &self,
+        stateful_set: &str,
+        owner: Option<OwnerReference>,
+    ) -> Result<bool, ApplyError> {
+        let owners = owner.map(|owner| {
+            // The StatefulSet's pod is what uses it, and nothing waits for it.
+            [OwnerReference {
+                controller: None,
+                block_owner_deletion: None,
+                ..owner
+            }]
+        });
+        let owned = serde_json::json!({"metadata": {"ownerReferences": owners}});
+        self.patch_claim(stateful_set, &owned).await
+    }
+
+    /// Changes the claim of a StatefulSet's pod; whether there is one.
+    async fn patch_claim(&self, stateful_set: &str, change: &Value) -> Result<bool, ApplyError> {
+        let claim = crate::build::fresh::claim_of(stateful_set);
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), self.namespace);
+        match claims.patch(&claim, &params, &Patch::Merge(change)).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(source) => Err(ApplyError::Api {
+                kind: "PersistentVolumeClaim",
+                name: claim,
+                source,
+            }),
+        }
     }
 
     /// Deletes the object's children of these kinds that aren't in `kept`.

@@ -48,6 +48,9 @@ impl Kind {
         Self::PodDisruptionBudget,
     ];
 
+    /// The kinds of which a spec may ask for fewer than it did before.
+    pub const OPTIONAL: [Self; 2] = [Self::NetworkPolicy, Self::PodDisruptionBudget];
+
     /// Its name in messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {

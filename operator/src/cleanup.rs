@@ -17,6 +17,7 @@ use kube::{Api, ResourceExt as _};
 use crate::api::{FINALIZER, PreviewDatabase, Reason, ReclaimPolicy};
 use crate::apply::Applier;
 use crate::build::family;
+use crate::build::fresh::claim_of;
 use crate::build::names::{MANAGER, Names};
 use crate::children::Kind;
 use crate::context::Context;
@@ -24,7 +25,7 @@ use crate::database::{Done, Failure};
 use crate::error::Error;
 use crate::generated;
 use crate::plan::{self, Decision};
-use crate::reconcile::{before, inputs, place};
+use crate::reconcile::{before, inputs, owner, place};
 use crate::report::{Facts, Judgement, News};
 use crate::tell;
 use crate::validate::{References, validate};
@@ -49,9 +50,9 @@ pub fn end_of_life(object: &PreviewDatabase) -> Option<Timestamp> {
 /// What is to become of the preview's own data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// The volume goes with the StatefulSet, as that was told.
+    /// The volume goes with the object, which owns it.
     VolumeDropped,
-    /// The volume stays, as the StatefulSet was told.
+    /// The volume stays; nothing owns it.
     VolumeKept,
     /// The database is dropped, by us.
     DatabaseDropped,
@@ -91,18 +92,19 @@ pub fn was_begun(object: &PreviewDatabase) -> bool {
 pub async fn cleanup(object: &PreviewDatabase, context: &Context) -> Result<Action, Error> {
     let uid = object.uid().unwrap_or_default();
     let news = match fate(object) {
-        Fate::VolumeDropped => News::normal(
-            Reason::DatabaseDropped,
-            "the managed PostgreSQL is deleted with its volume",
-        ),
+        Fate::VolumeDropped => drop_volume(object, &uid, context).await?,
         Fate::VolumeKept => {
-            let names = Names::of(&object.name_any());
+            let fresh = Names::of(&object.name_any()).fresh;
+            let namespace = object.namespace().unwrap_or_default();
+            // The policy may have been another until now.
+            applier(&namespace, &uid, context)
+                .own_claim(&fresh, None)
+                .await?;
             News::normal(
                 Reason::DatabaseRetained,
                 format!(
-                    "the managed PostgreSQL's volume is kept: PersistentVolumeClaim {}-{}-0",
-                    crate::build::fresh::CLAIM,
-                    names.fresh
+                    "the managed PostgreSQL's volume is kept: PersistentVolumeClaim {}",
+                    claim_of(&fresh)
                 ),
             )
         }
@@ -120,6 +122,62 @@ pub async fn cleanup(object: &PreviewDatabase, context: &Context) -> Result<Acti
     tell::event(object, &news, context).await;
     context.forget(&uid);
     Ok(Action::await_change())
+}
+
+fn applier<'a>(namespace: &'a str, uid: &'a str, context: &'a Context) -> Applier<'a> {
+    Applier {
+        client: &context.client,
+        children: &context.children,
+        ledger: &context.ledger,
+        namespace,
+        uid,
+        secrets: Vec::new(),
+    }
+}
+
+/// Lets a managed server's volume go with the object; gives what is to be told.
+async fn drop_volume(
+    object: &PreviewDatabase,
+    uid: &str,
+    context: &Context,
+) -> Result<News, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let fresh = Names::of(&object.name_any()).fresh;
+    // A preview that was kept may have left a volume of this name: it's this object's only if its server took it up.
+    let ours = context
+        .children
+        .seen(Kind::StatefulSet, &namespace, &fresh)
+        .is_some_and(|seen| seen.controller.as_deref() == Some(uid));
+    if ours
+        && let Err(error) = applier(&namespace, uid, context)
+            .own_claim(&fresh, Some(owner(object)))
+            .await
+    {
+        if since_deletion(object) < context.settings.cleanup_within {
+            return Err(error.into());
+        }
+        return Ok(News::warning(
+            Reason::CleanupAbandoned,
+            format!(
+                "PersistentVolumeClaim {} couldn't be made to go with the preview and may be left: {error}",
+                claim_of(&fresh)
+            ),
+        ));
+    }
+    Ok(News::normal(
+        Reason::DatabaseDropped,
+        "the managed PostgreSQL is deleted with its volume",
+    ))
+}
+
+/// How long the object has been deleted.
+fn since_deletion(object: &PreviewDatabase) -> Duration {
+    let deleted = object
+        .metadata
+        .deletion_timestamp
+        .as_ref()
+        .map_or_else(Timestamp::now, |time| time.0);
+    Duration::try_from(Timestamp::now().duration_since(deleted)).unwrap_or_default()
 }
 
 /// Drops the database on a server of the user's; gives what is to be told when the object may go.
@@ -177,14 +235,7 @@ async fn drop_database(
                 }
                 Ok(valid) => {
                     // Proxies would connect again while the database is being dropped.
-                    let applier = Applier {
-                        client: &context.client,
-                        children: &context.children,
-                        ledger: &context.ledger,
-                        namespace: &namespace,
-                        uid,
-                        secrets: Vec::new(),
-                    };
+                    let applier = applier(&namespace, uid, context);
                     let names = Names::of(&valid.name);
                     applier.delete(Kind::Deployment, &names.proxy).await?;
                     let none: Option<Arc<Secret>> = None;
@@ -202,13 +253,7 @@ async fn drop_database(
             }
         }
     }
-    let deleted = object
-        .metadata
-        .deletion_timestamp
-        .as_ref()
-        .map_or_else(Timestamp::now, |time| time.0);
-    let since = Duration::try_from(Timestamp::now().duration_since(deleted)).unwrap_or_default();
-    if since >= context.settings.cleanup_within {
+    if since_deletion(object) >= context.settings.cleanup_within {
         let why = trouble.unwrap_or_else(|| "fresh's server doesn't answer".to_owned());
         return Ok(News::warning(
             Reason::CleanupAbandoned,

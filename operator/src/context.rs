@@ -10,7 +10,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::ObjectRef;
 
-use crate::api::{PreviewDatabase, PreviewDatabaseStatus};
+use crate::api::{PreviewDatabase, PreviewDatabaseStatus, ReclaimPolicy};
 use crate::build::family::Defaults;
 use crate::children::{Children, Ledger};
 use crate::jobs::Jobs;
@@ -81,6 +81,10 @@ struct Remembered {
     asked: u64,
     /// How many times in a row reconciling it has failed.
     failures: u32,
+    /// How many times in a row the API server has refused what it needs.
+    refusals: u32,
+    /// What was made of its managed volume's owner.
+    claim: Option<ReclaimPolicy>,
     /// The last change of production that was told of.
     brought_in: Option<String>,
     /// The status that was written last: watches may be behind.
@@ -112,6 +116,32 @@ impl Memory {
         if let Some(remembered) = self.lock().get_mut(uid) {
             remembered.failures = 0;
         }
+    }
+
+    /// The API server has refused what it needs; returns how many times in a row.
+    pub fn refused(&self, uid: &str) -> u32 {
+        let mut memory = self.lock();
+        let remembered = memory.entry(uid.to_owned()).or_default();
+        remembered.refusals = remembered.refusals.saturating_add(1);
+        remembered.refusals
+    }
+
+    /// The API server has refused nothing.
+    pub fn accepted(&self, uid: &str) {
+        if let Some(remembered) = self.lock().get_mut(uid) {
+            remembered.refusals = 0;
+        }
+    }
+
+    /// Whether its managed volume's owner is as this policy wants it.
+    #[must_use]
+    pub fn is_claim_left(&self, uid: &str, policy: ReclaimPolicy) -> bool {
+        self.lock().get(uid).and_then(|of| of.claim) == Some(policy)
+    }
+
+    /// Its managed volume's owner was made as this policy wants it; `None`: it may be another volume by now.
+    pub fn claim_left(&self, uid: &str, policy: Option<ReclaimPolicy>) {
+        self.lock().entry(uid.to_owned()).or_default().claim = policy;
     }
 
     /// Whether this is told for the first time.

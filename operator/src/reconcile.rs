@@ -16,7 +16,7 @@ use kube::runtime::finalizer::{Event, finalizer};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt as _};
 
-use crate::api::{ConditionType, Endpoint, FINALIZER, PreviewDatabase, Reason};
+use crate::api::{ConditionType, Endpoint, FINALIZER, PreviewDatabase, Reason, ReclaimPolicy};
 use crate::apply::{Applier, ApplyError, Wanted};
 use crate::build::family::{self, Family};
 use crate::build::names::{Component, Names, selector};
@@ -37,6 +37,8 @@ use crate::{cleanup, tell};
 const WITHIN: Duration = Duration::from_secs(60);
 /// How soon what a user must mend is looked at again: Secrets can't be watched.
 const MENDED: Duration = Duration::from_secs(10);
+/// How soon what the API server refuses is tried again, at the latest.
+const REFUSED: Duration = Duration::from_secs(30);
 /// How often a status tells where work is.
 const PROGRESS: Duration = Duration::from_secs(15);
 /// The longest back-off after a failure.
@@ -109,7 +111,10 @@ async fn one(watched: &Watched, context: &Context) -> Result<Action, Error> {
         match event {
             Event::Apply(object) => match apply(&object, context).await {
                 Err(error) => refused(&object, context, error).await,
-                done => done,
+                done => {
+                    context.memory.accepted(&object.uid().unwrap_or_default());
+                    done
+                }
             },
             Event::Cleanup(object) => cleanup::cleanup(&object, context).await,
         }
@@ -160,7 +165,20 @@ async fn refused(
     );
     let facts = Facts::new(object.metadata.generation, ready, before(object));
     tell::report(object, facts, &[], context).await?;
-    Ok(Action::requeue(Duration::from_secs(30)))
+    let wait = if error.forbidden().is_some() {
+        refused_again(context.memory.refused(&object.uid().unwrap_or_default()))
+    } else {
+        REFUSED
+    };
+    Ok(Action::requeue(wait))
+}
+
+/// How soon what was forbidden is tried again, after so many refusals in a row. A right may come late, and an API server knows a definition
+/// only some seconds after it was installed.
+fn refused_again(refusals: u32) -> Duration {
+    Duration::from_secs(1)
+        .saturating_mul(1 << refusals.clamp(1, 8))
+        .min(REFUSED)
 }
 
 /// `namespace/name`, for logs.
@@ -297,6 +315,9 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
                 .as_deref(),
         )
     });
+    if let Some(pods) = &fresh {
+        keep_claim(object, &valid, &names, pods, &applier, context).await?;
+    }
     let database = database(object, &valid, &made, &names, fresh.as_ref(), context).await?;
 
     // apply: what serves it
@@ -310,7 +331,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
             tracing::info!(object = %place(object), kind = kind.as_str(), name, "applied");
         }
         let kept: Vec<_> = foundation.iter().chain(&serving).map(Wanted::id).collect();
-        applier.prune(&valid.name, &Kind::WATCHED, &kept).await?;
+        applier.prune(&valid.name, &Kind::OPTIONAL, &kept).await?;
         if let Some(former) = &own.former_name {
             applier.delete(Kind::Secret, former).await?;
             context.reader.forget(&namespace, former);
@@ -335,7 +356,12 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     let ready = judgements.summary(&judge::serving(database.brought.as_ref()));
     let facts = Facts {
         endpoint: Some(endpoint),
-        secret_name: Some(valid.access.secret_name.clone()),
+        // The former name is told until its Secret is gone: nothing else remembers it.
+        secret_name: Some(
+            own.former_name
+                .filter(|_| !serves)
+                .unwrap_or_else(|| valid.access.secret_name.clone()),
+        ),
         replicas: Some(pods.map_or((0, 0), |pods| (pods.all, pods.ready))),
         selector: Some(selector_text(&valid.name)),
         expiration: Some(valid.expiration),
@@ -357,6 +383,27 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         .min()
         .unwrap_or(MENDED);
     Ok(Action::requeue(next.max(Duration::from_millis(100))))
+}
+
+/// The managed volume goes with the object, or with nothing. A server that runs has one; one that starts may have another than before.
+async fn keep_claim(
+    object: &PreviewDatabase,
+    valid: &ValidPreview,
+    names: &Names,
+    pods: &Pods,
+    applier: &Applier<'_>,
+    context: &Context,
+) -> Result<(), Error> {
+    let uid = applier.uid;
+    if pods.ready == 0 {
+        context.memory.claim_left(uid, None);
+    } else if !context.memory.is_claim_left(uid, valid.reclaim) {
+        let owner = (valid.reclaim == ReclaimPolicy::Delete).then(|| owner(object));
+        if applier.own_claim(&names.fresh, owner).await? {
+            context.memory.claim_left(uid, Some(valid.reclaim));
+        }
+    }
+    Ok(())
 }
 
 fn is_ready(object: &PreviewDatabase) -> bool {
@@ -671,4 +718,17 @@ pub async fn inputs(
         &made.app_password,
         context.settings.programs.clone(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forbidden_is_tried_again_soon_and_then_less_often() {
+        let waits: Vec<_> = [1, 2, 3, 4, 5, 100]
+            .map(|refusals| refused_again(refusals).as_secs())
+            .into();
+        assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
+    }
 }

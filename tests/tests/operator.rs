@@ -31,7 +31,7 @@ fn cluster() -> Option<&'static Cluster> {
     static OPERATOR: OnceLock<Operator> = OnceLock::new();
     let cluster = Cluster::shared(Tier::ControlPlane)?;
     OPERATOR.get_or_init(|| {
-        pretend(cluster);
+        pretend(cluster, &[""]);
         Release::new(cluster, "previewpg-system", &[])
             .start(&[("PREVIEWPG_CLEANUP_WITHIN", CLEANUP)])
     });

@@ -33,7 +33,7 @@ pub use duration::{Duration, DurationError};
 pub use fresh::{Fresh, FreshConnection, Managed, ReclaimPolicy, Storage};
 pub use lifecycle::{Lifetime, OnConflict, Sync};
 pub use production::{Connection, Parameters, Production, Tls, TlsMode};
-pub use proxy::{NetworkPolicy, Pool, Proxy, Service, ServiceType, ServingTls};
+pub use proxy::{MOST_REPLICAS, NetworkPolicy, Pool, Proxy, Service, ServiceType, ServingTls};
 pub use quantity::{Quantity, QuantityError, Resources};
 pub use reason::Reason;
 pub use reference::{CertificateSource, KeySelector, SecretKey, SecretName, SecretReference};

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Resources, Scheduling, SecretName};
 
+/// The most proxy pods that a preview may have.
+pub const MOST_REPLICAS: u32 = 16;
+
 /// The pods that applications connect to.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -152,12 +152,7 @@ pub fn build(
                     .as_deref()
                     .filter(|image| !image.is_empty())
                     .unwrap_or(&defaults.fresh_image),
-                reclaim: valid.reclaim,
-                connections: valid
-                    .proxy
-                    .replicas
-                    .unsigned_abs()
-                    .saturating_mul(valid.proxy.max_clients),
+                clients: valid.proxy.max_clients,
                 secret: &names.internal,
                 password_hash: &secret_digest(&[generated.fresh_password.as_bytes()]),
             },
@@ -440,18 +435,33 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_lives_as_the_policy_says() {
-        for (policy, kept) in [("Delete", "Delete"), ("Retain", "Retain")] {
+    fn a_volume_outlives_its_stateful_set() {
+        for policy in ["Delete", "Retain"] {
             let spec = json!({"fresh": {"reclaimPolicy": policy, "managed": {"storage": {"size": "2Gi"}}}});
             let set = family(&valid("pr-1", spec)).fresh.unwrap().stateful_set;
             let spec = set.spec.unwrap();
             let retention = spec.persistent_volume_claim_retention_policy.unwrap();
-            assert_eq!(retention.when_deleted.as_deref(), Some(kept));
+            assert_eq!(retention.when_deleted.as_deref(), Some("Retain"));
+            assert_eq!(retention.when_scaled.as_deref(), Some("Retain"));
             let claim = spec.volume_claim_templates.unwrap().remove(0).spec.unwrap();
             assert_eq!(
                 claim.resources.unwrap().requests.unwrap()["storage"].0,
                 "2Gi"
             );
         }
+    }
+
+    #[test]
+    fn more_proxies_leave_the_managed_server_alone() {
+        let template = |replicas: i32| {
+            let more = json!({"proxy": {"replicas": replicas}});
+            let set = family(&valid("pr-1", more)).fresh.unwrap().stateful_set;
+            let mut template = set.spec.unwrap().template;
+            let annotations = template.metadata.as_mut().unwrap().annotations.as_mut();
+            // Each family here has a password of its own.
+            annotations.unwrap().remove(crate::build::SECRETS_HASH);
+            template
+        };
+        assert_eq!(template(1), template(16));
     }
 }

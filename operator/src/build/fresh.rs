@@ -18,7 +18,7 @@ use super::names::{Component, selector};
 use super::pod::{FRESH_USER, container_security, mount, over, pod, resources, scratch};
 use super::secret::{FRESH_PASSWORD, PRODUCTION_FILES};
 use super::{CONFIG_HASH, Frame, POSTGRES_PORT, SECRETS_HASH, digest};
-use crate::api::{Managed, ReclaimPolicy};
+use crate::api::{MOST_REPLICAS, Managed};
 
 /// The server's superuser.
 pub const SUPERUSER: &str = "previewpg";
@@ -28,6 +28,8 @@ pub const INTERNAL: &str = "/etc/previewpg/internal";
 pub const STORAGE: &str = "10Gi";
 /// The name of the claim in the StatefulSet.
 pub const CLAIM: &str = "data";
+/// PostgreSQL's own limit of `max_connections`.
+const MOST_CONNECTIONS: u32 = 262_143;
 
 const START: &str = include_str!("fresh-start.sh");
 const DATA: &str = "/var/lib/previewpg";
@@ -41,10 +43,8 @@ pub struct Input<'a> {
     pub managed: &'a Managed,
     /// The image.
     pub image: &'a str,
-    /// What becomes of the volume.
-    pub reclaim: ReclaimPolicy,
-    /// The most connections that proxies hold.
-    pub connections: u32,
+    /// The most clients of one proxy, each of which has a connection here.
+    pub clients: u32,
     /// The internal Secret's name.
     pub secret: &'a str,
     /// What restarts the server when it changes: a hash of the superuser's password.
@@ -66,7 +66,7 @@ pub struct Fresh {
 #[must_use]
 pub fn build(frame: &Frame<'_>, input: &Input<'_>) -> Fresh {
     let name = frame.names.fresh.as_str();
-    let files = files(input.connections);
+    let files = files(input.clients);
     let config_hash = digest(&files);
     let config = ConfigMap {
         metadata: frame.metadata(name, Component::Fresh),
@@ -89,10 +89,6 @@ pub fn build(frame: &Frame<'_>, input: &Input<'_>) -> Fresh {
         }),
         status: None,
     };
-    let retention = match input.reclaim {
-        ReclaimPolicy::Delete => "Delete",
-        ReclaimPolicy::Retain => "Retain",
-    };
     let stateful_set = StatefulSet {
         metadata: frame.metadata(name, Component::Fresh),
         spec: Some(StatefulSetSpec {
@@ -105,7 +101,9 @@ pub fn build(frame: &Frame<'_>, input: &Input<'_>) -> Fresh {
             pod_management_policy: Some("Parallel".to_owned()),
             persistent_volume_claim_retention_policy: Some(
                 StatefulSetPersistentVolumeClaimRetentionPolicy {
-                    when_deleted: Some(retention.to_owned()),
+                    // A StatefulSet that is deleted comes back, and what was changed must be there still. The claim goes
+                    // with the preview, which owns it (`Applier::own_claim`).
+                    when_deleted: Some("Retain".to_owned()),
                     when_scaled: Some("Retain".to_owned()),
                 },
             ),
@@ -270,10 +268,10 @@ pub fn size(managed: &Managed) -> String {
         .map_or_else(|| STORAGE.to_owned(), |size| size.0.clone())
 }
 
-fn files(connections: u32) -> BTreeMap<String, String> {
+fn files(clients: u32) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("start.sh".to_owned(), START.to_owned()),
-        ("postgresql.conf".to_owned(), settings(connections)),
+        ("postgresql.conf".to_owned(), settings(clients)),
         (
             "pg_hba.conf".to_owned(),
             "local all all scram-sha-256\nhost all all all scram-sha-256\n".to_owned(),
@@ -287,24 +285,29 @@ fn files(connections: u32) -> BTreeMap<String, String> {
     ])
 }
 
-/// The server's connections: what the proxies may hold and some for the operator, in steps, so that another proxy is rarely a restart.
-fn max_connections(connections: u32) -> u32 {
-    let needed = connections.saturating_add(50);
-    [500, 1000, 2000, 4000]
+/// The server's connections: what as many proxies as there may ever be hold, and some for the operator. To change them is a restart, and
+/// more proxies mustn't be one; more clients for each are, in steps.
+fn max_connections(clients: u32) -> u32 {
+    let needed = MOST_REPLICAS.saturating_mul(clients).saturating_add(50);
+    [3250, 8000, 16_000]
         .into_iter()
         .find(|step| *step >= needed)
         .unwrap_or(needed)
+        .min(MOST_CONNECTIONS)
 }
 
 /// Small, and safe for its data. `jit` is off because what the overlay runs is short; `wal_level` and `max_wal_senders` because nothing follows it.
-fn settings(connections: u32) -> String {
+fn settings(clients: u32) -> String {
     let mut text = format!("hba_file = '{SETTINGS}/pg_hba.conf'\n");
-    let connections = max_connections(connections).to_string();
+    let connections = max_connections(clients).to_string();
     for (name, value) in [
         ("listen_addresses", "'*'"),
         ("port", "5432"),
         ("unix_socket_directories", &format!("'{RUN}'")),
         ("max_connections", &connections),
+        // Shared by all: as many as 500 connections have by default, in half of the memory that the defaults would take.
+        ("max_locks_per_transaction", "10"),
+        ("max_pred_locks_per_transaction", "10"),
         ("max_prepared_transactions", "64"),
         ("password_encryption", "'scram-sha-256'"),
         ("shared_buffers", "'32MB'"),
@@ -328,4 +331,29 @@ fn settings(connections: u32) -> String {
         let _ = writeln!(text, "{name} = {value}");
     }
     text
+}
+
+/// The claim of the StatefulSet's only pod.
+#[must_use]
+pub fn claim_of(stateful_set: &str) -> String {
+    format!("{CLAIM}-{stateful_set}-0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_suffice_for_the_most_proxies() {
+        for (clients, expected) in [
+            (1, 3250),
+            (77, 3250),
+            (200, 3250),
+            (201, 8000),
+            (2000, 32_050),
+        ] {
+            assert_eq!(max_connections(clients), expected, "{clients}");
+        }
+        assert_eq!(max_connections(u32::MAX), MOST_CONNECTIONS);
+    }
 }

@@ -14,8 +14,8 @@ use previewpg_proxy::net::target::{RootCertificates, Target};
 use sha2::{Digest as _, Sha256};
 
 use crate::api::{
-    self, ConditionType, Managed, OnConflict, PreviewDatabase, Quantity, RESET_ANNOTATION,
-    ReclaimPolicy, ServiceType,
+    self, ConditionType, MOST_REPLICAS, Managed, OnConflict, PreviewDatabase, Quantity,
+    RESET_ANNOTATION, ReclaimPolicy, ServiceType,
 };
 
 mod endpoint;
@@ -497,7 +497,7 @@ fn proxy(
         };
         Some(Serving { identity, ca })
     });
-    if !(1..=16).contains(&proxy.replicas) {
+    if !(1..=MOST_REPLICAS.cast_signed()).contains(&proxy.replicas) {
         return problems.spec(CONDITION, "proxy.replicas", "must be from 1 to 16");
     }
     let mut positive = |value: Option<i32>, field: &str| match value.map(u32::try_from) {

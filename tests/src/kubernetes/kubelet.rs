@@ -1,4 +1,4 @@
-//! Says of every pod that it's ready, where there's no node that could run it: Deployments and StatefulSets then become available,
+//! Says of pods that they're ready, where there's no node that could run it: Deployments and StatefulSets then become available,
 //! and what waits for them goes on. Nothing runs.
 
 use std::sync::Once;
@@ -9,13 +9,17 @@ use serde_json::{Value, json};
 use super::namespace::{is_ready, name_of};
 use super::{Cluster, text};
 
-/// Begins to, once for a test binary, until it ends.
-pub fn pretend(cluster: &'static Cluster) {
+/// Begins to, once for a test binary, until it ends: in the namespaces whose names begin so.
+pub fn pretend(cluster: &'static Cluster, namespaces: &'static [&'static str]) {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
         std::thread::spawn(move || {
             loop {
                 for pod in cluster.api.list("Pod", "", "") {
+                    let namespace = text(&pod, "/metadata/namespace");
+                    if !namespaces.iter().any(|start| namespace.starts_with(start)) {
+                        continue;
+                    }
                     if pod.pointer("/metadata/deletionTimestamp").is_some() {
                         end(cluster, &pod);
                     } else if !is_ready(&pod) {

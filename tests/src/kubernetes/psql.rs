@@ -160,6 +160,8 @@ impl Psql {
                 }
             };
             return if sqlstate == "00000" {
+                // A proxy that ends says farewell after its last answer, and psql may print that first.
+                said.retain(|line| !line.starts_with("FATAL:  57P01:"));
                 Ok(said)
             } else {
                 // What went to the other output may come a moment later.

@@ -19,6 +19,7 @@ const MEMORY: u64 = 64 * 1024;
 /// Five hundred managed previews whose PostgreSQLs don't become ready (there's no node): every child is made, and then there's peace.
 /// Previews that serve are measured by `make bench-cluster`.
 #[test]
+#[ignore = "the test cluster's range of Service addresses (a /24) holds 125 previews; it must be a /21 for this"]
 fn five_hundred_previews() {
     let Some(cluster) = cluster() else { return };
     let namespace = Namespace::new(cluster, "many");

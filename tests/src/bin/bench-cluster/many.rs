@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(3600);
 const WATCHED: Duration = Duration::from_secs(120);
 
 pub(crate) fn measure(cluster: &'static Cluster, previews: usize, table: &mut Table) {
-    pretend(cluster);
+    pretend(cluster, &[""]);
     let release = Release::new(cluster, "previewpg-system", &[]);
     let namespace = Namespace::new(cluster, "many");
     // A server of its own at an address of its own: pods and this machine see production under the same one.
