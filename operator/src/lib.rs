@@ -3,7 +3,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`api`] | the resource, as users write it and as its status tells |
-//! | [`crd`], [`reference`] | the definition as a file, and the reference that is made from it |
+//! | [`crd`], [`mod@reference`] | the definition as a file, and the reference that is made from it |
 //! | [`validate`] | the raw spec and what it refers to → a valid preview, or what's wrong; pure |
 //! | [`build`] | a valid preview → its children as typed objects; pure |
 //! | [`plan`] | which work on a database is to begin; pure |

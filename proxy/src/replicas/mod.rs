@@ -3,7 +3,7 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`line`] | the SQL of schema `previewpg` that it takes, over one connection |
+//! | [`mod@line`] | the SQL of schema `previewpg` that it takes, over one connection |
 //! | [`peers`] | which other replicas have let their lease run out |
 //!
 //! Nothing here knows clients or catalogs; [`crate::command::control`] puts it together, [`crate::catalog::lease`] is what sessions look at.
