@@ -13,7 +13,7 @@ LISTEN ?= 127.0.0.1:6432
 CLUSTER_SUITES := control_plane operator end_to_end
 SUITES := $(filter-out $(CLUSTER_SUITES),$(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs)))
 
-.PHONY: help demo test bench bench-cluster cluster cluster-down cluster-suites $(CLUSTER_SUITES) kubernetes packages-cluster fmt lint doc generate fuzz build unit suites suites-all $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
+.PHONY: help demo test bench bench-cluster cluster cluster-down cluster-suites $(CLUSTER_SUITES) kubernetes packages-cluster fmt lint doc generate fuzz build unit suites newer-fresh suites-all $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,11 @@ suites: $(SUITES) ## The suites against real servers; one by its name: make equi
 
 $(SUITES):
 	$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet
+
+newer-fresh: packages ## The overlay and a preview's life with PostgreSQL 18 as fresh over the machine's own as production
+	for suite in overlay lifecycle; do \
+		PREVIEWPG_TEST_FRESH_BIN="$$(.ci/postgres18)" $(STAGE) "$$suite on 18" $(CARGO) test --package previewpg_tests --test $$suite --locked --quiet; \
+	done
 
 suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew
 	target/debug/suites run

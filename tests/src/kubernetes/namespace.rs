@@ -42,7 +42,12 @@ impl Namespace {
             .api
             .create("", &object)
             .unwrap_or_else(|e| panic!("make the namespace {name}: {e}"));
-        Namespace { cluster, name }
+        let namespace = Namespace { cluster, name };
+        // Before it's there no pod is admitted.
+        namespace.until("the default service account", || {
+            namespace.get("ServiceAccount", "default").is_some()
+        });
+        namespace
     }
 
     /// Applies a text of manifests.
