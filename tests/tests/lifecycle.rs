@@ -1047,7 +1047,11 @@ fn a_fresh_that_is_older_than_production_is_refused() {
     };
     let production = Server::start_from("production", None, "", Some(newer));
     let older = Server::start_from("fresh", None, "", None);
-    production.connect("postgres").must(&format!("CREATE DATABASE shop; CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO reader"));
+    let mut superuser = production.connect("postgres");
+    superuser.must("CREATE DATABASE shop");
+    superuser.must(&format!(
+        "CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO reader"
+    ));
     production
         .connect("shop")
         .must("CREATE TABLE t(id int PRIMARY KEY)");
