@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::client::{Address, Session};
 use crate::servers::{
-    PASSWORD, Server, Servers, as_unprivileged, forget_pid, fresh_programs, keep_logs, note_pid,
-    signal, workplace,
+    PASSWORD, Server, Servers, as_unprivileged, ended_within, forget_pid, fresh_programs,
+    keep_logs, note_pid, signal, workplace,
 };
 
 /// How long `up` may take until it prints the client's URL.
@@ -330,14 +330,7 @@ impl Up {
     }
 
     fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + patience;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return Some(status),
-                _ if Instant::now() > deadline => return None,
-                _ => std::thread::sleep(Duration::from_millis(10)),
-            }
-        }
+        ended_within(&mut self.child, patience)
     }
 }
 

@@ -4,11 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::client::{Address, Session};
 use crate::preview::{START, binary};
-use crate::servers::{PASSWORD, forget_pid, keep_logs, note_pid, signal, workplace};
+use crate::servers::{PASSWORD, ended_within, forget_pid, keep_logs, note_pid, signal, workplace};
 
 /// The folder of one configuration and its secrets.
 pub struct Configuration {
@@ -152,14 +152,7 @@ impl Serve {
 
     /// Waits until it has ended by itself.
     pub fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + patience;
-        loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => return Some(status),
-                _ if Instant::now() > deadline => return None,
-                _ => std::thread::sleep(Duration::from_millis(10)),
-            }
-        }
+        ended_within(&mut self.child, patience)
     }
 }
 

@@ -14,7 +14,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -420,12 +420,22 @@ pub fn keep_logs() {
     }
 }
 
-fn kept_logs() -> PathBuf {
+/// Where the logs of this process are kept, if they are.
+pub fn kept_logs() -> PathBuf {
     let exe = std::env::current_exe().unwrap_or_default();
-    let target = exe.ancestors().nth(3).unwrap_or(Path::new("."));
-    target
+    target_folder()
         .join("test-logs")
         .join(exe.file_stem().unwrap_or_default())
+}
+
+/// Cargo's target folder, whether a test (`target/debug/deps/NAME`) or a program (`target/release/NAME`) runs.
+pub fn target_folder() -> PathBuf {
+    let exe = std::env::current_exe().unwrap_or_default();
+    exe.ancestors()
+        .find(|path| path.ends_with("target"))
+        .or_else(|| exe.ancestors().nth(3))
+        .unwrap_or(Path::new("."))
+        .to_path_buf()
 }
 
 /// Writes down a process for the watchdog.
@@ -445,6 +455,18 @@ pub fn signal(pid: u32, name: &str) {
         .arg(pid.to_string())
         .stderr(Stdio::null())
         .status();
+}
+
+/// Waits until a process of ours has ended by itself; `None`: it goes on.
+pub fn ended_within(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            _ if Instant::now() > deadline => return None,
+            _ => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
 }
 
 /// A port of loopback that was free a moment ago.

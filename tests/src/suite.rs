@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use crate::client::Address;
 use crate::digest::{difference, digest};
 use crate::preview::Preview;
-use crate::servers::{Server, Servers, workplace};
+use crate::servers::{Server, Servers, target_folder};
 
 /// A suite and what it needs.
 #[derive(Debug, Clone, Copy)]
@@ -442,12 +442,7 @@ pub(crate) fn folder() -> PathBuf {
 
 /// What a run leaves: `target/suites/NAME/SIDE`.
 fn kept(name: &str, side: &str) -> PathBuf {
-    let exe = std::env::current_exe().unwrap_or_default();
-    let target = exe
-        .ancestors()
-        .find(|path| path.ends_with("target"))
-        .map_or_else(|| workplace().to_path_buf(), Path::to_path_buf);
-    target.join("suites").join(name).join(side)
+    target_folder().join("suites").join(name).join(side)
 }
 
 fn must(command: &mut Command, what: &str) {

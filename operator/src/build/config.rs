@@ -8,7 +8,7 @@ use previewpg_proxy::config::Config;
 use previewpg_proxy::config::file::{
     Client, Endpoint, Limits, LogFormat, Logging, Pool, Production, ServerTls, Tables,
 };
-use previewpg_proxy::net::target::{Address, ChannelBinding, RootCertificates, Target};
+use previewpg_proxy::net::target::{ChannelBinding, RootCertificates, Target};
 
 use super::secret::{CERTIFICATE, CERTIFICATE_KEY, FRESH, PASSWORD, PRODUCTION};
 use super::{ADMIN_PORT, POSTGRES_PORT};
@@ -136,21 +136,9 @@ pub fn connection_string(target: &Target) -> String {
         let separator = if out.is_empty() { "" } else { " " };
         let _ = write!(out, "{separator}{key}='{quoted}'");
     };
-    let hosts: Vec<String> = target
-        .hosts
-        .iter()
-        .map(|host| match &host.address {
-            Address::Tcp(name) => name.clone(),
-            Address::Unix(folder) => folder.display().to_string(),
-        })
-        .collect();
-    let ports: Vec<String> = target
-        .hosts
-        .iter()
-        .map(|host| host.port.to_string())
-        .collect();
-    put("host", &hosts.join(","));
-    put("port", &ports.join(","));
+    let (hosts, ports) = target.host_lists();
+    put("host", &hosts);
+    put("port", &ports);
     put("user", &target.user);
     if let Some(password) = &target.password {
         put("password", password.expose());

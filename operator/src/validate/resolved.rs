@@ -107,25 +107,8 @@ impl Resolved {
         condition: ConditionType,
         problems: &mut Problems,
     ) -> Option<&str> {
-        let KeySelector { name, key } = key;
-        let Some(secret) = self.secrets.get(name) else {
-            return problems.add(
-                condition,
-                Reason::SecretNotFound,
-                format!("secret \"{name}\" key \"{key}\": there is no such Secret in this namespace; create it"),
-            );
-        };
-        let Some(value) = secret.get(key) else {
-            let keys: Vec<_> = secret.keys().map(String::as_str).collect();
-            return problems.add(
-                condition,
-                Reason::SecretKeyNotFound,
-                format!(
-                    "secret \"{name}\" key \"{key}\": the Secret has no such key, only {}; add it, or name another one",
-                    listed(&keys)
-                ),
-            );
-        };
+        let KeySelector { name, key: wanted } = key;
+        let value = SECRET.value(&self.secrets, key, condition, problems)?;
         let text = std::str::from_utf8(value)
             .ok()
             .map(|text| text.trim_end_matches(['\n', '\r']));
@@ -134,7 +117,7 @@ impl Resolved {
             _ => problems.add(
                 condition,
                 Reason::SecretInvalid,
-                format!("secret \"{name}\" key \"{key}\": the value is empty or isn't text"),
+                format!("secret \"{name}\" key \"{wanted}\": the value is empty or isn't text"),
             ),
         }
     }
@@ -146,26 +129,9 @@ impl Resolved {
         condition: ConditionType,
         problems: &mut Problems,
     ) -> Option<&str> {
-        let KeySelector { name, key } = key;
-        let Some(config_map) = self.config_maps.get(name) else {
-            return problems.add(
-                condition,
-                Reason::ConfigMapNotFound,
-                format!("configmap \"{name}\" key \"{key}\": there is no such ConfigMap in this namespace; create it"),
-            );
-        };
-        let Some(value) = config_map.get(key) else {
-            let keys: Vec<_> = config_map.keys().map(String::as_str).collect();
-            return problems.add(
-                condition,
-                Reason::ConfigMapKeyNotFound,
-                format!(
-                    "configmap \"{name}\" key \"{key}\": the ConfigMap has no such key, only {}; add it, or name another one",
-                    listed(&keys)
-                ),
-            );
-        };
-        Some(value)
+        CONFIG_MAP
+            .value(&self.config_maps, key, condition, problems)
+            .map(String::as_str)
     }
 
     /// Whether a Secret has a key.
@@ -173,6 +139,61 @@ impl Resolved {
         self.secrets
             .get(name)
             .is_some_and(|secret| secret.contains_key(key))
+    }
+}
+
+/// What holds values by key, in words and reasons.
+struct Kind {
+    word: &'static str,
+    kind: &'static str,
+    missing: Reason,
+    without_key: Reason,
+}
+
+const SECRET: Kind = Kind {
+    word: "secret",
+    kind: "Secret",
+    missing: Reason::SecretNotFound,
+    without_key: Reason::SecretKeyNotFound,
+};
+
+const CONFIG_MAP: Kind = Kind {
+    word: "configmap",
+    kind: "ConfigMap",
+    missing: Reason::ConfigMapNotFound,
+    without_key: Reason::ConfigMapKeyNotFound,
+};
+
+impl Kind {
+    /// A value of one of those that were found.
+    fn value<'a, T>(
+        &self,
+        found: &'a BTreeMap<String, BTreeMap<String, T>>,
+        KeySelector { name, key }: &KeySelector,
+        condition: ConditionType,
+        problems: &mut Problems,
+    ) -> Option<&'a T> {
+        let Self { word, kind, .. } = self;
+        let Some(values) = found.get(name) else {
+            return problems.add(
+                condition,
+                self.missing,
+                format!("{word} \"{name}\" key \"{key}\": there is no such {kind} in this namespace; create it"),
+            );
+        };
+        let value = values.get(key);
+        if value.is_none() {
+            let keys: Vec<_> = values.keys().map(String::as_str).collect();
+            return problems.add(
+                condition,
+                self.without_key,
+                format!(
+                    "{word} \"{name}\" key \"{key}\": the {kind} has no such key, only {}; add it, or name another one",
+                    listed(&keys)
+                ),
+            );
+        }
+        value
     }
 }
 

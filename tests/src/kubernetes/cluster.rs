@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::api::Api;
 use crate::preview::binary;
+use crate::servers::kept_logs;
 
 /// How much of a cluster is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -452,14 +453,7 @@ fn images() -> Vec<PathBuf> {
 
 /// Ends the cluster in `state` when this process is gone, however it went.
 fn watch(state: &Path) -> Child {
-    let exe = std::env::current_exe().unwrap_or_default();
-    let kept = exe
-        .ancestors()
-        .nth(3)
-        .unwrap_or(Path::new("."))
-        .join("test-logs")
-        .join(exe.file_stem().unwrap_or_default())
-        .join("cluster");
+    let kept = kept_logs().join("cluster");
     let commands = format!(
         "cat >/dev/null
          if [ -e '{state}/keep' ]; then mkdir -p '{kept}' && cp '{state}'/logs/* '{kept}'; fi

@@ -103,22 +103,27 @@ impl Target {
         config
     }
 
+    /// The hosts and the ports as libpq's `host` and `port` take them: lists with commas, in the same order.
+    #[must_use]
+    pub fn host_lists(&self) -> (String, String) {
+        let (hosts, ports): (Vec<_>, Vec<_>) = self
+            .hosts
+            .iter()
+            .map(|host| {
+                let address = match &host.address {
+                    Address::Tcp(name) => name.clone(),
+                    Address::Unix(folder) => folder.display().to_string(),
+                };
+                (address, host.port.to_string())
+            })
+            .unzip();
+        (hosts.join(","), ports.join(","))
+    }
+
     /// For programs that use libpq (`pg_dump`): environment variables, so that nothing secret is in a command line. Remove [`LIBPQ_VARIABLES`] first.
     #[must_use]
     pub fn libpq_environment(&self) -> Vec<(&'static str, String)> {
-        let hosts: Vec<_> = self
-            .hosts
-            .iter()
-            .map(|host| match &host.address {
-                Address::Tcp(name) => name.clone(),
-                Address::Unix(folder) => folder.display().to_string(),
-            })
-            .collect();
-        let ports: Vec<_> = self
-            .hosts
-            .iter()
-            .map(|host| host.port.to_string())
-            .collect();
+        let (hosts, ports) = self.host_lists();
         let path = |path: &Option<std::path::PathBuf>| {
             path.as_ref().map(|path| path.display().to_string())
         };
@@ -149,8 +154,8 @@ impl Target {
         ];
         let limit = self.attempt_limit().as_secs();
         [
-            ("PGHOST", hosts.join(",")),
-            ("PGPORT", ports.join(",")),
+            ("PGHOST", hosts),
+            ("PGPORT", ports),
             ("PGUSER", self.user.clone()),
             ("PGDATABASE", self.database.clone()),
             ("PGSSLMODE", self.sslmode.as_str().to_owned()),

@@ -7,7 +7,7 @@ use super::drift::{self, Change, Collision, RelationDrift};
 use super::inspect::{Inspection, Preview, Relation};
 use super::{Options, role};
 use crate::catalog;
-use crate::net::target::{Address, RootCertificates, Target};
+use crate::net::target::{RootCertificates, Target};
 use crate::overlay::names::quote_literal;
 
 /// Stands for production's password in a step's text.
@@ -677,26 +677,14 @@ fn session_options(production_version: u32) -> String {
 /// The foreign server's options: what it takes to reach production, and the locks on the door.
 fn server_options(options: &Options, production_version: u32) -> serde_json::Value {
     let target = lower_target(options);
-    let hosts: Vec<String> = target
-        .hosts
-        .iter()
-        .map(|host| match &host.address {
-            Address::Tcp(name) => name.clone(),
-            Address::Unix(folder) => folder.display().to_string(),
-        })
-        .collect();
-    let ports: Vec<String> = target
-        .hosts
-        .iter()
-        .map(|host| host.port.to_string())
-        .collect();
+    let (hosts, ports) = target.host_lists();
     let mut session = session_options(production_version);
     if let Some(own) = &target.options {
         session = format!("{own} {session}");
     }
     let mut server = serde_json::json!({
-        "host": hosts.join(","),
-        "port": ports.join(","),
+        "host": hosts,
+        "port": ports,
         "dbname": target.database,
         "application_name": "previewpg",
         "connect_timeout": "10",
