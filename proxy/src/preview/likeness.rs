@@ -52,8 +52,8 @@ impl LocaleProvider {
     }
 }
 
-/// The settings that are carried over: those that change a value's text or a text's parsing and that anybody may read.
-const CARRIED: &str = "'TimeZone', 'DateStyle', 'IntervalStyle', 'extra_float_digits', 'bytea_output', 'default_text_search_config',
+/// The settings that are carried over, as SQL literals: those that change a value's text or a text's parsing, and that anybody may read (`lo_compat_privileges` only a superuser may set).
+pub(crate) const CARRIED: &str = "'TimeZone', 'DateStyle', 'IntervalStyle', 'extra_float_digits', 'bytea_output', 'default_text_search_config',
     'lc_monetary', 'lc_numeric', 'lc_time', 'xmlbinary', 'xmloption', 'timezone_abbreviations', 'standard_conforming_strings',
     'backslash_quote', 'escape_string_warning', 'array_nulls', 'transform_null_equals', 'quote_all_identifiers', 'lo_compat_privileges'";
 

@@ -270,6 +270,11 @@ impl Conversation {
 
     /// Whether nothing is under way: no answer to come, no transaction block.
     pub(crate) fn is_idle(&self) -> bool {
+        self.is_between_statements() && self.status == b'I' && !self.flight.open
+    }
+
+    /// Whether no statement is under way, in a transaction block or outside.
+    pub(crate) fn is_between_statements(&self) -> bool {
         self.flight.queue.is_empty()
             && self.work.is_none()
             && self.waiting.is_none()
@@ -277,8 +282,6 @@ impl Conversation {
             && !self.replay.is_due()
             && !self.tells()
             && self.failing.is_none()
-            && self.status == b'I'
-            && !self.flight.open
     }
 
     /// Whether the next statement meets a failed block, for sure: PostgreSQL rejects it whatever it is, or it ends the block.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::conversation::{Asked, Broken, Conversation, HIGH};
 use super::production::{self, Events, ReadEvent};
@@ -44,8 +44,8 @@ pub(crate) trait Process: Send + Sync {
     fn perform(&self, asked: Asked) -> Performing;
     /// Production's sessions.
     fn pool(&self) -> Option<Pool>;
-    /// Fires when this client asked for a cancel.
-    fn cancelled(&self) -> Arc<Notify>;
+    /// Changes whenever a cancel is asked for in this client's name.
+    fn cancelled(&self) -> watch::Receiver<()>;
 }
 
 /// How a conversation ended.
@@ -146,6 +146,8 @@ pub(crate) struct Drive<'a, C, F, P> {
     /// Makes known what fresh says was written to, see [`Conversation::next_written`].
     marking: Option<Performing>,
     reading: Option<Reading>,
+    /// The cancel requests: those that came while no statement was under way are seen.
+    cancelled: watch::Receiver<()>,
     /// The session that ran the last read: what it has prepared is likely to be needed again.
     last: Arc<AtomicU64>,
 }
@@ -179,6 +181,7 @@ where
             performing: None,
             marking: None,
             reading: None,
+            cancelled: process.cancelled(),
             last: Arc::default(),
         }
     }
@@ -254,6 +257,10 @@ where
     fn step(&mut self, cx: &mut Context<'_>) -> io::Result<Step> {
         let mut moved = self.answers(cx);
         let (had_fresh, had_client) = (self.fresh.read.len(), self.client.read.len());
+        if self.conversation.is_between_statements() {
+            // A cancel for what has ended is nothing to remember.
+            self.cancelled.mark_unchanged();
+        }
         self.conversation.fresh(&mut self.fresh.read);
         self.conversation.client(&mut self.client.read);
         moved |= self.fresh.read.len() != had_fresh || self.client.read.len() != had_client;
@@ -384,7 +391,7 @@ where
                         *read,
                         Arc::clone(&self.last),
                         Arc::clone(&events),
-                        self.process.cancelled(),
+                        self.cancelled.clone(),
                         metrics,
                     );
                     self.reading = Some(Reading {

@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::conversation::Conversation;
 use super::sight::Sight;
@@ -102,7 +102,7 @@ fn still_clean(read: &Read) -> Result<(), Stop> {
     if read.clean.iter().all(|relation| is_clean(relation)) {
         Ok(())
     } else {
-        Err(Stop::Fallback)
+        Err(Stop::Fallback("a table was written to meanwhile"))
     }
 }
 
@@ -206,7 +206,8 @@ fn portable(catalog: &Catalog, description: &Description, formats: &[i16]) -> bo
 
 /// Why a read ended early.
 enum Stop {
-    Fallback,
+    /// It runs on fresh, for this reason.
+    Fallback(&'static str),
     Failed(Report),
     /// The connection to production was lost, for this reason.
     Lost(String),
@@ -220,8 +221,12 @@ impl From<std::io::Error> for Stop {
 
 impl From<MessageError> for Stop {
     fn from(_: MessageError) -> Self {
-        Self::Fallback
+        Self::Fallback("a message cannot be read")
     }
+}
+
+fn canceled() -> Report {
+    Report::error("57014", "canceling statement due to user request")
 }
 
 fn unreachable(why: &str) -> Report {
@@ -230,25 +235,25 @@ fn unreachable(why: &str) -> Report {
         .hint("Run it again; what does not need production goes on.")
 }
 
-/// Runs a read. `cancel`: the client asked for it to be cancelled. `last`: the number of the session that ran its last one.
+/// Runs a read. `cancelled` changes when the client asks for a cancel, or has since the statement began. `last`: the number of the session that ran its last one.
 pub(crate) async fn run(
     pool: Pool,
     read: Read,
     last: Arc<AtomicU64>,
     events: Arc<Events>,
-    cancel: Arc<Notify>,
+    mut cancelled: watch::Receiver<()>,
     metrics: Arc<Metrics>,
 ) {
-    let asked = pool.checkout_again(last.load(Ordering::Relaxed)).await;
-    let mut end = attempt(asked, &read, &last, &events, &cancel, &metrics).await;
+    let again = pool.checkout_again(last.load(Ordering::Relaxed));
+    let mut end = attempt(again, &read, &last, &events, &mut cancelled, &metrics).await;
     if end.is_err() {
         // The session may have been lost while it was idle; whatever became of the statement, it only reads.
         end = attempt(
-            pool.checkout().await,
+            pool.checkout(),
             &read,
             &last,
             &events,
-            &cancel,
+            &mut cancelled,
             &metrics,
         )
         .await;
@@ -261,23 +266,30 @@ pub(crate) async fn run(
 struct Silent(String);
 
 async fn attempt(
-    asked: Result<Checkout, PoolError>,
+    asked: impl Future<Output = Result<Checkout, PoolError>>,
     read: &Read,
     last: &AtomicU64,
     events: &Events,
-    cancel: &Notify,
+    cancelled: &mut watch::Receiver<()>,
     metrics: &Metrics,
 ) -> Result<ReadEvent, Silent> {
+    let asked = tokio::select! {
+        asked = asked => asked,
+        Ok(()) = cancelled.changed() => return Ok(ReadEvent::Failed(canceled())),
+    };
     let mut checkout = match asked {
         // The foreign tables have connections of their own.
-        Err(PoolError::Exhausted { .. }) => return Ok(ReadEvent::Fallback),
+        Err(error @ PoolError::Exhausted { .. }) => {
+            tracing::debug!(%error, "a read runs on fresh");
+            return Ok(ReadEvent::Fallback);
+        }
         Err(error) => return Ok(ReadEvent::Failed(error.report())),
         Ok(checkout) => checkout,
     };
     let _in_use = metrics.production_session();
     last.store(checkout.session.number(), Ordering::Relaxed);
     let handle = checkout.session.cancel_handle();
-    let mut heard = false;
+    let (mut heard, mut stopped) = (false, false);
     let result = {
         let running = Running {
             checkout: &mut checkout,
@@ -291,11 +303,12 @@ async fn attempt(
         loop {
             tokio::select! {
                 result = &mut running => break result,
-                () = cancel.notified() => {
+                Ok(()) = cancelled.changed() => {
+                    stopped = true;
                     let handle = handle.clone();
                     tokio::spawn(async move {
                         if let Err(error) = handle.cancel().await {
-                            tracing::debug!(%error, "cannot cancel at production");
+                            tracing::warn!(%error, "a cancel request did not reach production");
                         }
                     });
                 }
@@ -303,6 +316,8 @@ async fn attempt(
         }
     };
     match result {
+        // Production was stopped before it ran the statement; fresh would start from the beginning.
+        Err(Stop::Fallback(_) | Stop::Lost(_)) if stopped => Ok(ReadEvent::Failed(canceled())),
         Ok(outcome) => {
             checkout.give_back();
             Ok(match outcome {
@@ -310,7 +325,10 @@ async fn attempt(
                 Err(report) => report,
             })
         }
-        Err(Stop::Fallback) => Ok(ReadEvent::Fallback),
+        Err(Stop::Fallback(reason)) => {
+            tracing::debug!(reason, "a read runs on fresh");
+            Ok(ReadEvent::Fallback)
+        }
         Err(Stop::Failed(report)) => Ok(ReadEvent::Failed(report)),
         Err(Stop::Lost(why)) if heard => Ok(ReadEvent::Failed(unreachable(&why))),
         Err(Stop::Lost(why)) => Err(Silent(why)),
@@ -361,7 +379,7 @@ impl Running<'_> {
                 }
                 b'T' | b'n' => {
                     if !same_columns(&read.description, header.tag, &frame) {
-                        return Err(Stop::Fallback);
+                        return Err(Stop::Fallback("production's columns are others"));
                     }
                     still_clean(read)?;
                     described = true;
@@ -435,7 +453,7 @@ impl Running<'_> {
                     self.checkout.session.settings = Some(Arc::clone(&read.settings));
                     return Ok(());
                 }
-                b'Z' => return Err(Stop::Fallback),
+                b'Z' => return Err(Stop::Fallback("production does not accept the session's settings")),
                 _ => {}
             }
         }
@@ -550,6 +568,10 @@ fn failed(mut report: Report, forwarded: bool) -> Result<ReadEvent, Stop> {
     }
     // Its names or its types aren't what they are here: fresh knows better.
     if !forwarded && (report.sqlstate().starts_with(b"42") || report.sqlstate() == b"0A000") {
+        tracing::debug!(
+            sqlstate = %String::from_utf8_lossy(report.sqlstate()),
+            "production rejects a statement, which runs on fresh"
+        );
         return Ok(ReadEvent::Fallback);
     }
     // It counts in a text that the client didn't write.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::{Bytes, BytesMut};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::apart::Helper;
@@ -82,7 +82,7 @@ pub struct Server {
     /// Production's sessions; `None`: reads never leave fresh.
     production: ArcSwapOption<Pool>,
     /// Who to tell of a cancel request.
-    cancels: Mutex<HashMap<CancelKey, Arc<Notify>>>,
+    cancels: Mutex<HashMap<CancelKey, watch::Sender<()>>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -137,7 +137,7 @@ impl Server {
     pub fn cancel_told(&self, process: u32, is_key: impl Fn(&[u8]) -> bool) {
         for ((each, secret), waiting) in lock(&self.cancels).iter() {
             if *each == process && is_key(secret) {
-                waiting.notify_waiters();
+                waiting.send_replace(());
             }
         }
     }
@@ -222,11 +222,11 @@ impl Server {
             options.limits,
             !planned,
         );
-        let cancelled = Arc::new(Notify::new());
+        let (cancels, cancelled) = watch::channel(());
         let _registered = fresh
             .key
             .as_ref()
-            .map(|key| Registered::new(self, (key.process, key.secret.clone()), &cancelled));
+            .map(|key| Registered::new(self, (key.process, key.secret.clone()), cancels));
         let process = ForSession {
             server: self,
             helper: Helper::new(
@@ -234,7 +234,7 @@ impl Server {
                 options.fresh_tls.clone(),
                 options.apart_lock_timeout,
             ),
-            cancelled: Arc::clone(&cancelled),
+            cancelled,
         };
         Drive::new(
             conversation,
@@ -253,8 +253,9 @@ impl Server {
         let key = (request.process, request.secret.clone());
         let waiting = lock(&self.cancels).get(&key).cloned();
         match waiting {
-            // Nobody waits unless a read runs: a cancel for what has ended is nothing to remember.
-            Some(waiting) => waiting.notify_waiters(),
+            Some(waiting) => {
+                waiting.send_replace(());
+            }
             None => self.hooks.cancel_elsewhere(request),
         }
         // Also when the key isn't ours: the session may be another replica's, and fresh knows all of them.
@@ -356,8 +357,8 @@ struct Registered<'a> {
 }
 
 impl<'a> Registered<'a> {
-    fn new(server: &'a Server, key: CancelKey, cancelled: &Arc<Notify>) -> Self {
-        lock(&server.cancels).insert(key.clone(), Arc::clone(cancelled));
+    fn new(server: &'a Server, key: CancelKey, cancels: watch::Sender<()>) -> Self {
+        lock(&server.cancels).insert(key.clone(), cancels);
         Self { server, key }
     }
 }
@@ -372,7 +373,7 @@ impl Drop for Registered<'_> {
 struct ForSession<'a> {
     server: &'a Server,
     helper: Helper,
-    cancelled: Arc<Notify>,
+    cancelled: watch::Receiver<()>,
 }
 
 impl Process for ForSession<'_> {
@@ -396,8 +397,8 @@ impl Process for ForSession<'_> {
         self.server.production.load().as_deref().cloned()
     }
 
-    fn cancelled(&self) -> Arc<Notify> {
-        Arc::clone(&self.cancelled)
+    fn cancelled(&self) -> watch::Receiver<()> {
+        self.cancelled.clone()
     }
 }
 

@@ -4,11 +4,12 @@
 //! [`Sight::lacks`] first and has fresh say it again, on the session's own connection, for only that one sees uncommitted schema changes and temporary tables.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::catalog::load;
 use crate::catalog::model::{Catalog, Oid};
 use crate::catalog::store::Store;
+use crate::preview::likeness::CARRIED;
 use crate::rewrite::Context;
 use crate::sql::facts::{Kind, Statement, Transaction};
 
@@ -20,20 +21,22 @@ const SEARCH_PATH: &str =
     "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text";
 
 /// At login: the same, and what ALTER ROLE, ALTER DATABASE and the client's `options` may have set.
-/// Pins are settings that may change results and that a production session isn't given.
-pub(crate) const LOGIN: &str = "SELECT pg_catalog.json_build_object(
+/// A production session is given what a preview's database takes over from production ([`CARRIED`]); pins are other settings that may change results.
+pub(crate) static LOGIN: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT pg_catalog.json_build_object(
     'path', pg_catalog.current_schemas(true),
-    'settings', pg_catalog.json_build_object(
-        'extra_float_digits', pg_catalog.current_setting('extra_float_digits'),
-        'bytea_output', pg_catalog.current_setting('bytea_output')),
+    'settings', pg_catalog.json_object_agg(name, setting) FILTER (WHERE name IN ({CARRIED}) AND context = 'user'),
     'isolation', pg_catalog.current_setting('default_transaction_isolation'),
-    'pins', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_settings
-             WHERE source IN ('client', 'user', 'database', 'database user', 'session')
-               AND name NOT IN ('search_path', 'TimeZone', 'DateStyle', 'IntervalStyle', 'extra_float_digits', 'bytea_output',
-                   'client_encoding', 'application_name', 'client_min_messages', 'lock_timeout', 'log_statement', 'log_min_messages',
-                   'idle_in_transaction_session_timeout', 'tcp_keepalives_idle', 'tcp_keepalives_interval', 'tcp_keepalives_count',
-                   'tcp_user_timeout', 'jit', 'work_mem', 'maintenance_work_mem', 'synchronous_commit', 'default_transaction_isolation'))
-    )::pg_catalog.text";
+    'pins', pg_catalog.count(*) FILTER (
+        WHERE source IN ('client', 'user', 'database', 'database user', 'session')
+          AND name NOT IN ({CARRIED}, 'search_path', 'client_encoding', 'application_name', 'client_min_messages', 'lock_timeout', 'log_statement',
+              'log_min_messages', 'idle_in_transaction_session_timeout', 'tcp_keepalives_idle', 'tcp_keepalives_interval',
+              'tcp_keepalives_count', 'tcp_user_timeout', 'jit', 'work_mem', 'maintenance_work_mem', 'synchronous_commit',
+              'default_transaction_isolation'))
+    )::pg_catalog.text FROM pg_catalog.pg_settings"
+    )
+});
 
 /// What LOGIN says.
 #[derive(Debug, serde::Deserialize)]
