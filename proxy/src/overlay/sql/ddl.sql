@@ -525,6 +525,10 @@ BEGIN
     LOOP
         PERFORM previewpg.follow(target);
     END LOOP;
+    -- Types that the functions are declared with may be dropped next.
+    FOR dropped IN SELECT p.oid FROM unnest(constraints) AS d(objid) JOIN pg_proc p ON p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname IN ('x' || d.objid, 'f' || d.objid, 'g' || d.objid) LOOP
+        EXECUTE format('DROP FUNCTION %s', dropped::regprocedure);
+    END LOOP;
     PERFORM previewpg.signal((SELECT coalesce(bool_or(NOT d.is_temporary), true) FROM pg_event_trigger_dropped_objects() AS d));
 END
 $$;
