@@ -94,6 +94,7 @@ mod tests {
                 unsupported: None,
                 dirty: Arc::default(),
             }),
+            copied: false,
             definition: None,
             reads: Vec::new(),
             row_security: false,

@@ -78,6 +78,8 @@ pub(crate) struct Sight {
     pinned: bool,
     default_read_committed: bool,
     isolation: Isolation,
+    /// The transaction's snapshot may be older than what the catalog says: a table was copied up as a whole since.
+    behind: bool,
     settings: BTreeMap<String, String>,
     /// What gives a production session these settings and this path, once it was needed.
     production_settings: Option<Arc<str>>,
@@ -104,6 +106,7 @@ impl Sight {
             pinned: false,
             default_read_committed: false,
             isolation: Isolation::ReadCommitted,
+            behind: false,
             settings: BTreeMap::new(),
             production_settings: None,
             encoding: Encoding::Utf8,
@@ -178,6 +181,11 @@ impl Sight {
         )
     }
 
+    /// Whether what the transaction sees is older than what is known of tables: nothing that it reads can be right.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
     /// What has to be asked before names can be resolved: what it is, and the question.
     pub(crate) fn lacks(&mut self) -> Option<(Rows, String)> {
         if !self.path_known {
@@ -218,7 +226,16 @@ impl Sight {
 
     fn adopt(&mut self) {
         self.version = self.store.version();
-        self.catalog = self.store.current();
+        let current = self.store.current();
+        if self.isolation == Isolation::Other {
+            let was_merged = |oid: &Oid| {
+                let before = self.catalog.relations.get(oid);
+                before.is_none_or(|relation| relation.lower.is_some())
+            };
+            let mut relations = current.relations.iter();
+            self.behind |= relations.any(|(oid, relation)| relation.copied && was_merged(oid));
+        }
+        self.catalog = current;
         self.own = false;
         self.stale = false;
         self.generation += 1;
@@ -382,6 +399,7 @@ impl Sight {
                 self.stale = true;
             }
             self.isolation = Isolation::ReadCommitted;
+            self.behind = false;
         }
         self.stale |= self.own && self.catalog.incomplete;
     }

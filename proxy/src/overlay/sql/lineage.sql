@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS previewpg.relation (
 -- The state that it had before production changed so that its rows can't be shown truly; it is 'unsupported' meanwhile.
 ALTER TABLE previewpg.relation ADD COLUMN IF NOT EXISTS halted text;
 
+-- Detached by this transaction, which copied all rows up: lower shows them until nobody's snapshot is older.
+ALTER TABLE previewpg.relation ADD COLUMN IF NOT EXISTS copied_by xid8;
+
 -- Every relation of production that was brought, those without rows included, as it was described when its changes were last brought in.
 CREATE TABLE IF NOT EXISTS previewpg.production (
     schema text NOT NULL,
