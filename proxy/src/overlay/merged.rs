@@ -98,6 +98,8 @@ mod tests {
             rules: false,
             trigger_functions: Vec::new(),
             row_functions: Vec::new(),
+            rule_reads: Vec::new(),
+            heirs: Vec::new(),
             children: Vec::new(),
             partition_root: None,
             inherits: false,
