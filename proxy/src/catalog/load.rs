@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::lease::{Lease, Mark};
 use super::model::{
-    Builtin, Catalog, Column, Key, Lower, Oid, Reach, Relation, RelationKind, Routine, UserType,
+    Builtin, Cast, Catalog, Column, Key, Lower, Oid, Reach, Relation, RelationKind, Routine,
+    UserType,
 };
 use super::reach;
 
@@ -138,7 +139,14 @@ pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
         .into_iter()
         .map(RoutineRow::build)
         .collect();
-    for routine in reach::close(routines, &catalog) {
+    catalog.casts = document
+        .casts
+        .into_iter()
+        .map(|CastRow { function, written }| Cast { function, written })
+        .collect();
+    let (routines, view_reach) = reach::close(routines, &catalog);
+    catalog.view_reach = view_reach;
+    for routine in routines {
         catalog
             .routines
             .entry(routine.name.clone())
@@ -185,6 +193,14 @@ struct Document {
     types: Vec<TypeRow>,
     #[serde(default)]
     operators: Vec<OperatorRow>,
+    #[serde(default)]
+    casts: Vec<CastRow>,
+}
+
+#[derive(Deserialize)]
+struct CastRow {
+    function: Oid,
+    written: bool,
 }
 
 #[derive(Deserialize)]
@@ -211,6 +227,8 @@ struct RelationRow {
     trigger_functions: Option<Vec<Oid>>,
     row_functions: Option<Vec<Oid>>,
     children: Option<Vec<Oid>>,
+    rule_reads: Option<Vec<Oid>>,
+    heirs: Option<Vec<Oid>>,
     lower: Option<LowerRow>,
 }
 
@@ -325,6 +343,8 @@ impl RelationRow {
             trigger_functions: self.trigger_functions.unwrap_or_default(),
             row_functions: self.row_functions.unwrap_or_default(),
             children: self.children.unwrap_or_default(),
+            rule_reads: self.rule_reads.unwrap_or_default(),
+            heirs: self.heirs.unwrap_or_default(),
             partition_root: self.partition_root,
             inherits: self.inherits,
         })

@@ -27,7 +27,8 @@ use super::statement::{Description, Ours, Statements, Undo};
 use crate::admin::metrics::{Metrics, Placement};
 use crate::catalog::model::Oid;
 use crate::catalog::store::Store;
-use crate::rewrite::plan::{Effects, Plan, Refusal};
+use crate::rewrite;
+use crate::rewrite::plan::{Before, Effects, Plan, Refusal};
 use crate::sql::facts::{Kind, Statement};
 use crate::wire::MessageError;
 use crate::wire::frame::{Direction, FrameError, HEADER, Limits, Scanner};
@@ -414,6 +415,7 @@ impl Conversation {
             self.waiting = None;
         }
         if let Some(ready) = self.held.take() {
+            self.sight.published();
             self.say(ready);
         }
         self.advance();
@@ -541,6 +543,14 @@ impl Conversation {
         }
         self.prepares.note(reading, statement, &plan, generation);
         plan
+    }
+
+    /// What has to run before a statement, where a name in it may mean another table by the time that it runs: while another session is changing the schema.
+    pub(crate) fn before_names(&self, statement: &Statement) -> Option<Before> {
+        if self.sight.is_plain() || !self.sight.is_shaking() || self.in_failed_block() {
+            return None;
+        }
+        rewrite::still_mean(statement, self.sight.context())
     }
 
     /// Marks relations as dirty; gives whether that has to be waited for.

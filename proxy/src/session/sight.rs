@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::catalog::load;
 use crate::catalog::model::{Catalog, Oid};
-use crate::catalog::store::Store;
+use crate::catalog::store::{Changing, Store};
 use crate::preview::likeness::CARRIED;
 use crate::rewrite::Context;
 use crate::sql::facts::{Kind, Statement, Transaction};
@@ -72,6 +72,8 @@ pub(crate) struct Sight {
     path_touched: bool,
     /// The schema changed in a transaction that may still roll back.
     schema_touched: bool,
+    /// Others are told so until this session's schema is published.
+    changing: Option<Changing>,
     /// Grows whenever a name may mean something else: what was planned for an older one is planned again.
     generation: u64,
     /// Production's answers might differ from fresh's, for good.
@@ -102,6 +104,7 @@ impl Sight {
             path_known: false,
             path_touched: false,
             schema_touched: false,
+            changing: None,
             generation: 1,
             pinned: false,
             default_read_committed: false,
@@ -313,6 +316,8 @@ impl Sight {
     pub(crate) fn schema_changed(&mut self) {
         self.schema_touched = true;
         self.stale = true;
+        let store = &self.store;
+        self.changing.get_or_insert_with(|| Changing::new(store));
         self.path_changed();
     }
 
@@ -382,6 +387,16 @@ impl Sight {
     /// Whether ReadyForQuery has to wait until every other session knows this one's schema.
     pub(crate) fn must_publish(&self, status: u8) -> bool {
         status == b'I' && self.schema_touched
+    }
+
+    /// What this session changed is known to everybody, or was rolled back.
+    pub(crate) fn published(&mut self) {
+        self.changing = None;
+    }
+
+    /// Whether another session has changed the schema, so that at its commit, which may be now, a name may come to mean something else.
+    pub(crate) fn is_shaking(&self) -> bool {
+        self.store.changing() > usize::from(self.changing.is_some())
     }
 
     /// ReadyForQuery.

@@ -133,7 +133,6 @@ $$;
 
 -- Tells the proxy that the schema, or a relation's state, changed. INFO is sent whatever client_min_messages says.
 -- shared: other sessions see it when it is committed (nothing but a temporary object's).
-DROP FUNCTION IF EXISTS previewpg.signal();
 CREATE OR REPLACE FUNCTION previewpg.signal(shared boolean DEFAULT true) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -236,5 +235,13 @@ BEGIN
     END IF;
     EXECUTE format('CREATE OR REPLACE FUNCTION previewpg_copy.%I(%s) RETURNS %s LANGUAGE plpgsql %s AS %L', name, arguments, returns, attributes, body);
     -- Nobody but the app role has a right on the schema: that is enough.
+END
+$$;
+
+-- What a merged text calls when it's planned and finds that the relation's name means another one by now. Immutable, so that planning calls it.
+CREATE OR REPLACE FUNCTION previewpg.renamed() RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RAISE EXCEPTION 'the relation was renamed' USING ERRCODE = 'PPG04';
 END
 $$;
