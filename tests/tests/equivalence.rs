@@ -39,7 +39,9 @@ macro_rules! scripts {
 
 scripts! {
     adversary_calls => "adversary_calls.sql",
+    adversary_casts => "adversary_casts.sql",
     adversary_choices => "adversary_choices.sql",
+    adversary_hidden_calls => "adversary_hidden_calls.sql",
     adversary_names => "adversary_names.sql",
     catalogs => "catalogs.sql",
     copy_in => "copy_in.sql",
@@ -55,6 +57,7 @@ scripts! {
     foreign_keys => "foreign_keys.sql",
     insert => "insert.sql",
     joins => "joins.sql",
+    large_tables => "large_tables.sql",
     locking => "locking.sql",
     messages => "messages.sql",
     modifying_ctes => "modifying_ctes.sql",
@@ -108,7 +111,11 @@ fn both_sides(path: &str, protocol: Protocol, word: &str) {
         );
         oracle::run(&script, protocol, &mut copy, &mut other)
     } else {
-        let preview = Tenant::of(&database, "shop");
+        let preview = if script.large {
+            Tenant::of_large_tables(&database, "shop")
+        } else {
+            Tenant::of(&database, "shop")
+        };
         let mut side = Side::new("preview", &preview.address, &preview.behind());
         let report = oracle::run(&script, protocol, &mut copy, &mut side);
         if !report.differences.is_empty() {

@@ -85,6 +85,14 @@ WITH space AS MATERIALIZED (
     JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
          AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
     GROUP BY w.ev_class
+), rule_read AS (
+    SELECT w.ev_class, json_agg(DISTINCT d.refobjid::bigint) AS reads
+    FROM pg_rewrite w
+    JOIN rel r ON r.oid = w.ev_class
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+         AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class
+    WHERE w.rulename <> '_RETURN'
+    GROUP BY w.ev_class
 ), trigger_function AS (
     SELECT g.tgrelid, json_agg(DISTINCT g.tgfoid::bigint) AS functions
     FROM pg_trigger g JOIN rel r ON r.oid = g.tgrelid
@@ -95,6 +103,10 @@ WITH space AS MATERIALIZED (
     FROM pg_constraint k JOIN rel r ON r.oid = k.confrelid
     WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
     GROUP BY k.confrelid
+), heir_of AS (
+    SELECT h.inhparent, json_agg(h.inhrelid::bigint ORDER BY h.inhrelid) AS heirs
+    FROM pg_inherits h JOIN rel r ON r.oid = h.inhparent
+    GROUP BY h.inhparent
 ), code AS MATERIALIZED (
     -- Functions whose bodies can be read: what else calls them, unseen in a statement's text, is told by pg_depend.
     SELECT p.oid FROM pg_proc p
@@ -107,10 +119,12 @@ WITH space AS MATERIALIZED (
     SELECT d.classid, d.objid, code.oid FROM code JOIN pg_operator o ON o.oprcode = code.oid
     JOIN pg_depend d ON d.refclassid = 'pg_operator'::regclass AND d.refobjid = o.oid
 ), type_code AS MATERIALIZED (
-    -- Domain checks and casts; of a type made of others, theirs.
+    -- Domain checks, range types' own functions, and casts; of a type made of others, theirs.
     WITH RECURSIVE own(type, function) AS (
         SELECT c.contypid, u.function FROM code_use u JOIN pg_constraint c ON u.classid = 'pg_constraint'::regclass AND c.oid = u.objid
         WHERE c.contypid <> 0
+        UNION
+        SELECT u.objid, u.function FROM code_use u WHERE u.classid = 'pg_type'::regclass
         UNION
         SELECT t.oid, code.oid FROM code JOIN pg_cast k ON k.castfunc = code.oid
         JOIN pg_type t ON t.oid IN (k.castsource, k.casttarget) JOIN space s ON s.oid = t.typnamespace
@@ -128,13 +142,18 @@ WITH space AS MATERIALIZED (
     )
     SELECT type, function FROM all_parts WHERE type <> 0
 ), row_code AS (
-    -- What a new row of a relation may call: defaults, generated columns, checks, indexes, policies, conditions of triggers, types of columns.
+    -- What a new row of a relation may call: defaults, generated columns, checks, indexes, partition keys, policies, rules, conditions of triggers, types of columns.
     SELECT relation, json_agg(DISTINCT function::bigint) AS functions FROM (
         SELECT d.adrelid AS relation, u.function FROM code_use u JOIN pg_attrdef d ON u.classid = 'pg_attrdef'::regclass AND d.oid = u.objid
         UNION ALL
         SELECT c.conrelid, u.function FROM code_use u JOIN pg_constraint c ON u.classid = 'pg_constraint'::regclass AND c.oid = u.objid
         UNION ALL
         SELECT i.indrelid, u.function FROM code_use u JOIN pg_index i ON u.classid = 'pg_class'::regclass AND i.indexrelid = u.objid
+        UNION ALL
+        SELECT r.oid, u.function FROM code_use u JOIN rel r ON u.classid = 'pg_class'::regclass AND r.oid = u.objid
+        UNION ALL
+        SELECT w.ev_class, u.function FROM code_use u JOIN pg_rewrite w ON u.classid = 'pg_rewrite'::regclass AND w.oid = u.objid
+        WHERE w.rulename <> '_RETURN'
         UNION ALL
         SELECT y.polrelid, u.function FROM code_use u JOIN pg_policy y ON u.classid = 'pg_policy'::regclass AND y.oid = u.objid
         UNION ALL
@@ -164,6 +183,7 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
     'fresh_major', current_setting('server_version_num')::int / 10000,
     'production_major', (SELECT value::int FROM previewpg.meta WHERE name = 'production_major'),
     'copy_up_rows', (SELECT value::bigint FROM previewpg.meta WHERE name = 'copy_up_rows'),
+    'copy_up_bytes', (SELECT value::bigint FROM previewpg.meta WHERE name = 'copy_up_bytes'),
     'user_operators', EXISTS (
         SELECT FROM pg_operator o WHERE o.oprnamespace <> 'pg_catalog'::regnamespace
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e')),
@@ -184,6 +204,8 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
         'trigger_functions', trigger_function.functions,
         'row_functions', row_code.functions,
         'children', child.children,
+        'rule_reads', rule_read.reads,
+        'heirs', heir_of.heirs,
         'lower', CASE WHEN l.upper IS NOT NULL THEN json_build_object(
             'state', CASE WHEN hidden.rows THEN 'unsupported' ELSE l.state END,
             'key', l.key_columns,
@@ -192,6 +214,9 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
             'same_shape', l.same_shape,
             'row_security', l.row_security,
             'reason', CASE WHEN hidden.rows THEN 'Row-level security is forced on it, and its policies can''t be applied to production''s rows.' ELSE l.reason END,
+            'copied', l.state = 'detached' AND l.copied_by IS NOT NULL,
+            'rows', l.production_rows,
+            'bytes', l.production_bytes,
             'claims', l.claims::bigint,
             'copy_up', l.copy_up::bigint,
             'written', l.state <> 'unsupported' AND (r.oid IN (SELECT d.upper FROM previewpg.dirty d) OR r.oid IN (SELECT w.upper FROM written w))) END) ORDER BY r.oid)
@@ -202,6 +227,8 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
         LEFT JOIN trigger_function ON trigger_function.tgrelid = r.oid
         LEFT JOIN row_code ON row_code.relation = r.oid
         LEFT JOIN child ON child.confrelid = r.oid
+        LEFT JOIN rule_read ON rule_read.ev_class = r.oid
+        LEFT JOIN heir_of ON heir_of.inhparent = r.oid
         LEFT JOIN previewpg.relation l ON l.upper = r.oid
         -- Clients own their tables: policies hold for them only when forced.
         CROSS JOIN LATERAL (SELECT l.state = 'merged' AND r.relrowsecurity AND r.relforcerowsecurity AS rows) AS hidden), '[]'),
@@ -220,6 +247,10 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
         LEFT JOIN routine_call ON routine_call.routine = p.oid), '[]'),
     'operators', coalesce((SELECT json_agg(json_build_object('name', o.oprname, 'function', code.oid::bigint) ORDER BY o.oid)
         FROM pg_operator o JOIN code ON code.oid = o.oprcode), '[]'),
+    -- Casts that a statement may apply without naming a user's type.
+    'casts', coalesce((SELECT json_agg(json_build_object('function', code.oid::bigint, 'written', k.castcontext = 'e') ORDER BY k.oid)
+        FROM code JOIN pg_cast k ON k.castfunc = code.oid
+        WHERE k.castcontext <> 'e' OR NOT EXISTS (SELECT FROM pg_type t JOIN space s ON s.oid = t.typnamespace WHERE t.oid = k.casttarget)), '[]'),
     'types', coalesce((SELECT json_agg(json_build_object(
         'oid', t.oid::bigint,
         'schema', s.name,

@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::lease::{Lease, Mark};
 use super::model::{
-    Builtin, Catalog, Column, Key, Lower, Oid, Reach, Relation, RelationKind, Routine, UserType,
+    Builtin, Cast, Catalog, Column, Key, Lower, Oid, Reach, Relation, RelationKind, Routine,
+    UserType,
 };
 use super::reach;
 
@@ -31,8 +32,9 @@ pub const BUILTINS_QUERY: &str = "SELECT coalesce(pg_catalog.json_agg(pg_catalog
                  pg_catalog.bool_or(p.prokind IN ('a', 'w')) AS aggregate \
           FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace GROUP BY p.proname) f";
 
-/// The limit where provisioning noted none, in rows.
+/// The limits where provisioning noted none, in rows and in bytes.
 const DEFAULT_COPY_UP_ROWS: u64 = 100_000;
+const DEFAULT_COPY_UP_BYTES: u64 = 256 << 20;
 
 /// Why a catalog document can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +103,7 @@ pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
     let mut catalog = Catalog {
         user_operators: document.user_operators,
         max_copy_up_rows: document.copy_up_rows.unwrap_or(DEFAULT_COPY_UP_ROWS),
+        max_copy_up_bytes: document.copy_up_bytes.unwrap_or(DEFAULT_COPY_UP_BYTES),
         fresh_major: document.fresh_major,
         production_major: document.production_major.unwrap_or(document.fresh_major),
         builtins: shared.builtins.get().cloned().unwrap_or_default(),
@@ -140,7 +143,14 @@ pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
         .into_iter()
         .map(RoutineRow::build)
         .collect();
-    for routine in reach::close(routines, &catalog) {
+    catalog.casts = document
+        .casts
+        .into_iter()
+        .map(|CastRow { function, written }| Cast { function, written })
+        .collect();
+    let (routines, view_reach) = reach::close(routines, &catalog);
+    catalog.view_reach = view_reach;
+    for routine in routines {
         catalog
             .routines
             .entry(routine.name.clone())
@@ -180,12 +190,21 @@ struct Document {
     fresh_major: u32,
     production_major: Option<u32>,
     copy_up_rows: Option<u64>,
+    copy_up_bytes: Option<u64>,
     user_operators: bool,
     relations: Vec<RelationRow>,
     routines: Vec<RoutineRow>,
     types: Vec<TypeRow>,
     #[serde(default)]
     operators: Vec<OperatorRow>,
+    #[serde(default)]
+    casts: Vec<CastRow>,
+}
+
+#[derive(Deserialize)]
+struct CastRow {
+    function: Oid,
+    written: bool,
 }
 
 #[derive(Deserialize)]
@@ -212,6 +231,8 @@ struct RelationRow {
     trigger_functions: Option<Vec<Oid>>,
     row_functions: Option<Vec<Oid>>,
     children: Option<Vec<Oid>>,
+    rule_reads: Option<Vec<Oid>>,
+    heirs: Option<Vec<Oid>>,
     lower: Option<LowerRow>,
 }
 
@@ -248,6 +269,12 @@ struct LowerRow {
     same_shape: bool,
     row_security: bool,
     reason: Option<String>,
+    #[serde(default)]
+    copied: bool,
+    #[serde(default)]
+    rows: i64,
+    #[serde(default)]
+    bytes: i64,
     claims: Option<Oid>,
     copy_up: Option<Oid>,
     written: bool,
@@ -289,6 +316,7 @@ impl RelationRow {
             "c" => RelationKind::Composite,
             _ => return None,
         };
+        let copied = self.lower.as_ref().is_some_and(|row| row.copied);
         let lower = self.lower.and_then(|row| row.build(self.oid, shared));
         Some(Relation {
             oid: self.oid,
@@ -309,6 +337,7 @@ impl RelationRow {
                 .map(KeyRow::build)
                 .collect(),
             lower,
+            copied,
             definition: self
                 .definition
                 .map(|text| text.trim_end().trim_end_matches(';').to_owned()),
@@ -318,6 +347,8 @@ impl RelationRow {
             trigger_functions: self.trigger_functions.unwrap_or_default(),
             row_functions: self.row_functions.unwrap_or_default(),
             children: self.children.unwrap_or_default(),
+            rule_reads: self.rule_reads.unwrap_or_default(),
+            heirs: self.heirs.unwrap_or_default(),
             partition_root: self.partition_root,
             inherits: self.inherits,
         })
@@ -378,6 +409,9 @@ impl LowerRow {
             same_shape: self.same_shape,
             row_security: self.row_security,
             read_only: self.state == "read_only",
+            // PostgreSQL says -1 of what it never counted.
+            rows: u64::try_from(self.rows).unwrap_or(0),
+            bytes: u64::try_from(self.bytes).unwrap_or(0),
             unsupported,
             dirty: shared.dirty(upper, self.written),
         })

@@ -14,6 +14,7 @@ mod refusal;
 pub(crate) mod resolve;
 mod routine;
 mod whole_row;
+mod whole_table;
 
 #[cfg(test)]
 #[allow(
@@ -23,9 +24,10 @@ mod whole_row;
 )]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::catalog::model::{Catalog, Oid, Relation};
+use crate::catalog::model::{Catalog, Oid, Relation, RelationKind};
 use crate::overlay::merged;
 use crate::overlay::names::identifier_list;
 use crate::placement;
@@ -48,6 +50,26 @@ pub struct Context<'a> {
 pub fn plan(text: &str, statement: &Statement, context: Context<'_>) -> Plan {
     let planner = Planner::new(text, statement, context);
     planner.plan().unwrap_or_else(Plan::Refuse)
+}
+
+/// What keeps the names of a read or write from coming to mean other relations than it was planned for: run in front of it, it locks them, and fails where
+/// a name means another one already. (Merged reads look after themselves.)
+#[must_use]
+pub fn still_mean(statement: &Statement, context: Context<'_>) -> Option<Before> {
+    let known = statement
+        .relations
+        .iter()
+        .filter(|named| !matches!(named.role, Role::Object | Role::New))
+        .filter_map(|named| resolve::relation(&named.name, context).known())
+        .filter(|relation| !relation.temporary && relation.kind != RelationKind::Composite)
+        .map(|relation| (relation.oid, relation))
+        .collect::<BTreeMap<Oid, &Arc<Relation>>>();
+    let text = merged::all_still_mean(known.into_values().map(Arc::as_ref))?;
+    Some(Before {
+        text,
+        parameters: 0,
+        apart: false,
+    })
 }
 
 /// One statement being planned.
@@ -135,9 +157,10 @@ impl<'a> Planner<'a> {
             | Kind::CreateView {
                 materialized: false,
             } => Ok(Plan::Pass(effects)),
-            Kind::CreateView { materialized: true } | Kind::Refresh => {
+            Kind::Refresh => self.refresh(effects),
+            Kind::CreateView { materialized: true } => {
                 if self.backed().next().is_some() {
-                    return Err(refusal::materialized_view());
+                    return Err(self.unless_copied(refusal::materialized_view()));
                 }
                 Ok(Plan::Pass(effects))
             }
@@ -145,26 +168,32 @@ impl<'a> Planner<'a> {
                 let name = self
                     .reads_backed()
                     .map_or("", |relation| relation.name.as_str());
-                Err(refusal::stored_query(name))
+                Err(self.unless_copied(refusal::stored_query(name)))
             }
             Kind::Utility { tag } if tag == "ALTER TYPE" && self.changes_attributes() => {
                 match self.composite_column() {
-                    Some((relation, column)) => {
-                        Err(refusal::composite_attribute(&relation.name, column))
-                    }
+                    Some((relation, column)) => Err(whole_table::unless_copied(
+                        refusal::composite_attribute(&relation.name, column),
+                        [relation.oid],
+                        self.context,
+                    )),
                     None => Ok(Plan::Pass(effects)),
                 }
             }
+            Kind::Utility { tag } if tag == "CREATE TABLE" && self.inherits() => Err(self
+                .unless_copied(refusal::inheritance(
+                    self.backed().next().map_or("", |(_, r)| r.name.as_str()),
+                ))),
             Kind::Truncate | Kind::Lock | Kind::Utility { .. } => {
                 Ok(self.utility(Vec::new(), effects))
             }
             Kind::AlterTable(alter) => {
                 let before = match self.backed().next() {
                     Some((_, relation)) if alter.inheritance => {
-                        return Err(refusal::inheritance(&relation.name));
+                        return Err(self.unless_copied(refusal::inheritance(&relation.name)));
                     }
                     Some((_, relation)) if alter.using && relation.lower.is_some() => {
-                        vec![copy_up::whole_table(relation.oid, true)]
+                        vec![copy_up::whole(relation.oid, true)]
                     }
                     _ => Vec::new(),
                 };
@@ -203,7 +232,7 @@ impl<'a> Planner<'a> {
         self.hide_ours(&mut edits)?;
         let (before, dirties) = self.copy_ups()?;
         if prepares && !before.is_empty() {
-            return Err(refusal::prepare_write());
+            return Err(self.unless_copied(refusal::prepare_write()));
         }
         let before = if runs { before } else { Vec::new() };
         let dirties = if runs { dirties } else { Vec::new() };
@@ -231,6 +260,23 @@ impl<'a> Planner<'a> {
         })
     }
 
+    /// `REFRESH MATERIALIZED VIEW`: one of production's becomes the preview's own.
+    fn refresh(&self, effects: Effects) -> Result<Plan, Refusal> {
+        let Some((_, view)) = self.backed().next() else {
+            return Ok(Plan::Pass(effects));
+        };
+        let catalog = self.context.catalog;
+        if view.reads.iter().any(|oid| catalog.is_backed(*oid)) {
+            let reads = view.reads.iter().copied();
+            return Err(whole_table::unless_copied(
+                refusal::materialized_view(),
+                reads,
+                self.context,
+            ));
+        }
+        Ok(self.utility(vec![copy_up::whole(view.oid, true)], effects))
+    }
+
     /// `COPY table FROM | TO`.
     fn copy(&self, copy: &Copy, effects: Effects) -> Result<Plan, Refusal> {
         let Some((_, relation)) = self.backed().next() else {
@@ -251,7 +297,7 @@ impl<'a> Planner<'a> {
             }
             return Ok(self.utility(Vec::new(), effects));
         }
-        if relation.kind == crate::catalog::model::RelationKind::Partitioned {
+        if relation.kind == RelationKind::Partitioned {
             return Ok(Plan::Pass(effects));
         }
         let unknown = copy
@@ -313,6 +359,13 @@ impl<'a> Planner<'a> {
         }))
     }
 
+    /// Whether a CREATE TABLE says INHERITS, of a table of production.
+    fn inherits(&self) -> bool {
+        let text = self.source(&self.statement.span).to_ascii_lowercase();
+        let mut words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        self.backed().next().is_some() && words.any(|word| word == "inherits")
+    }
+
     /// Whether an ALTER TYPE adds, drops or changes an attribute (renaming one leaves values as they are).
     fn changes_attributes(&self) -> bool {
         let text = self.source(&self.statement.span).to_ascii_lowercase();
@@ -353,13 +406,18 @@ impl<'a> Planner<'a> {
 
     fn unreadable(&self, why: &str) -> Result<Plan, Refusal> {
         let catalog = self.context.catalog;
-        let mentioned = catalog
+        let mentioned: Vec<_> = catalog
             .backed
             .iter()
             .filter_map(|oid| catalog.relations.get(oid))
-            .find(|relation| self.statement.words.contains(&relation.name));
-        if let Some(relation) = mentioned {
-            return Err(refusal::unreadable(&relation.name, why));
+            .filter(|relation| self.statement.words.contains(&relation.name))
+            .collect();
+        if let Some(relation) = mentioned.first() {
+            return Err(whole_table::unless_copied(
+                refusal::unreadable(&relation.name, why),
+                mentioned.iter().map(|relation| relation.oid),
+                self.context,
+            ));
         }
         if let Some(own) = self
             .statement
@@ -438,9 +496,22 @@ impl<'a> Planner<'a> {
                 .any(|names| names.get(word).is_some_and(|oid| catalog.is_backed(*oid)))
         };
         match self.statement.unaccounted(is_backed) {
-            Some(word) => Err(refusal::unaccounted(word)),
+            Some(word) => {
+                let same_name = catalog.by_name.values().filter_map(|names| names.get(word));
+                Err(whole_table::unless_copied(
+                    refusal::unaccounted(word),
+                    same_name.copied(),
+                    self.context,
+                ))
+            }
             None => Ok(()),
         }
+    }
+
+    /// The refusal, unless all that the statement names of production is copied up.
+    fn unless_copied(&self, refusal: Refusal) -> Refusal {
+        let named = self.backed().map(|(_, relation)| relation.oid);
+        whole_table::unless_copied(refusal, named, self.context)
     }
 
     /// The relations that production's rows show through, with their places in [`Statement::relations`].

@@ -45,9 +45,12 @@ impl Conversation {
             }
             _ => None,
         };
-        if let Some(Plan::Refuse(refusal)) = planned {
+        // What is copied up to let a statement run is copied when it's bound.
+        if let Some(Plan::Refuse(refusal)) = &planned
+            && refusal.copy_up.is_empty()
+        {
             let types: Vec<u32> = message.types().collect();
-            self.refuse_text(&refusal, message.text, &types, OnError::AsIs);
+            self.refuse_text(refusal, message.text, &types, OnError::AsIs);
             return None;
         }
         let name = frame.slice_ref(message.name);
@@ -91,7 +94,7 @@ impl Conversation {
     }
 
     /// Bind. Waits for names, for the original's description, for what was asked of the process.
-    pub(crate) fn bind(&mut self, bind: Binding) -> Option<Work> {
+    pub(crate) fn bind(&mut self, mut bind: Binding) -> Option<Work> {
         let frame = bind.frame.clone();
         let bytes = frame.slice(crate::wire::frame::HEADER.min(frame.len())..);
         let Ok(message) = Bind::read(&bytes) else {
@@ -133,11 +136,15 @@ impl Conversation {
         };
         let fresh = match plan.as_ref() {
             Plan::Pass(_) => {
+                self.hold_names(reading, statement, &message)?;
                 self.statements.bind(portal, kept);
                 self.forward_bind(&frame);
                 return None;
             }
             Plan::Refuse(refusal) => {
+                if self.copy_whole(refusal, &mut bind.copying, None) {
+                    return Some(Work::Bind(bind));
+                }
                 self.refuse_parse(refusal);
                 return None;
             }
@@ -342,6 +349,9 @@ impl Conversation {
             .statements
             .first()
             .map_or("SELECT", super::script::command);
+        if let Some(statement) = reading.script.statements.first() {
+            self.hold_names(reading, statement, message)?;
+        }
         for (before, text) in fresh.before.iter().zip(befores) {
             self.run_before(before, &text, message, description, command);
         }
@@ -371,6 +381,29 @@ impl Conversation {
             message.write(message.portal, &name, out)
         });
         (text.is_some() && fresh.describe_original).then(|| row_description(description, message))
+    }
+
+    /// Has the statement's names keep their meaning, where another session may be changing it. `None`: that can't be said, and the client's message fails.
+    fn hold_names(
+        &mut self,
+        reading: &Reading,
+        statement: &Statement,
+        message: &Bind<'_>,
+    ) -> Option<()> {
+        let Some(before) = self.before_names(statement) else {
+            return Some(());
+        };
+        let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {
+            self.fail(unencodable());
+            return None;
+        };
+        let nothing = Description {
+            parameters: Vec::new(),
+            row: None,
+        };
+        let command = super::script::command(statement);
+        self.run_before(&before, &text, message, &nothing, command);
+        Some(())
     }
 
     fn run_before(

@@ -15,6 +15,9 @@ pub(crate) const SIGNAL: &[u8] = b"PPG01";
 /// The SQLSTATE of the in-band mark: the relation whose OID the DETAIL gives was written to.
 pub(crate) const MARK: &[u8] = b"PPG02";
 
+/// The SQLSTATE of the error that a relation's name means another one than when the text was made.
+pub(crate) const RENAMED: &[u8] = b"PPG04";
+
 /// Takes our own things out of a notice; `None`: it's about nothing else.
 pub(crate) fn notice(mut report: Report) -> Option<Report> {
     if report.severity().starts_with(b"DEBUG") && debugs_us(&report) {
@@ -165,6 +168,18 @@ pub(crate) fn in_place(mut report: Report, meaning: OnError) -> Report {
                 .hint("Write it without relying on the table's key or row type, for example by naming each column.");
         }
         OnError::Unserved => report.remove(code::POSITION),
+        // Too many rows, or a read-only transaction.
+        OnError::Refuse(mut ours) if matches!(report.sqlstate(), b"0A000" | b"25006") => {
+            let detail = ours.get(code::DETAIL).unwrap_or_default();
+            let why = report.get(code::DETAIL).map_or_else(
+                || report.message().into_bytes(),
+                |why| [b"It would have to be copied into the preview first. ", why].concat(),
+            );
+            let detail = [detail, b" ", &why].concat();
+            ours.set(code::DETAIL, String::from_utf8_lossy(&detail).into_owned());
+            return *ours;
+        }
+        OnError::Refuse(_) => report.remove(code::POSITION),
         OnError::Replace(ours) => return *ours,
     }
     report
@@ -181,7 +196,7 @@ pub(crate) fn outdated() -> Report {
 
 /// A refusal as an error.
 pub(crate) fn refusal(refusal: &Refusal) -> Report {
-    Report::error("0A000", refusal.message.clone())
+    Report::error(refusal.sqlstate, refusal.message.clone())
         .detail(refusal.detail.clone())
         .hint(refusal.hint.clone())
 }

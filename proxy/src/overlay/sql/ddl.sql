@@ -240,6 +240,7 @@ BEGIN
         END IF;
         UPDATE previewpg.relation AS x SET same_shape = x.state = 'merged' AND previewpg.has_same_shape(relation) WHERE x.upper = relation;
     ELSIF r.state = 'detached' THEN
+        UPDATE previewpg.relation AS x SET copied_by = NULL WHERE x.upper = relation;
         DELETE FROM previewpg.attribute AS p WHERE p.upper = relation;
         INSERT INTO previewpg.attribute (upper, number, expression, source, type, not_null)
         SELECT relation, a.attnum, format('NULL::%s', format_type(a.atttypid, a.atttypmod)), NULL, format_type(a.atttypid, a.atttypmod), a.attnotnull

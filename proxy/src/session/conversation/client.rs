@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::expect::{Answer, Expect, OnError};
 use super::super::script::Script;
 use super::super::statement::Portal;
-use super::{BIND_LIMIT, Binding, Broken, Conversation, HIGH, Work, pass};
+use super::{BIND_LIMIT, Binding, Broken, Conversation, Copying, HIGH, Work, pass};
 use crate::rewrite::plan::{Plan, Refusal};
 use crate::wire::frame::{Next, body};
 use crate::wire::frontend;
@@ -65,10 +65,12 @@ impl Conversation {
                         return;
                     }
                     self.refuse_parse(&Refusal {
+                        sqlstate: "0A000",
                         construct: "large_parameters",
                         message: "parameters of this size can't be served over merged rows".to_owned(),
                         detail: format!("The message has {} bytes; the preview has to send it twice, and keeps at most {BIND_LIMIT}.", header.total()),
                         hint: "Send the data by COPY, or in smaller parts.".to_owned(),
+                        copy_up: Vec::new(),
                     });
                     self.dropping = header.total();
                     continue;
@@ -89,7 +91,7 @@ impl Conversation {
     fn takes_data(&self) -> bool {
         match &self.work {
             None => true,
-            Some(Work::Script(script)) => script.copying,
+            Some(Work::Script(script)) => script.takes_data,
             Some(_) => false,
         }
     }
@@ -203,6 +205,7 @@ impl Conversation {
                     frame,
                     apart_done: false,
                     again: false,
+                    copying: Copying::default(),
                 }))
             }
             b'E' => self.work = Some(Work::Execute(frame)),
