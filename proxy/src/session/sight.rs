@@ -204,12 +204,16 @@ impl Sight {
         }
         if self.stale {
             self.version = self.store.version();
+            let query = if self.schema_touched {
+                load::QUERY
+            } else {
+                load::OWN_QUERY
+            };
             // The answer comes in the client's encoding, of which we may not know the characters.
             let question = match self.encoding {
-                Encoding::Utf8 => load::QUERY.to_owned(),
+                Encoding::Utf8 => query.to_owned(),
                 _ => format!(
-                    "SELECT pg_catalog.encode(pg_catalog.convert_to(({})::pg_catalog.text, 'UTF8'), 'hex')",
-                    load::QUERY
+                    "SELECT pg_catalog.encode(pg_catalog.convert_to(({query})::pg_catalog.text, 'UTF8'), 'hex')"
                 ),
             };
             return Some((Rows::Catalog, question));
@@ -280,6 +284,13 @@ impl Sight {
                         .to_owned(),
                     _ => unhex(value).ok_or("not hexadecimal")?,
                 };
+                // It has nothing of its own; unless it has changed something since, the shared one will do.
+                if document.is_empty() {
+                    if !self.schema_touched {
+                        self.adopt();
+                    }
+                    return Ok(());
+                }
                 let catalog = load::parse(&document, &self.store.shared)
                     .map_err(|error| error.to_string())?;
                 let temporary = catalog

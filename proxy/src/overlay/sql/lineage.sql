@@ -116,6 +116,15 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     WHERE f.path IS NOT NULL
 $$;
 
+-- The relations of which that is so: one call for all of them.
+CREATE OR REPLACE FUNCTION previewpg.written() RETURNS SETOF oid
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.upper FROM previewpg.relation AS r
+    WHERE r.state <> 'unsupported' AND EXISTS (
+        SELECT FROM (VALUES (pg_relation_filepath(r.upper)), (pg_relation_filepath(to_regclass('previewpg_claims.r' || coalesce(r.claims, r.upper::bigint))))) AS f(path)
+        WHERE f.path IS NOT NULL AND coalesce((pg_stat_file(f.path, true)).size > 0, true))
+$$;
+
 CREATE OR REPLACE FUNCTION previewpg.setting(setting text) RETURNS text
 LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT m.value FROM previewpg.meta AS m WHERE m.name = $1); END $$;
 
