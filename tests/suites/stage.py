@@ -69,6 +69,7 @@ class Stage:
         self.fills = fills
         # By definition: the schema, or None where production couldn't make the table.
         self.known = tables()
+        self.referencing = self.known.pop("referencing", {})
         # The schemas of the tables made last, for sessions to come.
         self.path = []
 
@@ -94,14 +95,18 @@ class Stage:
             schema = "s" + hashlib.sha256(text.encode()).hexdigest()[:10]
             table = f"{schema}.{name}"
             path = ", ".join([schema, *self.path, "public"])
+            script = f"SET search_path = {path}; BEGIN; CREATE SCHEMA {schema}; CREATE TABLE {table} {columns}; COMMIT; {FILL % {'table': table}}"
+            script += f"RESET search_path; SELECT confrelid::regclass FROM pg_constraint WHERE contype = 'f' AND conrelid = '{table}'::regclass"
             made = subprocess.run(
-                ["psql", "dbname=%s options=-clock_timeout=2s" % os.environ["PGDATABASE"], "-Xq", "-v", "ON_ERROR_STOP=1", "-h", UPSTREAM[0], "-p", str(UPSTREAM[1])],
-                input=f"SET search_path = {path}; BEGIN; CREATE SCHEMA {schema}; CREATE TABLE {table} {columns}; COMMIT; {FILL % {'table': table}}",
+                ["psql", "dbname=%s options=-clock_timeout=2s" % os.environ["PGDATABASE"], "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", UPSTREAM[0], "-p", str(UPSTREAM[1])],
+                input=script,
                 text=True,
                 capture_output=True,
             )
             sys.stderr.write(made.stderr)
             self.known[text] = schema if made.returncode == 0 else None
+            for referenced in made.stdout.split():
+                self.referencing.setdefault(referenced, []).append(table)
         return self.known.get(text)
 
     def stage(self, sql):
@@ -118,9 +123,13 @@ class Stage:
             self.path = [schema, *(other for other in self.path if other != schema)][:20]
             table = f"{schema}.{found[1]}"
             out += sql[at : found.start()] + f"SET search_path = {', '.join(self.path)}, public; "
-            out += f"CREATE TABLE IF NOT EXISTS {table} {columns}"
+            create = f"CREATE TABLE IF NOT EXISTS {table} {columns}"
+            out += create
             if not self.fills:
-                out += f"; DELETE FROM {table}"
+                for emptied in [*self.referencing.get(table, []), table]:
+                    out += f"; DELETE FROM {emptied}"
+                # For its tag.
+                out += f"; {create}"
             at = end
         out += sql[at:]
         return DROP.sub("SELECT 1", out) if self.fills else out
@@ -190,7 +199,7 @@ async def main(fills, command):
     status = await process.wait()
     if fills:
         with open(STATE, "w", encoding="utf-8") as state:
-            json.dump(stage.known, state, indent=1)
+            json.dump({**stage.known, "referencing": stage.referencing}, state, indent=1)
     os._exit(status)
 
 
