@@ -47,3 +47,6 @@ SELECT * FROM per_kind ORDER BY kind;
 UPDATE order_overview SET customer = 'x' WHERE id = 20;
 CREATE TEMP VIEW mine AS SELECT id FROM orders WHERE user_id = 50;
 SELECT * FROM mine ORDER BY id;
+CREATE VIEW placed AS SELECT ctid, id, note FROM orders;
+-- expect: refused placed: its rows can't be found by a column that production's rows have otherwise
+UPDATE placed SET note = 'x' WHERE id = 21;
