@@ -454,8 +454,9 @@ BEGIN
         SELECT r.upper FROM pg_event_trigger_dropped_objects() AS d JOIN previewpg.relation r ON d.object_type = 'view' AND d.schema_name = 'previewpg_lower' AND d.object_name = 'r' || r.upper
         JOIN pg_class c ON c.oid = r.upper
         UNION
-        SELECT r.upper FROM previewpg.relation r WHERE EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS d WHERE d.object_type = 'table constraint')
-          AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.upper AND t.tgname LIKE '0previewpg\_children%')
+        -- Parents may be tables of the preview's own.
+        SELECT t.tgrelid FROM pg_trigger t WHERE t.tgname LIKE '0previewpg\_children%' AND NOT t.tgisinternal
+          AND EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS d WHERE d.object_type = 'table constraint')
     LOOP
         PERFORM previewpg.follow(target);
     END LOOP;
