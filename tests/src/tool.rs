@@ -13,6 +13,7 @@
 //! restore into. What a tour prints must not depend on the time, on chance or on the
 //! physical order of rows.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -180,7 +181,7 @@ impl Tool {
         let keep = |line: &&String| !self.apart.iter().any(|apart| line.contains(apart.contains));
         let [expected, found] =
             [expected, found].map(|lines| lines.iter().filter(keep).cloned().collect::<Vec<_>>());
-        let mut told = difference(&expected, &found);
+        let mut told = only_on_one(&expected, &found);
         if told.is_empty() && expected != found {
             let at = expected.iter().zip(&found).position(|(a, b)| a != b);
             told.push(format!(
@@ -193,6 +194,27 @@ impl Tool {
         }
         told
     }
+}
+
+/// The lines that one side has more often, in their order, `-` those of the first.
+fn only_on_one(expected: &[String], found: &[String]) -> Vec<String> {
+    let mut counts: HashMap<&str, i64> = HashMap::new();
+    for line in expected {
+        *counts.entry(line).or_default() += 1;
+    }
+    for line in found {
+        *counts.entry(line).or_default() -= 1;
+    }
+    let mut told = Vec::new();
+    for (lines, mark, sign) in [(expected, '-', 1), (found, '+', -1)] {
+        for line in lines {
+            if let Some(count) = counts.get_mut(line.as_str()).filter(|n| **n * sign > 0) {
+                *count -= sign;
+                told.push(format!("{mark} {line}"));
+            }
+        }
+    }
+    told
 }
 
 fn last_lines(text: &str) -> String {

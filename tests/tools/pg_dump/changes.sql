@@ -1,6 +1,6 @@
 -- A branch's changes to tests/schema/shop.sql: rows, columns, tables and everything else, in one psql script.
 UPDATE users SET name = name || ' changed', balance = balance + 1 WHERE id % 7 = 0;
-DELETE FROM orders WHERE id % 50 = 3;
+DELETE FROM orders WHERE id > 700 AND id % 50 = 3;
 INSERT INTO users (email, name, login, tags, home) SELECT 'new' || i, 'New ' || i, 'n' || i, ARRAY['a "quoted"', NULL, E'tab\t'], ROW('s', NULL)::address
 FROM generate_series(1, 40) i;
 UPDATE order_items SET quantity = quantity + 1 WHERE order_id < 100;

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import re
 import sys
 import uuid
 from decimal import Decimal
@@ -106,7 +107,7 @@ def autogenerate(which):
             c, opts={"compare_type": True, "compare_server_default": True, "include_schemas": True, "include_name": include}
         )
         metadata = getattr(models, which)
-        say("differences", which, [str(d) for d in compare_metadata(context, metadata)])
+        say("differences", which, sorted(re.sub(" at 0x[0-9a-f]+", "", str(d)) for d in compare_metadata(context, metadata)))
         say(render_python_code(produce_migrations(context, metadata).upgrade_ops))
 
 
