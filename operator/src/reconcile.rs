@@ -17,12 +17,12 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt as _};
 
 use crate::api::{ConditionType, Endpoint, FINALIZER, PreviewDatabase, Reason, ReclaimPolicy};
-use crate::apply::{Applier, ApplyError, Wanted};
+use crate::apply::{Applier, ApplyError, Growth, Wanted};
 use crate::build::family::{self, Family};
 use crate::build::names::{Component, Names, selector};
 use crate::build::{fresh as build_fresh, proxy as build_proxy};
 use crate::children::{Kind, Seen};
-use crate::context::{Context, Watched};
+use crate::context::{Context, Growing, Watched};
 use crate::database::{Brought, Done, Failure, Inputs, ManagedServer, Work};
 use crate::error::Error;
 use crate::generated::{self, Generated};
@@ -261,7 +261,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         &place(object),
         own.access.as_deref().or(own.former.as_deref()),
         own.internal.as_deref(),
-        &family::certificate_names(&namespace, &valid.name),
+        &family::certificate_names(&valid),
         SystemTime::now(),
     )?;
     let owner = owner(object);
@@ -279,7 +279,11 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     };
     applier.check(&foundation).await?;
     applier.check(&serving).await?;
-    for (kind, name) in applier.apply(&foundation).await? {
+    let applied = applier.apply(&foundation).await?;
+    if let Some(size) = applied.grows {
+        context.memory.grows(&uid, size);
+    }
+    for (kind, name) in applied.children {
         tracing::info!(object = %place(object), kind = kind.as_str(), name, "applied");
         if kind == Kind::Secret {
             context.reader.forget(&namespace, &name);
@@ -315,8 +319,10 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
                 .as_deref(),
         )
     });
+    let mut growing = None;
     if let Some(pods) = &fresh {
         keep_claim(object, &valid, &names, pods, &applier, context).await?;
+        growing = grow(&names, &applier, context).await?;
     }
     let database = database(object, &valid, &made, &names, fresh.as_ref(), context).await?;
 
@@ -327,7 +333,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         .is_some_and(|status| status.schema.is_some());
     let serves = database.brought.is_some() || (provisioned && database.running.is_none());
     if serves {
-        for (kind, name) in applier.apply(&serving).await? {
+        for (kind, name) in applier.apply(&serving).await?.children {
             tracing::info!(object = %place(object), kind = kind.as_str(), name, "applied");
         }
         let kept: Vec<_> = foundation.iter().chain(&serving).map(Wanted::id).collect();
@@ -350,6 +356,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
             .as_ref()
             .map(|(work, at)| (work, at.as_str())),
         fresh,
+        growing: growing.as_ref(),
         proxy: pods.clone(),
     };
     let judgements = judge::judge(&view, &before(object));
@@ -377,7 +384,8 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         .renewal()
         .duration_since(SystemTime::now())
         .unwrap_or_default();
-    let next = [Some(database.again), until(end, now), Some(renewal)]
+    let growth = growing.map(|_| REFUSED);
+    let next = [Some(database.again), until(end, now), Some(renewal), growth]
         .into_iter()
         .flatten()
         .min()
@@ -404,6 +412,36 @@ async fn keep_claim(
         }
     }
     Ok(())
+}
+
+/// Asks for the larger volume that the spec asks for, now and then until it's granted; what is still to be.
+async fn grow(
+    names: &Names,
+    applier: &Applier<'_>,
+    context: &Context,
+) -> Result<Option<Growing>, Error> {
+    let uid = applier.uid;
+    let Some(growing) = context.memory.growing(uid) else {
+        return Ok(None);
+    };
+    if growing
+        .tried
+        .as_ref()
+        .is_none_or(|(at, _)| at.elapsed() >= REFUSED)
+    {
+        let outcome = applier.grow_claim(&names.fresh, &growing.size).await?;
+        if let Growth::Refused(message) = &outcome {
+            tracing::warn!(
+                namespace = applier.namespace,
+                stateful_set = names.fresh,
+                size = growing.size,
+                message,
+                "the volume can't grow"
+            );
+        }
+        context.memory.growth_tried(uid, outcome);
+    }
+    Ok(context.memory.growing(uid))
 }
 
 fn is_ready(object: &PreviewDatabase) -> bool {
@@ -713,6 +751,7 @@ pub async fn inputs(
         &ManagedServer {
             host: &host,
             password: &made.fresh_password,
+            authority: &made.authority.certificate,
         },
         address.as_deref(),
         &made.app_password,
