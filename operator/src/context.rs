@@ -80,6 +80,8 @@ pub struct Memory(Mutex<HashMap<String, Remembered>>);
 struct Remembered {
     /// A hash of what its owner writes.
     asked: u64,
+    /// For which of those the names of all its children were found to be free.
+    checked: Option<u64>,
     /// How many times in a row reconciling it has failed.
     failures: u32,
     /// How many times in a row the API server has refused what it needs.
@@ -111,6 +113,17 @@ impl Memory {
         let changed = remembered.asked != asked;
         remembered.asked = asked;
         changed
+    }
+
+    /// Whether the names of all its children were found to be free, for what its owner asks.
+    #[must_use]
+    pub fn is_checked(&self, uid: &str, asked: u64) -> bool {
+        self.lock().get(uid).and_then(|of| of.checked) == Some(asked)
+    }
+
+    /// The names of all its children were found to be free.
+    pub fn checked(&self, uid: &str, asked: u64) {
+        self.lock().entry(uid.to_owned()).or_default().checked = Some(asked);
     }
 
     /// Reconciling it has failed; returns how many times in a row.

@@ -228,11 +228,16 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     }
 
     // resolve
-    let changed = context.memory.is_changed(&uid, asked(object));
-    let age = if changed || !is_ready(object) {
-        Duration::from_millis(900)
+    let now_and_then = sync_interval(object).saturating_sub(Duration::from_secs(2));
+    let at_once = Duration::from_millis(900);
+    let asked = asked(object);
+    let (age, own_age) = if context.memory.is_changed(&uid, asked) {
+        (at_once, at_once)
+    } else if is_ready(object) {
+        (now_and_then, now_and_then)
     } else {
-        sync_interval(object).saturating_sub(Duration::from_secs(2))
+        // What is to be mended is the user's; our own Secrets are as we left them.
+        (at_once, now_and_then)
     };
     let references = References::of(&object.spec);
     let resolved = context
@@ -256,7 +261,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     };
 
     // build
-    let own = OwnSecrets::read(object, &valid, age, context).await?;
+    let own = OwnSecrets::read(object, &valid, own_age, context).await?;
     let made = generated::read_or_make(
         &place(object),
         own.access.as_deref().or(own.former.as_deref()),
@@ -278,7 +283,11 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         secrets: own.seen(),
     };
     applier.check(&foundation).await?;
-    applier.check(&serving).await?;
+    // Early, so that a conflict is told before a database is made. While that takes its time, nobody need be asked again and again.
+    if !context.memory.is_checked(&uid, asked) {
+        applier.check(&serving).await?;
+        context.memory.checked(&uid, asked);
+    }
     let applied = applier.apply(&foundation).await?;
     if let Some(size) = applied.grows {
         context.memory.grows(&uid, size);
@@ -333,6 +342,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         .is_some_and(|status| status.schema.is_some());
     let serves = database.brought.is_some() || (provisioned && database.running.is_none());
     if serves {
+        applier.check(&serving).await?;
         for (kind, name) in applier.apply(&serving).await?.children {
             tracing::info!(object = %place(object), kind = kind.as_str(), name, "applied");
         }
@@ -643,7 +653,12 @@ async fn database(
         .map(|reset| reset.token.as_str());
     let starting = fresh.is_some_and(|pods| pods.ready == 0);
     let pending = plan::pending_reset(valid.reset.as_deref(), told, state.ended.as_ref());
-    let mut again = PROGRESS;
+    // A pod that becomes ready is seen by a watch.
+    let mut again = if starting {
+        valid.sync_interval.max(PROGRESS)
+    } else {
+        PROGRESS
+    };
     if !starting {
         let decision = plan::decide(
             &state,
