@@ -47,7 +47,9 @@ fn shown(namespace: &Namespace, pod: &str) -> Option<String> {
         .spawn()
         .unwrap();
     let mut said = String::new();
-    let read = BufReader::new(forward.stdout.take().unwrap()).read_line(&mut said);
+    // Kept: kubectl ends when nobody reads what it says.
+    let mut says = BufReader::new(forward.stdout.take().unwrap());
+    let read = says.read_line(&mut said);
     let shown = read.ok().and_then(|_| {
         // Forwarding from 127.0.0.1:41234 -> 5432
         let place = said.split_whitespace().nth(2)?;
@@ -191,12 +193,21 @@ fn production_is_verified() {
         tls(json!({"secretKeyRef": {"name": "prod-ca", "key": "ca.crt"}})),
     );
     namespace.ready("sure");
+    let mut sessions = Vec::new();
     for name in ["wary", "sure"] {
         let mut session = stage.connect(name);
-        assert_eq!(session.value("SELECT count(*) FROM orders"), "10000");
-        // By the foreign server.
-        session.must("UPDATE orders SET total = 0 WHERE id = 1");
-        assert_eq!(session.value("SELECT count(*) FROM orders"), "10000");
+        // By the foreign server, which finds new authorities as soon as the kubelet has brought them.
+        namespace.wait("a merged read", ROTATED, || {
+            session
+                .query("UPDATE orders SET total = 0 WHERE id = 1")
+                .ok()?;
+            let rows = session.query("SELECT count(*) FROM orders").ok()?;
+            assert_eq!(rows, ["10000"]);
+            Some(())
+        });
+        // By the proxy itself.
+        assert_eq!(session.value("SELECT count(*) FROM customers"), "2000");
+        sessions.push(session);
     }
     let ways = admin.value(
         "SELECT string_agg(DISTINCT application_name || ' ' || ssl, ', ') FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) WHERE usename = 'reader'",
@@ -205,6 +216,7 @@ fn production_is_verified() {
         ways.contains("true") && !ways.contains("false"),
         "how production is reached: {ways}"
     );
+    drop(sessions);
 
     // Whoever else answers at production's address is found out: by new connections at once, by the operator with its next look.
     authorities(&wrong);
