@@ -82,6 +82,7 @@ impl Reach {
     pub fn absorb(&mut self, other: &Self) {
         self.reads.extend(&other.reads);
         self.names.extend(&other.names);
+        self.changes.extend(&other.changes);
         self.opaque |= other.opaque;
         self.schema |= other.schema;
         self.settings |= other.settings;
@@ -191,6 +192,13 @@ impl Token {
 
 fn scan(body: &str, procedural: bool, names: &Names<'_>) -> Direct {
     let tokens = tokens(body);
+    let has = |words: &[&str]| tokens.iter().any(|token| token.is_any(words));
+    let upserts = has(&["conflict"]);
+    // The name of what is changed may be put in at run time.
+    let changes_holes = has(&["update", "delete", "merge"])
+        && tokens
+            .iter()
+            .any(|token| matches!(token, Token::Hole | Token::Concat));
     let mut direct = Direct::default();
     let operators = names.operators.iter();
     let used = operators.filter(|(operator, _)| body.contains(operator.as_str()));
@@ -203,6 +211,9 @@ fn scan(body: &str, procedural: bool, names: &Names<'_>) -> Direct {
         };
         if let Some(relations) = names.backed.get(word.as_str()) {
             direct.reach.names.extend(relations);
+            if context.changes_rows(upserts) || changes_holes && context.is_literal() {
+                direct.reach.changes.extend(relations);
+            }
             if context.may_read(names) {
                 direct.reach.reads.extend(relations);
             }
@@ -351,6 +362,25 @@ impl Context<'_> {
             });
         }
         true
+    }
+
+    /// Whether the word, a relation's name, stands where existing rows of the relation are changed: `UPDATE a`, `DELETE FROM a`, `MERGE INTO a`, and
+    /// `INSERT INTO a` where the body `upserts`.
+    fn changes_rows(&self, upserts: bool) -> bool {
+        let mut back = 1;
+        while self.before(back) == Some(&Token::Other('.')) {
+            back += 2;
+        }
+        if self.before(back).is_some_and(|token| token.is("only")) {
+            back += 1;
+        }
+        let (Some(first), second) = (self.before(back), self.before(back + 1)) else {
+            return false;
+        };
+        let second = |word: &str| second.is_some_and(|token| token.is(word));
+        first.is("update")
+            || first.is("from") && second("delete")
+            || first.is("into") && (second("merge") || upserts && second("insert"))
     }
 
     /// `FROM %I`, `JOIN ' || x`: a read of something that the text doesn't name.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::plan::{Effects, Refusal};
-use super::{Planner, refusal, resolve};
+use super::{Planner, refusal, resolve, whole_table};
 use crate::catalog::model::{Oid, Reach, Routine};
 use crate::catalog::reach;
 use crate::sql::facts::{Kind, Role, WriteKind};
@@ -85,7 +85,7 @@ impl Planner<'_> {
             }
             if TEXT_QUERIES.contains(&name.name.as_str()) && !self.context.catalog.backed.is_empty()
             {
-                return Err(refusal::text_query(&name.name));
+                return Err(self.unless_all_copied(refusal::text_query(&name.name)));
             }
         }
         let reach = self.reach(|reach, what| self.check(reach, what))?;
@@ -252,17 +252,33 @@ impl Planner<'_> {
     }
 
     fn check(&self, reach: &Reach, what: String) -> Result<(), Refusal> {
-        let read = reach
-            .reads
-            .iter()
-            .find_map(|oid| self.context.catalog.relations.get(oid));
-        if let Some(relation) = read {
-            return Err(refusal::body_reads(&what, &relation.name));
-        }
+        let name = |oids: &BTreeSet<Oid>| {
+            let mut relations = oids.iter();
+            relations.find_map(|oid| self.context.catalog.relations.get(oid).map(|r| &r.name))
+        };
         if reach.opaque && !self.context.catalog.backed.is_empty() {
-            return Err(refusal::body_opaque(&what));
+            return Err(self.unless_all_copied(refusal::body_opaque(&what)));
+        }
+        let touched = reach.reads.union(&reach.changes).copied();
+        if let Some(name) = name(&reach.reads) {
+            let refusal = refusal::body_reads(&what, name);
+            return Err(whole_table::unless_copied(refusal, touched, self.context));
+        }
+        // What isn't copied up meets the guard, if the body comes to it.
+        if let Some(name) = name(&reach.changes) {
+            let refusal = refusal::body_reads(&what, name);
+            let refusal = whole_table::unless_copied(refusal, touched, self.context);
+            if !refusal.copy_up.is_empty() {
+                return Err(refusal);
+            }
         }
         Ok(())
+    }
+
+    /// The refusal, unless everything of production is copied up.
+    fn unless_all_copied(&self, refusal: Refusal) -> Refusal {
+        let all = self.context.catalog.backed.iter().copied();
+        whole_table::unless_copied(refusal, all, self.context)
     }
 
     /// The functions of the triggers that the statement may fire.

@@ -128,5 +128,6 @@ pub(crate) fn refusal(statement: &Statement) -> Refusal {
         message: format!("prepared statement \"{name}\" can't run any more in this preview"),
         detail: "A schema change or another search path gave its names another meaning after it was prepared.".to_owned(),
         hint: "DEALLOCATE it and PREPARE it again.".to_owned(),
+        copy_up: Vec::new(),
     }
 }

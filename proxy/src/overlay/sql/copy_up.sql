@@ -211,6 +211,10 @@ DECLARE
 BEGIN
     -- FOR UPDATE can't be had by two sessions: a second one waits here and then finds the work done.
     SELECT * INTO r FROM previewpg.relation AS x WHERE x.upper = $1 FOR UPDATE;
+    -- What is read from production only, a materialized view, is filled by what comes after.
+    IF r.state = 'read_only' AND detach AND (SELECT c.relkind = 'm' FROM pg_class AS c WHERE c.oid = relation) THEN
+        PERFORM previewpg.detach(relation, 'It was refreshed');
+    END IF;
     IF NOT FOUND OR r.state <> 'merged' THEN
         RETURN 0;
     END IF;
@@ -245,7 +249,28 @@ BEGIN
     END IF;
     -- A partition stays: its root's claims hide its rows from both.
     IF detach AND r.claims = r.upper THEN
-        PERFORM previewpg.detach(relation, 'It was copied up as a whole');
+        PERFORM previewpg.detach_claimed(relation);
+    END IF;
+    RETURN copied;
+END
+$$;
+
+-- Makes tables the preview's own, in a fixed order, so that two sessions that need the same ones wait for each other. patience: the lock_timeout from here
+-- to the end of the transaction; NULL: as it is. in_block: the transaction may stay open, so it must not lock what others read.
+CREATE OR REPLACE FUNCTION previewpg.copy_up_whole(relations oid[], in_block boolean, patience text) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    relation pg_catalog.oid;
+    copied bigint := 0;
+BEGIN
+    IF patience IS NOT NULL THEN
+        PERFORM pg_catalog.set_config('lock_timeout', patience, true);
+    END IF;
+    FOR relation IN SELECT DISTINCT r FROM pg_catalog.unnest(relations) AS r ORDER BY r LOOP
+        copied := copied + previewpg.copy_up_all(relation, true);
+    END LOOP;
+    IF NOT in_block THEN
+        PERFORM previewpg.hide_detached();
     END IF;
     RETURN copied;
 END
@@ -261,6 +286,33 @@ BEGIN
         PERFORM previewpg.build_projection(member);
     END LOOP;
     PERFORM previewpg.signal();
+END
+$$;
+
+-- The same for one whose rows are all claimed: the projection view may go on showing them to whoever looks (what production adds later is visible to
+-- nobody, but its keys are taken), so it needn't be changed at once, and nobody waits for transactions that have read it: see hide_detached.
+CREATE OR REPLACE FUNCTION previewpg.detach_claimed(relation oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE previewpg.relation AS r SET state = 'detached', reason = 'It was copied up as a whole', same_shape = false WHERE $1 IN (r.upper, r.claims);
+    PERFORM previewpg.signal();
+END
+$$;
+
+-- Makes the projection views of detached relations empty, those that nobody reads at this moment.
+CREATE OR REPLACE FUNCTION previewpg.hide_detached() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $$
+DECLARE
+    relation oid;
+BEGIN
+    FOR relation IN SELECT r.upper FROM previewpg.relation AS r WHERE r.state = 'detached'
+        AND obj_description(to_regclass('previewpg_lower.r' || r.upper), 'pg_class') NOT LIKE '% WHERE false' LOOP
+        BEGIN
+            PERFORM previewpg.build_projection(relation);
+        EXCEPTION WHEN lock_not_available OR object_in_use THEN
+            NULL;
+        END;
+    END LOOP;
 END
 $$;
 

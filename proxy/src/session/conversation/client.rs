@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::expect::{Answer, Expect, OnError};
 use super::super::script::Script;
 use super::super::statement::Portal;
-use super::{BIND_LIMIT, Binding, Broken, Conversation, HIGH, Work, pass};
+use super::{BIND_LIMIT, Binding, Broken, Conversation, Copying, HIGH, Work, pass};
 use crate::rewrite::plan::{Plan, Refusal};
 use crate::wire::frame::{Next, body};
 use crate::wire::frontend;
@@ -69,6 +69,7 @@ impl Conversation {
                         message: "parameters of this size can't be served over merged rows".to_owned(),
                         detail: format!("The message has {} bytes; the preview has to send it twice, and keeps at most {BIND_LIMIT}.", header.total()),
                         hint: "Send the data by COPY, or in smaller parts.".to_owned(),
+                        copy_up: Vec::new(),
                     });
                     self.dropping = header.total();
                     continue;
@@ -89,7 +90,7 @@ impl Conversation {
     fn takes_data(&self) -> bool {
         match &self.work {
             None => true,
-            Some(Work::Script(script)) => script.copying,
+            Some(Work::Script(script)) => script.takes_data,
             Some(_) => false,
         }
     }
@@ -203,6 +204,7 @@ impl Conversation {
                     frame,
                     apart_done: false,
                     again: false,
+                    copying: Copying::default(),
                 }))
             }
             b'E' => self.work = Some(Work::Execute(frame)),
