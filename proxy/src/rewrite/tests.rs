@@ -835,3 +835,26 @@ fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
         ));
     }
 }
+
+#[test]
+fn parents_of_unserved_rows_stay() {
+    let mut catalog = shop(true);
+    let mut orders = (*catalog.relations[&2]).clone();
+    if let Some(lower) = &mut orders.lower {
+        lower.unsupported = Some("It is too strange.".to_owned());
+    }
+    let mut users = (*catalog.relations[&1]).clone();
+    users.children = vec![2];
+    catalog.relations.insert(1, users.into());
+    catalog.relations.insert(2, orders.into());
+    for (text, refused) in [
+        ("DELETE FROM users WHERE id = 1", true),
+        ("UPDATE users SET id = 2 WHERE id = 1", true),
+        ("UPDATE users SET name = 'x' WHERE id = 1", false),
+        ("DELETE FROM items WHERE n = 1", false),
+        ("INSERT INTO users VALUES (1)", false),
+    ] {
+        let is_refused = matches!(one(&catalog, text), Plan::Refuse(refusal) if refusal.construct == "unserved_child");
+        assert_eq!(is_refused, refused, "{text}");
+    }
+}
