@@ -1,3 +1,4 @@
+-- tables: large
 -- Code that a statement calls without naming it, and that would read past production's rows.
 CREATE FUNCTION all_counters() RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT count(*) FROM counters $$;
 CREATE FUNCTION is_counter(t text) RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT EXISTS (SELECT FROM counters WHERE name = t) $$;

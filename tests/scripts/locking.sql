@@ -23,7 +23,6 @@ COMMIT;
 WITH t AS (SELECT id FROM tasks WHERE grp = 1501 FOR UPDATE) SELECT count(*) FROM t;
 SELECT DISTINCT id FROM users FOR UPDATE;
 SELECT count(*) FROM users FOR UPDATE;
--- expect: refused active_users: the rows under a view would have to be found before they're locked
 SELECT id FROM active_users WHERE id = 7 FOR UPDATE;
 SELECT 1 FOR UPDATE;
 SELECT id FROM users u WHERE id = 5 FOR UPDATE OF users;

@@ -76,7 +76,5 @@ SELECT has_table_privilege('users', 'INSERT'), pg_table_is_visible('users'::regc
 SELECT pg_typeof(status), pg_typeof(total), pg_typeof(home) FROM orders o JOIN users u ON u.id = o.user_id WHERE o.id = 1;
 LISTEN shop;
 NOTIFY shop, 'hello';
--- expect: refused tableoid: rows come from two databases
 SELECT tableoid::regclass, count(*) FROM users GROUP BY 1;
--- expect: refused ctid: rows come from two databases
 SELECT count(ctid) FROM users;

@@ -106,6 +106,15 @@ pub struct Tenant {
 impl Tenant {
     /// Starts a preview of a database of the shared production server that was made from `template`.
     pub fn of(database: &str, template: &str) -> Tenant {
+        Tenant::start(database, template, false)
+    }
+
+    /// The same, where no table may be copied up as a whole: all count as large.
+    pub fn of_large_tables(database: &str, template: &str) -> Tenant {
+        Tenant::start(database, template, true)
+    }
+
+    fn start(database: &str, template: &str, large: bool) -> Tenant {
         let server = shared_fresh();
         let production = Servers::shared().production.tcp("reader", database).url();
         let fresh = server.tcp("postgres", "postgres").url();
@@ -119,6 +128,11 @@ impl Tenant {
                 server.copy_database(database, &provisioned);
                 templates.insert(template.to_owned());
             }
+        }
+        if large {
+            Session::connect(&server.admin(database))
+                .expect("log in at fresh")
+                .must("UPDATE previewpg.relation SET production_rows = 1000000000");
         }
         let (process, address, _) = Up::start(&production, &fresh, &[])
             .unwrap_or_else(|failure| panic!("previewpg up failed: {failure:?}"));

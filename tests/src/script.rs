@@ -12,6 +12,7 @@
 //! | `-- limit: 2` | Execute fetches so many rows at a time (extended protocol) |
 //! | `-- together: 3` | this and the following statements as one string (simple) or one pipeline (extended) |
 //! | `-- expect: refused CONSTRUCT: why` | documented to be refused: the preview answers 0A000 naming the construct, the copy isn't asked |
+//! | `-- tables: large` | in the first line of a file: production's tables count as larger than what may be copied up, so nothing is taken over as a whole |
 //! | `-- known: why` | a known defect: the answers must differ; `-- known: simple: why` and `extended`: by that protocol only |
 //! | `-- only: preview: why` | for the preview alone, where it must succeed: what a refusal recommends |
 //! | `-- ignore: rows: why` | also `notices`, `detail`, `columns`, `origin` (of columns), `tag`, `context`: not compared, with the reason |
@@ -157,6 +158,8 @@ pub struct Script {
     pub name: String,
     /// Its statements.
     pub statements: Vec<Statement>,
+    /// production's tables count as larger than what may be copied up.
+    pub large: bool,
 }
 
 impl Script {
@@ -167,6 +170,7 @@ impl Script {
         let mut directives: Vec<(usize, String, String)> = Vec::new();
         let mut rest = text;
         let mut whole_file = None;
+        let mut large = false;
         loop {
             // Comments and blank lines in front of the next statement.
             let offset = text.len() - rest.len();
@@ -187,6 +191,8 @@ impl Script {
                 {
                     if line == 1 && key == "protocol" {
                         whole_file = Some(value.trim() == "simple");
+                    } else if line == 1 && key == "tables" && value.trim() == "large" {
+                        large = true;
                     } else {
                         directives.push((line, key.to_owned(), value.trim().to_owned()));
                     }
@@ -232,6 +238,7 @@ impl Script {
         Ok(Script {
             name: name.to_owned(),
             statements,
+            large,
         })
     }
 }

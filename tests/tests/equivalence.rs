@@ -57,6 +57,7 @@ scripts! {
     foreign_keys => "foreign_keys.sql",
     insert => "insert.sql",
     joins => "joins.sql",
+    large_tables => "large_tables.sql",
     locking => "locking.sql",
     messages => "messages.sql",
     modifying_ctes => "modifying_ctes.sql",
@@ -110,7 +111,11 @@ fn both_sides(path: &str, protocol: Protocol, word: &str) {
         );
         oracle::run(&script, protocol, &mut copy, &mut other)
     } else {
-        let preview = Tenant::of(&database, "shop");
+        let preview = if script.large {
+            Tenant::of_large_tables(&database, "shop")
+        } else {
+            Tenant::of(&database, "shop")
+        };
         let mut side = Side::new("preview", &preview.address, &preview.behind());
         let report = oracle::run(&script, protocol, &mut copy, &mut side);
         if !report.differences.is_empty() {

@@ -48,6 +48,7 @@ fn differences(case: &Case, template: &str) -> Vec<String> {
                 ..statement.clone()
             })
             .collect(),
+        large: false,
     };
     let protocol = if case.seed.is_multiple_of(2) {
         Protocol::Simple

@@ -642,6 +642,51 @@ fn a_replica_that_starts_in_the_middle_knows_what_was_written() {
     });
 }
 
+/// A function that reads tables of production has them copied up as a whole: nobody waits for whoever has read them, and nobody takes production's rows
+/// for theirs afterwards.
+#[test]
+fn what_is_copied_up_as_a_whole_is_seen_by_others_and_waits_for_no_reader() {
+    let pair = Pair::new();
+    let (one, other) = (pair.configuration.serve(), pair.configuration.serve());
+    let (mut caller, mut reader, mut clean) = (one.connect(), other.connect(), other.connect());
+    caller.must("CREATE FUNCTION sum_of_two() RETURNS bigint LANGUAGE sql AS 'SELECT (SELECT count(*) FROM t1) + (SELECT count(*) FROM t2)'");
+    // One reads over merged rows in a transaction that stays open, one on production.
+    caller.must("UPDATE t1 SET v = 'new' WHERE id = 1");
+    reader.must("BEGIN; DECLARE c CURSOR FOR SELECT id FROM t1 ORDER BY id");
+    assert_eq!(reader.query("FETCH 1 FROM c").rows(), [["1"]]);
+    assert_eq!(clean.value("SELECT count(*) FROM t2"), "200");
+    assert!(on_production(&other) > 0);
+
+    let began = Instant::now();
+    assert_eq!(caller.value("SELECT sum_of_two()"), "400");
+    assert!(began.elapsed() < LEASE, "it waited for a reader");
+
+    assert_eq!(reader.query("FETCH 200 FROM c").rows().len(), 199);
+    assert_eq!(reader.value("SELECT count(*) FROM t1"), "200");
+    reader.must("COMMIT");
+    for table in ["t1", "t2"] {
+        caller.must(&format!("DELETE FROM {table} WHERE id > 190"));
+        for session in [&mut reader, &mut clean, &mut caller] {
+            assert_eq!(
+                session.value(&format!("SELECT count(*) FROM {table}")),
+                "190"
+            );
+        }
+    }
+    assert_eq!(reader.value("SELECT sum_of_two()"), "380");
+
+    // In a block that has changed rows of the table itself, and in one that only reads.
+    caller.must("CREATE FUNCTION count_t3() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t3'; CREATE FUNCTION count_t4() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t4'");
+    caller.must("BEGIN; DELETE FROM t3 WHERE id = 7");
+    assert_eq!(caller.value("SELECT count_t3()"), "199");
+    assert_eq!(clean.value("SELECT count(*) FROM t3"), "200");
+    caller.must("ROLLBACK");
+    assert_eq!(caller.value("SELECT count_t3()"), "200");
+    reader.must("BEGIN TRANSACTION READ ONLY");
+    assert_eq!(reader.value("SELECT count_t4()"), "200");
+    reader.must("COMMIT");
+}
+
 /// A cancel request may come to any replica.
 #[test]
 fn a_cancel_request_reaches_a_read_on_production_of_another_replica() {

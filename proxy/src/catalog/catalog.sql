@@ -177,6 +177,7 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
     'fresh_major', current_setting('server_version_num')::int / 10000,
     'production_major', (SELECT value::int FROM previewpg.meta WHERE name = 'production_major'),
     'copy_up_rows', (SELECT value::bigint FROM previewpg.meta WHERE name = 'copy_up_rows'),
+    'copy_up_bytes', (SELECT value::bigint FROM previewpg.meta WHERE name = 'copy_up_bytes'),
     'user_operators', EXISTS (
         SELECT FROM pg_operator o WHERE o.oprnamespace <> 'pg_catalog'::regnamespace
         AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e')),
@@ -207,6 +208,8 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
             'same_shape', l.same_shape,
             'row_security', l.row_security,
             'reason', CASE WHEN hidden.rows THEN 'Row-level security is forced on it, and its policies can''t be applied to production''s rows.' ELSE l.reason END,
+            'rows', l.production_rows,
+            'bytes', l.production_bytes,
             'claims', l.claims::bigint,
             'copy_up', l.copy_up::bigint,
             'written', l.state <> 'unsupported' AND (previewpg.is_written(r.oid) OR EXISTS (SELECT FROM previewpg.dirty d WHERE d.upper = r.oid))) END))

@@ -28,8 +28,9 @@ pub const BUILTINS_QUERY: &str = "SELECT coalesce(pg_catalog.json_agg(pg_catalog
                  pg_catalog.bool_or(p.prokind IN ('a', 'w')) AS aggregate \
           FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace GROUP BY p.proname) f";
 
-/// The limit where provisioning noted none, in rows.
+/// The limits where provisioning noted none, in rows and in bytes.
 const DEFAULT_COPY_UP_ROWS: u64 = 100_000;
+const DEFAULT_COPY_UP_BYTES: u64 = 256 << 20;
 
 /// Why a catalog document can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +99,7 @@ pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
     let mut catalog = Catalog {
         user_operators: document.user_operators,
         max_copy_up_rows: document.copy_up_rows.unwrap_or(DEFAULT_COPY_UP_ROWS),
+        max_copy_up_bytes: document.copy_up_bytes.unwrap_or(DEFAULT_COPY_UP_BYTES),
         fresh_major: document.fresh_major,
         production_major: document.production_major.unwrap_or(document.fresh_major),
         builtins: shared.builtins.get().cloned().unwrap_or_default(),
@@ -184,6 +186,7 @@ struct Document {
     fresh_major: u32,
     production_major: Option<u32>,
     copy_up_rows: Option<u64>,
+    copy_up_bytes: Option<u64>,
     user_operators: bool,
     relations: Vec<RelationRow>,
     routines: Vec<RoutineRow>,
@@ -262,6 +265,10 @@ struct LowerRow {
     same_shape: bool,
     row_security: bool,
     reason: Option<String>,
+    #[serde(default)]
+    rows: i64,
+    #[serde(default)]
+    bytes: i64,
     claims: Option<Oid>,
     copy_up: Option<Oid>,
     written: bool,
@@ -394,6 +401,9 @@ impl LowerRow {
             same_shape: self.same_shape,
             row_security: self.row_security,
             read_only: self.state == "read_only",
+            // PostgreSQL says -1 of what it never counted.
+            rows: u64::try_from(self.rows).unwrap_or(0),
+            bytes: u64::try_from(self.bytes).unwrap_or(0),
             unsupported,
             dirty: shared.dirty(upper, self.written),
         })

@@ -38,6 +38,8 @@ pub struct Catalog {
     pub incomplete: bool,
     /// How many rows one statement may copy up.
     pub max_copy_up_rows: u64,
+    /// How many bytes, in one table.
+    pub max_copy_up_bytes: u64,
     /// Major version of fresh, for example 15.
     pub fresh_major: u32,
     /// Major version of production at provisioning.
@@ -201,6 +203,10 @@ pub struct Lower {
     pub row_security: bool,
     /// Nothing may be copied up (materialized views, foreign tables of production): it's read only, straight from lower.
     pub read_only: bool,
+    /// How many rows production had when the preview was provisioned, as production estimated it; 0: not known.
+    pub rows: u64,
+    /// How many bytes they took.
+    pub bytes: u64,
     /// It can't be served: why, for a DETAIL.
     pub unsupported: Option<String>,
     /// Somebody has written to it (or tried to) since provisioning. Never goes back to false while a proxy runs.
@@ -275,6 +281,8 @@ pub struct Reach {
     pub reads: BTreeSet<Oid>,
     /// Lower-backed relations that it names at all: it may write to them.
     pub names: BTreeSet<Oid>,
+    /// Lower-backed relations whose rows it changes: what is not in upper it would miss, which the guard tells it.
+    pub changes: BTreeSet<Oid>,
     /// It runs SQL that it makes at run time, and its text doesn't tell what.
     pub opaque: bool,
     /// It may change the schema.

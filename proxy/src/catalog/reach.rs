@@ -116,6 +116,7 @@ pub(super) fn close(
             // PostgreSQL knows what it reads: no table of production. A word that is one's name is a column's here.
             found.reach.reads.clear();
             found.reach.names.clear();
+            found.reach.changes.clear();
             found.reach.schema = false;
             direct.insert(Callee::View(view.oid), found);
         }
@@ -189,6 +190,7 @@ impl Reach {
     pub fn absorb(&mut self, other: &Self) {
         self.reads.extend(&other.reads);
         self.names.extend(&other.names);
+        self.changes.extend(&other.changes);
         self.opaque |= other.opaque;
         self.schema |= other.schema;
         self.settings |= other.settings;
@@ -368,6 +370,20 @@ fn make_sql(body: &str, names: &Names<'_>, direct: &mut Direct) {
         direct.calls.extend(run.calls);
     }
     if made.fires_any {
+        // The name of what is changed is put in at run time.
+        let tokens = tokens(body);
+        for (at, token) in tokens.iter().enumerate() {
+            let context = Context {
+                tokens: &tokens,
+                at,
+            };
+            if let Token::Word(word) = token
+                && let Some(relations) = names.backed.get(word.as_str())
+                && context.is_literal()
+            {
+                direct.reach.changes.extend(relations);
+            }
+        }
         direct.calls.extend(names.used.values().flatten());
         direct.calls.extend(names.cascades.values().flatten());
     }
@@ -395,7 +411,7 @@ fn scan(body: &str, names: &Names<'_>) -> Direct {
     let mut direct = Direct::default();
     let lower = body.to_ascii_lowercase();
     direct.reach.opaque = lower.contains("u&\"");
-    let updates_on_conflict = lower.contains("conflict");
+    let upserts = lower.contains("conflict");
     let used = names.operators.iter().filter(|(operator, _)| {
         UNWRITTEN_OPERATORS.contains(&operator.as_str()) || body.contains(operator.as_str())
     });
@@ -411,6 +427,9 @@ fn scan(body: &str, names: &Names<'_>) -> Direct {
         };
         if let Some(relations) = names.backed.get(word) {
             direct.reach.names.extend(relations);
+            if context.changes_rows(upserts) {
+                direct.reach.changes.extend(relations);
+            }
             if context.may_read(names) {
                 direct.reach.reads.extend(relations);
             }
@@ -418,7 +437,7 @@ fn scan(body: &str, names: &Names<'_>) -> Direct {
         direct
             .calls
             .extend(names.used.get(word).into_iter().flatten());
-        if updates_on_conflict || !context.is_inserted_into(names) {
+        if upserts || !context.is_inserted_into(names) {
             let cascades = names.cascades.get(word).into_iter().flatten();
             direct.calls.extend(cascades);
         }
@@ -552,6 +571,25 @@ impl Context<'_> {
             });
         }
         true
+    }
+
+    /// Whether the word, a relation's name, stands where existing rows of the relation are changed: `UPDATE a`, `DELETE FROM a`, `MERGE INTO a`, and
+    /// `INSERT INTO a` where the body `upserts`.
+    fn changes_rows(&self, upserts: bool) -> bool {
+        let mut back = 1;
+        while self.before(back) == Some(&Token::Other('.')) {
+            back += 2;
+        }
+        if self.before(back).is_some_and(|token| token.is("only")) {
+            back += 1;
+        }
+        let (Some(first), second) = (self.before(back), self.before(back + 1)) else {
+            return false;
+        };
+        let second = |word: &str| second.is_some_and(|token| token.is(word));
+        first.is("update")
+            || first.is("from") && second("delete")
+            || first.is("into") && (second("merge") || upserts && second("insert"))
     }
 
     /// A SET or RESET statement (not UPDATE's SET).

@@ -122,6 +122,8 @@ mod tests {
                 same_shape: true,
                 row_security: false,
                 read_only: false,
+                rows: 0,
+                bytes: 0,
                 unsupported: None,
                 dirty: Arc::default(),
             }),

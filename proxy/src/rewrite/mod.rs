@@ -14,6 +14,7 @@ mod refusal;
 pub(crate) mod resolve;
 mod routine;
 mod whole_row;
+mod whole_table;
 
 #[cfg(test)]
 #[allow(
@@ -49,6 +50,12 @@ pub struct Context<'a> {
 pub fn plan(text: &str, statement: &Statement, context: Context<'_>) -> Plan {
     let planner = Planner::new(text, statement, context);
     planner.plan().unwrap_or_else(Plan::Refuse)
+}
+
+/// Why the function of this OID can't be called by itself, without a statement (the protocol's FunctionCall).
+#[must_use]
+pub fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
+    routine::refuse_call(oid, context)
 }
 
 /// What keeps the names of a read or write from coming to mean other relations than it was planned for: run in front of it, it locks them, and fails where
@@ -152,13 +159,14 @@ impl<'a> Planner<'a> {
             | Kind::CreateRoutine
             | Kind::Do
             | Kind::Unreadable { .. }
-            | Kind::CreateTableAs { execute: true }
+            | Kind::CreateTableAs { execute: Some(_) }
             | Kind::CreateView {
                 materialized: false,
             } => Ok(Plan::Pass(effects)),
-            Kind::CreateView { materialized: true } | Kind::Refresh => {
+            Kind::Refresh => self.refresh(effects),
+            Kind::CreateView { materialized: true } => {
                 if self.backed().next().is_some() {
-                    return Err(refusal::materialized_view());
+                    return Err(self.unless_copied(refusal::materialized_view()));
                 }
                 Ok(Plan::Pass(effects))
             }
@@ -166,26 +174,32 @@ impl<'a> Planner<'a> {
                 let name = self
                     .reads_backed()
                     .map_or("", |relation| relation.name.as_str());
-                Err(refusal::stored_query(name))
+                Err(self.unless_copied(refusal::stored_query(name)))
             }
             Kind::Utility { tag } if tag == "ALTER TYPE" && self.changes_attributes() => {
                 match self.composite_column() {
-                    Some((relation, column)) => {
-                        Err(refusal::composite_attribute(&relation.name, column))
-                    }
+                    Some((relation, column)) => Err(whole_table::unless_copied(
+                        refusal::composite_attribute(&relation.name, column),
+                        [relation.oid],
+                        self.context,
+                    )),
                     None => Ok(Plan::Pass(effects)),
                 }
             }
+            Kind::Utility { tag } if tag == "CREATE TABLE" && self.inherits() => Err(self
+                .unless_copied(refusal::inheritance(
+                    self.backed().next().map_or("", |(_, r)| r.name.as_str()),
+                ))),
             Kind::Truncate | Kind::Lock | Kind::Utility { .. } => {
                 Ok(self.utility(Vec::new(), effects))
             }
             Kind::AlterTable(alter) => {
                 let before = match self.backed().next() {
                     Some((_, relation)) if alter.inheritance => {
-                        return Err(refusal::inheritance(&relation.name));
+                        return Err(self.unless_copied(refusal::inheritance(&relation.name)));
                     }
                     Some((_, relation)) if alter.using && relation.lower.is_some() => {
-                        vec![copy_up::whole_table(relation.oid, true)]
+                        vec![copy_up::whole(relation.oid, true)]
                     }
                     _ => Vec::new(),
                 };
@@ -203,7 +217,7 @@ impl<'a> Planner<'a> {
             | Kind::Explain { .. }
             | Kind::Prepare { .. }
             | Kind::Declare { .. }
-            | Kind::CreateTableAs { execute: false } => self.rows(effects),
+            | Kind::CreateTableAs { execute: None } => self.rows(effects),
         }
     }
 
@@ -224,7 +238,7 @@ impl<'a> Planner<'a> {
         self.hide_ours(&mut edits)?;
         let (before, dirties) = self.copy_ups()?;
         if prepares && !before.is_empty() {
-            return Err(refusal::prepare_write());
+            return Err(self.unless_copied(refusal::prepare_write()));
         }
         let before = if runs { before } else { Vec::new() };
         let dirties = if runs { dirties } else { Vec::new() };
@@ -250,6 +264,23 @@ impl<'a> Planner<'a> {
             }
             None => Plan::Fresh(Box::new(fresh)),
         })
+    }
+
+    /// `REFRESH MATERIALIZED VIEW`: one of production's becomes the preview's own.
+    fn refresh(&self, effects: Effects) -> Result<Plan, Refusal> {
+        let Some((_, view)) = self.backed().next() else {
+            return Ok(Plan::Pass(effects));
+        };
+        let catalog = self.context.catalog;
+        if view.reads.iter().any(|oid| catalog.is_backed(*oid)) {
+            let reads = view.reads.iter().copied();
+            return Err(whole_table::unless_copied(
+                refusal::materialized_view(),
+                reads,
+                self.context,
+            ));
+        }
+        Ok(self.utility(vec![copy_up::whole(view.oid, true)], effects))
     }
 
     /// `COPY table FROM | TO`.
@@ -334,6 +365,13 @@ impl<'a> Planner<'a> {
         }))
     }
 
+    /// Whether a CREATE TABLE says INHERITS, of a table of production.
+    fn inherits(&self) -> bool {
+        let text = self.source(&self.statement.span).to_ascii_lowercase();
+        let mut words = text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        self.backed().next().is_some() && words.any(|word| word == "inherits")
+    }
+
     /// Whether an ALTER TYPE adds, drops or changes an attribute (renaming one leaves values as they are).
     fn changes_attributes(&self) -> bool {
         let text = self.source(&self.statement.span).to_ascii_lowercase();
@@ -374,13 +412,18 @@ impl<'a> Planner<'a> {
 
     fn unreadable(&self, why: &str) -> Result<Plan, Refusal> {
         let catalog = self.context.catalog;
-        let mentioned = catalog
+        let mentioned: Vec<_> = catalog
             .backed
             .iter()
             .filter_map(|oid| catalog.relations.get(oid))
-            .find(|relation| self.statement.words.contains(&relation.name));
-        if let Some(relation) = mentioned {
-            return Err(refusal::unreadable(&relation.name, why));
+            .filter(|relation| self.statement.words.contains(&relation.name))
+            .collect();
+        if let Some(relation) = mentioned.first() {
+            return Err(whole_table::unless_copied(
+                refusal::unreadable(&relation.name, why),
+                mentioned.iter().map(|relation| relation.oid),
+                self.context,
+            ));
         }
         if let Some(own) = self
             .statement
@@ -459,9 +502,22 @@ impl<'a> Planner<'a> {
                 .any(|names| names.get(word).is_some_and(|oid| catalog.is_backed(*oid)))
         };
         match self.statement.unaccounted(is_backed) {
-            Some(word) => Err(refusal::unaccounted(word)),
+            Some(word) => {
+                let same_name = catalog.by_name.values().filter_map(|names| names.get(word));
+                Err(whole_table::unless_copied(
+                    refusal::unaccounted(word),
+                    same_name.copied(),
+                    self.context,
+                ))
+            }
             None => Ok(()),
         }
+    }
+
+    /// The refusal, unless all that the statement names of production is copied up.
+    fn unless_copied(&self, refusal: Refusal) -> Refusal {
+        let named = self.backed().map(|(_, relation)| relation.oid);
+        whole_table::unless_copied(refusal, named, self.context)
     }
 
     /// The relations that production's rows show through, with their places in [`Statement::relations`].

@@ -79,4 +79,6 @@ pub struct Refusal {
     pub detail: String,
     /// What to do. A sentence.
     pub hint: String,
+    /// The tables of production that let it run after all once they are copied up as a whole; none: it's refused for good.
+    pub copy_up: Vec<Oid>,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::plan::Refusal;
 use super::resolve::Resolution;
-use super::{Context, Planner, group_by, refusal, replace, whole_row};
+use super::{Context, Planner, group_by, refusal, replace, whole_row, whole_table};
 use crate::catalog::model::{Oid, Relation, RelationKind};
 use crate::overlay::merged::merged;
 use crate::overlay::names::quote_identifier;
@@ -42,7 +42,12 @@ impl Planner<'_> {
                 continue;
             }
             if named.sampled {
-                return Err(refusal::tablesample(&relation.name));
+                let refusal = refusal::tablesample(&relation.name);
+                return Err(whole_table::unless_copied(
+                    refusal,
+                    [relation.oid],
+                    self.context,
+                ));
             }
             // A partitioned table has no rows of its own, on production neither.
             if named.only && relation.kind == RelationKind::Partitioned {
@@ -215,7 +220,12 @@ impl Planner<'_> {
             if let Some((_, relation)) =
                 self.backed().find(|(at, relation)| is_meant(*at, relation))
             {
-                return Err(refusal::system_column(name, &relation.name));
+                let refusal = refusal::system_column(name, &relation.name);
+                return Err(whole_table::unless_copied(
+                    refusal,
+                    [relation.oid],
+                    self.context,
+                ));
             }
         }
         Ok(())
@@ -234,7 +244,10 @@ pub(crate) fn expand(
         }
         return Ok(merged(relation, lower));
     }
-    let refuse = |why: &str| refusal::view(&relation.name, why);
+    let refuse = |why: &str| {
+        let refusal = refusal::view(&relation.name, why);
+        whole_table::unless_copied(refusal, [relation.oid], context)
+    };
     let Some(definition) = relation.definition.as_deref() else {
         return Err(refuse(match relation.kind {
             RelationKind::View => {
@@ -274,7 +287,8 @@ pub(crate) fn expand(
             continue;
         };
         if named.sampled {
-            return Err(refusal::tablesample(&inner.name));
+            let refusal = refusal::tablesample(&inner.name);
+            return Err(whole_table::unless_copied(refusal, [inner.oid], context));
         }
         if named.only && inner.kind == RelationKind::Partitioned {
             continue;

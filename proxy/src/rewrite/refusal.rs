@@ -15,18 +15,15 @@ fn refusal(
         message,
         detail: detail.into(),
         hint: hint.into(),
+        copy_up: Vec::new(),
     }
 }
 
-/// The way out that always works within the limit.
-fn copy_first(relation: &str) -> String {
-    format!(
-        "Run its statements directly, or make the table the preview's own first: SELECT previewpg.copy_up_all('{}'::regclass, true).",
-        relation.replace('\'', "''")
-    )
-}
+/// The way out where copying whole tables up is out of the question.
+const DIRECTLY: &str = "Run its statements directly, or raise the preview's copy-up limit.";
 
-const ASK: &str = "Rewrite the statement without it, or copy the table into the preview first: CREATE TABLE .. AS SELECT.";
+const ASK: &str =
+    "Rewrite the statement without it, or copy what is needed: CREATE TABLE .. AS SELECT.";
 
 /// A statement that can't be read and may be about production's rows.
 pub(super) fn unreadable(name: &str, why: &str) -> Refusal {
@@ -78,7 +75,7 @@ pub(super) fn body_reads(what: &str, relation: &str) -> Refusal {
         format!(
             "Inside of it, \"{relation}\" would hold only the rows that the preview changed, without production's."
         ),
-        copy_first(relation),
+        DIRECTLY,
     )
 }
 
@@ -110,7 +107,7 @@ pub(super) fn composite_attribute(relation: &str, column: &str) -> Refusal {
             "the attributes of the type of \"{relation}\".\"{column}\" can't be changed in a preview"
         ),
         "Production's rows hold values of the type as it was, and they could not be read any more.",
-        copy_first(relation),
+        DIRECTLY,
     )
 }
 
@@ -214,7 +211,7 @@ pub(super) fn stored_query(relation: &str) -> Refusal {
         format!(
             "It would run inside of the preview's database, where \"{relation}\" holds only the rows that the preview changed."
         ),
-        copy_first(relation),
+        DIRECTLY,
     )
 }
 

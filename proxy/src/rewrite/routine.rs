@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::plan::{Effects, Refusal};
-use super::{Planner, refusal, resolve};
+use super::{Context, Planner, refusal, resolve, whole_table};
 use crate::catalog::model::{Oid, Reach, Relation, RelationKind, Routine};
 use crate::catalog::reach::{self, TEXT_QUERIES, UNWRITTEN_OPERATORS};
 use crate::sql::facts::{Kind, Role, WriteKind};
@@ -64,7 +64,7 @@ impl Planner<'_> {
             }
             if TEXT_QUERIES.contains(&name.name.as_str()) && !self.context.catalog.backed.is_empty()
             {
-                return Err(refusal::text_query(&name.name));
+                return Err(self.unless_all_copied(refusal::text_query(&name.name)));
             }
         }
         self.refuse_rules()?;
@@ -297,17 +297,33 @@ impl Planner<'_> {
     }
 
     fn check(&self, reach: &Reach, what: String) -> Result<(), Refusal> {
-        let read = reach
-            .reads
-            .iter()
-            .find_map(|oid| self.context.catalog.relations.get(oid));
-        if let Some(relation) = read {
-            return Err(refusal::body_reads(&what, &relation.name));
-        }
+        let name = |oids: &BTreeSet<Oid>| {
+            let mut relations = oids.iter();
+            relations.find_map(|oid| self.context.catalog.relations.get(oid).map(|r| &r.name))
+        };
         if reach.opaque && !self.context.catalog.backed.is_empty() {
-            return Err(refusal::body_opaque(&what));
+            return Err(self.unless_all_copied(refusal::body_opaque(&what)));
+        }
+        let touched = reach.reads.union(&reach.changes).copied();
+        if let Some(name) = name(&reach.reads) {
+            let refusal = refusal::body_reads(&what, name);
+            return Err(whole_table::unless_copied(refusal, touched, self.context));
+        }
+        // What isn't copied up meets the guard, if the body comes to it.
+        if let Some(name) = name(&reach.changes) {
+            let refusal = refusal::body_reads(&what, name);
+            let refusal = whole_table::unless_copied(refusal, touched, self.context);
+            if !refusal.copy_up.is_empty() {
+                return Err(refusal);
+            }
         }
         Ok(())
+    }
+
+    /// The refusal, unless everything of production is copied up.
+    fn unless_all_copied(&self, refusal: Refusal) -> Refusal {
+        let all = self.context.catalog.backed.iter().copied();
+        whole_table::unless_copied(refusal, all, self.context)
     }
 
     /// The functions of the triggers that the statement may fire.
@@ -344,7 +360,11 @@ impl Planner<'_> {
                     .any(|oid| catalog.is_backed(*oid))
         };
         match self.touched().iter().find(reads) {
-            Some(relation) => Err(refusal::rules(&relation.name)),
+            Some(relation) => Err(whole_table::unless_copied(
+                refusal::rules(&relation.name),
+                relation.rule_reads.iter().copied(),
+                self.context,
+            )),
             None => Ok(()),
         }
     }
@@ -387,6 +407,19 @@ impl Planner<'_> {
         }
         tables
     }
+}
+
+/// Why the function of this OID can't be called by itself, without a statement (the protocol's FunctionCall). Nothing is copied up for that.
+pub(super) fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
+    let catalog = context.catalog;
+    let mut routines = catalog.routines.values().flatten();
+    let routine = routines.find(|routine| routine.oid == oid)?;
+    let what = format!("function \"{}\"", routine.name);
+    let mut reads = routine.reach.reads.iter();
+    if let Some(read) = reads.find_map(|oid| catalog.relations.get(oid)) {
+        return Some(refusal::body_reads(&what, &read.name));
+    }
+    (routine.reach.opaque && !catalog.backed.is_empty()).then(|| refusal::body_opaque(&what))
 }
 
 /// Whether a routine's name stands there with a parenthesis after it.

@@ -1,7 +1,7 @@
 //! The planner as values: what is sent for which statement.
 
 use super::plan::{Fresh, Plan};
-use super::{Context, plan};
+use super::{Context, plan, refuse_call};
 use crate::catalog::load::{self, Shared};
 use crate::catalog::model::Catalog;
 use crate::overlay::merged::merged;
@@ -670,6 +670,19 @@ fn code_that_a_statement_does_not_name_is_found() {
 }
 
 #[test]
+fn a_call_by_oid_is_refused_like_one_by_name() {
+    let catalog = shop(true);
+    let oid = |name: &str| catalog.routines[name][0].oid;
+    let context = Context {
+        catalog: &catalog,
+        search_path: &[],
+    };
+    let refused = |oid| refuse_call(oid, context).map(|refusal| refusal.construct);
+    assert_eq!(refused(oid("count_users")), Some("function_body"));
+    assert_eq!(refused(1), None);
+}
+
+#[test]
 fn a_choice_of_rows_that_copying_up_may_change_is_settled() {
     let catalog = shop(true);
     let settles = |text| {
@@ -712,4 +725,78 @@ fn a_partitioned_table_alone_has_no_rows() {
         one(&catalog, "SELECT * FROM ONLY orders"),
         Plan::Fresh(_) | Plan::Production(_) | Plan::Refuse(_)
     ));
+}
+
+#[test]
+fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
+    let tables = |catalog: &Catalog, text: &str| match one(catalog, text) {
+        Plan::Refuse(refusal) => refusal.copy_up,
+        other => panic!("{text}: {other:?}"),
+    };
+    let catalog = shop(true);
+    for (text, expected) in [
+        ("SELECT count_users()", &[1][..]),
+        ("SELECT count_users() FROM orders", &[1]),
+        ("SELECT ctid FROM users", &[1]),
+        ("SELECT id FROM big_spenders FOR UPDATE", &[2]),
+        (
+            "CREATE MATERIALIZED VIEW m AS SELECT * FROM big_spenders, users",
+            &[1, 2],
+        ),
+        ("CREATE TABLE heir () INHERITS (users)", &[1]),
+        (
+            "DO $$ BEGIN UPDATE users SET name = ''; INSERT INTO orders VALUES (1); END $$",
+            &[1],
+        ),
+        ("DO $$ BEGIN DELETE FROM ONLY public.users; END $$", &[1]),
+        (
+            "DO $$ BEGIN EXECUTE format('DELETE FROM %I', 'users'); END $$",
+            &[1],
+        ),
+        (
+            "DO $$ BEGIN INSERT INTO items VALUES (1) ON CONFLICT DO NOTHING; END $$",
+            &[6],
+        ),
+        ("DO $$ BEGIN EXECUTE x; END $$", &[1, 2, 3, 6]),
+        (
+            "SELECT query_to_xml('SELECT 1', true, true, '')",
+            &[1, 2, 3, 6],
+        ),
+        ("SELECT * FROM previewpg.relation", &[]),
+    ] {
+        assert_eq!(tables(&catalog, text), expected, "{text}");
+    }
+    assert!(matches!(
+        one(
+            &catalog,
+            "DO $$ BEGIN INSERT INTO orders VALUES (1); END $$"
+        ),
+        Plan::Pass(_) | Plan::Fresh(_)
+    ));
+
+    // More than the limit, in rows or in bytes.
+    for (rows, bytes) in [(1001, 0), (0, 300 << 20)] {
+        let mut catalog = shop(true);
+        let mut users = (*catalog.relations[&1]).clone();
+        if let Some(lower) = &mut users.lower {
+            (lower.rows, lower.bytes) = (rows, bytes);
+        }
+        catalog.relations.insert(1, users.into());
+        match one(&catalog, "SELECT count_users()") {
+            Plan::Refuse(refusal) => {
+                assert_eq!(refusal.copy_up, [0; 0]);
+                assert!(
+                    refusal.detail.contains("the limit is 1000 rows and 256 MB"),
+                    "{}",
+                    refusal.detail
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        // It may change rows, but needn't come to it: the guard sees to that.
+        assert!(!matches!(
+            one(&catalog, "DO $$ BEGIN UPDATE users SET name = ''; END $$"),
+            Plan::Refuse(_)
+        ));
+    }
 }

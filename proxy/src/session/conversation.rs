@@ -31,7 +31,7 @@ use crate::rewrite;
 use crate::rewrite::plan::{Before, Effects, Plan, Refusal};
 use crate::sql::facts::{Kind, Statement};
 use crate::wire::MessageError;
-use crate::wire::frame::{Direction, FrameError, Limits, Scanner};
+use crate::wire::frame::{Direction, FrameError, HEADER, Limits, Scanner};
 use crate::wire::frontend::{self, Subject};
 use crate::wire::report::Report;
 
@@ -109,6 +109,29 @@ pub(crate) struct Binding {
     pub(crate) apart_done: bool,
     /// What was to run in its statement's place had other columns, and was made anew from the catalog as it is now.
     pub(crate) again: bool,
+    /// What was copied up for it.
+    pub(crate) copying: Copying,
+}
+
+/// What was done to have a refused statement run after all.
+#[derive(Debug, Default)]
+pub(crate) struct Copying {
+    /// The tables that were asked for last.
+    tables: Vec<Oid>,
+    done: Copied,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Copied {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// In a transaction of its own.
+    Apart,
+    /// The same, and what it changed is published.
+    Published,
+    /// In the client's transaction.
+    Here,
 }
 
 /// Why the conversation can't go on: said to the client (FATAL) before both connections are closed.
@@ -483,6 +506,7 @@ impl Conversation {
                 message: "a statement over merged rows can't be read in this client_encoding".to_owned(),
                 detail: "In this encoding ASCII bytes may be parts of other characters, so the statement can't be changed safely.".to_owned(),
                 hint: "SET client_encoding = 'UTF8'.".to_owned(),
+                copy_up: Vec::new(),
             });
         }
         if reading.foreign_names {
@@ -491,6 +515,7 @@ impl Conversation {
                 message: "a relation's name with characters beyond ASCII can't be read in this client_encoding".to_owned(),
                 detail: "The preview has to compare names with the catalog's, which is UTF8.".to_owned(),
                 hint: "SET client_encoding = 'UTF8'.".to_owned(),
+                copy_up: Vec::new(),
             });
         }
         let generation = self.sight.generation();
@@ -604,6 +629,88 @@ impl Conversation {
         types: &[u32],
         error: OnError,
     ) {
+        self.parse_only(text, types, error);
+        self.refuse_parse(refusal);
+    }
+
+    /// Copies up the tables that let a refused statement run, in a transaction of its own first, so that nobody waits for the client's. Gives whether that has
+    /// to be waited for; then the statement is planned again. `text`: the client's, and
+    /// what an error of it means, where PostgreSQL hasn't accepted it yet.
+    pub(crate) fn copy_whole(
+        &mut self,
+        refusal: &Refusal,
+        copying: &mut Copying,
+        text: Option<(&[u8], OnError)>,
+    ) -> bool {
+        const NAME: &[u8] = b"previewpg_whole";
+        if copying.tables != refusal.copy_up {
+            // Progress was made, or this is the beginning.
+            if copying
+                .tables
+                .iter()
+                .any(|oid| refusal.copy_up.contains(oid))
+            {
+                return false;
+            }
+            *copying = Copying {
+                tables: refusal.copy_up.clone(),
+                done: Copied::Nothing,
+            };
+        }
+        if copying.tables.is_empty() {
+            return false;
+        }
+        if self.mark(&copying.tables) {
+            return true;
+        }
+        let in_block = self.status == b'T' || self.flight.executed;
+        match copying.done {
+            Copied::Nothing if self.sight.may_go_apart(in_block) => {
+                copying.done = Copied::Apart;
+                // What the client's own transaction holds is no reason to wait.
+                let patience = if in_block { "'200ms'" } else { "NULL" };
+                let mut bind = BytesMut::new();
+                if frontend::bind(b"", b"", &[], &mut bind).is_err() {
+                    return false;
+                }
+                self.ask(Asked::Apart(vec![ApartStatement {
+                    text: Arc::from(whole(&copying.tables, false, patience)),
+                    types: Box::default(),
+                    bind: bind.freeze().slice(HEADER..),
+                }]));
+                true
+            }
+            Copied::Apart => {
+                copying.done = Copied::Published;
+                self.ask(Asked::Reload);
+                true
+            }
+            Copied::Nothing | Copied::Published => {
+                copying.done = Copied::Here;
+                if let Some((text, error)) = text {
+                    self.parse_only(text, &[], error);
+                }
+                let refused = Box::new(report::refusal(refusal));
+                // One that failed is there still.
+                self.flight.send(Expect::our_close(), |out| {
+                    frontend::close(Subject::Statement, NAME, out)
+                });
+                self.flight.run(
+                    NAME,
+                    whole(&copying.tables, in_block, "NULL").as_bytes(),
+                    Rows::CopiedUp,
+                    OnError::Refuse(refused),
+                );
+                self.flight.flush();
+                self.barrier = true;
+                true
+            }
+            Copied::Here => false,
+        }
+    }
+
+    /// Has PostgreSQL say what it has against a text.
+    fn parse_only(&mut self, text: &[u8], types: &[u32], error: OnError) {
         const NAME: &[u8] = b"previewpg_refused";
         self.flight.send(Expect::our_parse(error), |out| {
             frontend::parse(NAME, text, types.iter().copied(), out)
@@ -611,7 +718,6 @@ impl Conversation {
         self.flight.send(Expect::our_close(), |out| {
             frontend::close(Subject::Statement, NAME, out)
         });
-        self.refuse_parse(refusal);
     }
 
     /// Refuses a statement whose rewritten form has other columns.
@@ -623,6 +729,7 @@ impl Conversation {
                 .to_owned(),
             hint: "Name each column, and cast those whose type is derived from the table's row."
                 .to_owned(),
+            copy_up: Vec::new(),
         });
     }
 
@@ -669,6 +776,15 @@ impl Conversation {
         }
         ours.name
     }
+}
+
+/// The statement that makes tables the preview's own, see `previewpg.copy_up_whole`.
+fn whole(tables: &[Oid], in_block: bool, patience: &str) -> String {
+    let oids: Vec<String> = tables.iter().map(ToString::to_string).collect();
+    format!(
+        "SELECT previewpg.copy_up_whole(ARRAY[{}]::pg_catalog.oid[], {in_block}, {patience})",
+        oids.join(", ")
+    )
 }
 
 fn incomplete(scanner: &Scanner, buffer: &[u8]) -> bool {

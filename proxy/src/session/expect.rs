@@ -33,6 +33,8 @@ pub(crate) enum OnError {
     Unserved,
     /// What runs before the client's statement failed; in a read-only transaction that's for the reason for which the statement, of this name, would fail.
     Before(&'static str),
+    /// What would have let a refused statement run failed: its refusal, or why nothing runs at all.
+    Refuse(Box<Report>),
     /// It failed on purpose: this is the error.
     Replace(Box<Report>),
 }

@@ -45,9 +45,12 @@ impl Conversation {
             }
             _ => None,
         };
-        if let Some(Plan::Refuse(refusal)) = planned {
+        // What is copied up to let a statement run is copied when it's bound.
+        if let Some(Plan::Refuse(refusal)) = &planned
+            && refusal.copy_up.is_empty()
+        {
             let types: Vec<u32> = message.types().collect();
-            self.refuse_text(&refusal, message.text, &types, OnError::AsIs);
+            self.refuse_text(refusal, message.text, &types, OnError::AsIs);
             return None;
         }
         let name = frame.slice_ref(message.name);
@@ -91,7 +94,7 @@ impl Conversation {
     }
 
     /// Bind. Waits for names, for the original's description, for what was asked of the process.
-    pub(crate) fn bind(&mut self, bind: Binding) -> Option<Work> {
+    pub(crate) fn bind(&mut self, mut bind: Binding) -> Option<Work> {
         let frame = bind.frame.clone();
         let bytes = frame.slice(crate::wire::frame::HEADER.min(frame.len())..);
         let Ok(message) = Bind::read(&bytes) else {
@@ -139,6 +142,9 @@ impl Conversation {
                 return None;
             }
             Plan::Refuse(refusal) => {
+                if self.copy_whole(refusal, &mut bind.copying, None) {
+                    return Some(Work::Bind(bind));
+                }
                 self.refuse_parse(refusal);
                 return None;
             }

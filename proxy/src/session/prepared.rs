@@ -30,7 +30,10 @@ pub(crate) struct Prepares {
 /// The prepared statement that this one runs.
 fn executed(kind: &Kind) -> Option<&str> {
     match kind {
-        Kind::Execute { name, .. } => Some(name),
+        Kind::Execute { name, .. }
+        | Kind::CreateTableAs {
+            execute: Some(name),
+        } => Some(name),
         Kind::Explain { inner, .. } => executed(inner),
         _ => None,
     }
@@ -128,5 +131,6 @@ pub(crate) fn refusal(statement: &Statement) -> Refusal {
         message: format!("prepared statement \"{name}\" can't run any more in this preview"),
         detail: "A schema change or another search path gave its names another meaning after it was prepared.".to_owned(),
         hint: "DEALLOCATE it and PREPARE it again.".to_owned(),
+        copy_up: Vec::new(),
     }
 }

@@ -453,7 +453,11 @@ impl Running<'_> {
                     self.checkout.session.settings = Some(Arc::clone(&read.settings));
                     return Ok(());
                 }
-                b'Z' => return Err(Stop::Fallback("production does not accept the session's settings")),
+                b'Z' => {
+                    return Err(Stop::Fallback(
+                        "production does not accept the session's settings",
+                    ));
+                }
                 _ => {}
             }
         }

@@ -168,6 +168,18 @@ pub(crate) fn in_place(mut report: Report, meaning: OnError) -> Report {
                 .hint("Write it without relying on the table's key or row type, for example by naming each column.");
         }
         OnError::Unserved => report.remove(code::POSITION),
+        // Too many rows, or a read-only transaction.
+        OnError::Refuse(mut ours) if matches!(report.sqlstate(), b"0A000" | b"25006") => {
+            let detail = ours.get(code::DETAIL).unwrap_or_default();
+            let why = report.get(code::DETAIL).map_or_else(
+                || report.message().into_bytes(),
+                |why| [b"It would have to be copied into the preview first. ", why].concat(),
+            );
+            let detail = [detail, b" ", &why].concat();
+            ours.set(code::DETAIL, String::from_utf8_lossy(&detail).into_owned());
+            return *ours;
+        }
+        OnError::Refuse(_) => report.remove(code::POSITION),
         OnError::Replace(ours) => return *ours,
     }
     report

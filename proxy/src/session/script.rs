@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::conversation::{Asked, Conversation, pass};
+use super::conversation::{Asked, Conversation, Copying, pass};
 use super::expect::{Again, Answer, Describe, Expect, OnError, Rows};
 use super::planner::{Reading, needs_names};
 use super::production::{Read, ReadEvent};
@@ -32,12 +32,14 @@ pub(crate) struct Script {
     plan: Option<Plan>,
     /// The copy-up of the statement to come was run apart.
     apart_done: bool,
+    /// What was copied up for the statement to come.
+    copying: Copying,
     /// Its rewritten form has its columns.
     compared: bool,
     /// Its rewritten form had other columns, and was made anew from the catalog as it is now.
     again: bool,
     /// The statement sent last takes data from the client, and hasn't ended.
-    pub(crate) copying: bool,
+    pub(crate) takes_data: bool,
     /// A statement failed: nothing more is sent but the Sync.
     pub(crate) failed: bool,
 }
@@ -65,15 +67,25 @@ impl Script {
             next: 0,
             plan: None,
             apart_done: false,
+            copying: Copying::default(),
             compared: false,
             again: false,
-            copying: false,
+            takes_data: false,
             failed: false,
         }
     }
 
+    /// Whether nothing was sent but the question for columns, which may be asked once more from the catalog as it is now.
+    pub(crate) fn may_compare_again(&self) -> bool {
+        self.step == Step::Comparing
+            && !self.again
+            && self.next == 0
+            && self.reading.script.statements.len() == 1
+    }
+
     fn sent(&mut self, kind: &Kind) {
-        self.copying = takes_data(kind);
+        self.takes_data = takes_data(kind);
+        self.copying = Copying::default();
         self.next += 1;
     }
 }
@@ -99,7 +111,7 @@ impl Conversation {
             if self.barred() {
                 return Some(script);
             }
-            script.copying = false;
+            script.takes_data = false;
             let reading = Arc::clone(&script.reading);
             match script.step {
                 Step::Start => match self.whole(&reading) {
@@ -294,6 +306,10 @@ impl Conversation {
             Plan::Refuse(refusal) => {
                 let text = self.original(reading, statement);
                 let error = OnError::Shift(reading.offset(statement));
+                let copying = &mut script.copying;
+                if self.copy_whole(&refusal, copying, Some((&text, error.clone()))) {
+                    return false;
+                }
                 self.refuse_text(&refusal, &text, &[], error);
                 script.next = reading.script.statements.len();
             }

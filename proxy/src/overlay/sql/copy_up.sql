@@ -108,15 +108,20 @@ DECLARE
     target text := previewpg.name_of(relation);
     app text := previewpg.setting('app_role');
     stored text := previewpg.stored_columns(relation, '');
-    joined text;
+    of_rows text := previewpg.column_list(relation, key, 'r.');
+    move text;
     silent boolean;
 BEGIN
     IF key = '{}' THEN
         RETURN;
     END IF;
-    SELECT string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
-               previewpg.index_equality(to_regclass('previewpg_claims.r' || previewpg.claims_of($1) || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
-    INTO joined
+    SELECT format('WITH want AS MATERIALIZED (SELECT DISTINCT ON (%1$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
+             claimed AS (INSERT INTO previewpg_claims.r%2$s (%3$s, previewpg_copied) SELECT %1$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %3$s)
+        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s',
+               of_rows, previewpg.claims_of($1), previewpg.column_list($1, key), target, stored, previewpg.stored_columns($1, 'want.'),
+               string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
+                   previewpg.index_equality(to_regclass('previewpg_claims.r' || previewpg.claims_of($1) || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place))
+    INTO move
     FROM unnest(key) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number;
     PERFORM previewpg.put_function('i' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint', 'SECURITY DEFINER', format($f$
 #variable_conflict use_column
@@ -126,16 +131,12 @@ DECLARE
 BEGIN
     -- A subtransaction only where it is needed: who waits for what one did waits for the whole transaction, ROLLBACK TO or not.
     IF pg_catalog.current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
-        WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
-             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s, previewpg_copied) SELECT %3$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
-        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
+        %2$s;
         GET DIAGNOSTICS previewpg_n = ROW_COUNT;
         RETURN previewpg_n;
     END IF;
     BEGIN
-        WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
-             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s, previewpg_copied) SELECT %3$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
-        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
+        %2$s;
         GET DIAGNOSTICS previewpg_n = ROW_COUNT;
         RETURN previewpg_n;
     EXCEPTION WHEN serialization_failure THEN
@@ -145,7 +146,7 @@ BEGIN
         END IF;
         -- Somebody claimed one after this transaction's snapshot: is it in upper?
         BEGIN
-            INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT DISTINCT ON (%3$s) %9$s FROM pg_catalog.unnest(previewpg_rows) AS r;
+            INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT DISTINCT ON (%3$s) %6$s FROM pg_catalog.unnest(previewpg_rows) AS r;
             RAISE SQLSTATE 'PPG03';
         EXCEPTION
             WHEN SQLSTATE 'PPG03' THEN
@@ -155,8 +156,7 @@ BEGIN
         END;
     END;
 END
-$f$, relation, previewpg.column_list(relation, key), previewpg.column_list(relation, key, 'r.'), target, stored,
-        previewpg.stored_columns(relation, 'want.'), joined, previewpg.claims_of(relation), previewpg.stored_columns(relation, 'r.')));
+$f$, relation, move, of_rows, target, stored, previewpg.stored_columns(relation, 'r.')));
     EXECUTE format('ALTER FUNCTION previewpg_copy.i%s OWNER TO %I', relation, app);
     -- The client's triggers and rules, and those of foreign keys that we don't check, are for new rows. Where there are none, ours alone are told
     -- to look away: each change of session_replication_role makes the session plan everything anew.
@@ -211,6 +211,10 @@ DECLARE
 BEGIN
     -- FOR UPDATE can't be had by two sessions: a second one waits here and then finds the work done.
     SELECT * INTO r FROM previewpg.relation AS x WHERE x.upper = $1 FOR UPDATE;
+    -- What is read from production only, a materialized view, is filled by what comes after.
+    IF r.state = 'read_only' AND detach AND (SELECT c.relkind = 'm' FROM pg_class AS c WHERE c.oid = relation) THEN
+        PERFORM previewpg.detach(relation, 'It was refreshed');
+    END IF;
     IF NOT FOUND OR r.state <> 'merged' THEN
         RETURN 0;
     END IF;
@@ -245,7 +249,28 @@ BEGIN
     END IF;
     -- A partition stays: its root's claims hide its rows from both.
     IF detach AND r.claims = r.upper THEN
-        PERFORM previewpg.detach(relation, 'It was copied up as a whole');
+        PERFORM previewpg.detach_claimed(relation);
+    END IF;
+    RETURN copied;
+END
+$$;
+
+-- Makes tables the preview's own, in a fixed order, so that two sessions that need the same ones wait for each other. patience: the lock_timeout from here
+-- to the end of the transaction; NULL: as it is. in_block: the transaction may stay open, so it must not lock what others read.
+CREATE OR REPLACE FUNCTION previewpg.copy_up_whole(relations oid[], in_block boolean, patience text) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    relation pg_catalog.oid;
+    copied bigint := 0;
+BEGIN
+    IF patience IS NOT NULL THEN
+        PERFORM pg_catalog.set_config('lock_timeout', patience, true);
+    END IF;
+    FOR relation IN SELECT DISTINCT r FROM pg_catalog.unnest(relations) AS r ORDER BY r LOOP
+        copied := copied + previewpg.copy_up_all(relation, true);
+    END LOOP;
+    IF NOT in_block THEN
+        PERFORM previewpg.hide_detached();
     END IF;
     RETURN copied;
 END
@@ -261,6 +286,33 @@ BEGIN
         PERFORM previewpg.build_projection(member);
     END LOOP;
     PERFORM previewpg.signal();
+END
+$$;
+
+-- The same for one whose rows are all claimed: the projection view may go on showing them to whoever looks (what production adds later is visible to
+-- nobody, but its keys are taken), so it needn't be changed at once, and nobody waits for transactions that have read it: see hide_detached.
+CREATE OR REPLACE FUNCTION previewpg.detach_claimed(relation oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE previewpg.relation AS r SET state = 'detached', reason = 'It was copied up as a whole', same_shape = false WHERE $1 IN (r.upper, r.claims);
+    PERFORM previewpg.signal();
+END
+$$;
+
+-- Makes the projection views of detached relations empty, those that nobody reads at this moment.
+CREATE OR REPLACE FUNCTION previewpg.hide_detached() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $$
+DECLARE
+    relation oid;
+BEGIN
+    FOR relation IN SELECT r.upper FROM previewpg.relation AS r WHERE r.state = 'detached'
+        AND obj_description(to_regclass('previewpg_lower.r' || r.upper), 'pg_class') NOT LIKE '% WHERE false' LOOP
+        BEGIN
+            PERFORM previewpg.build_projection(relation);
+        EXCEPTION WHEN lock_not_available OR object_in_use THEN
+            NULL;
+        END;
+    END LOOP;
 END
 $$;
 

@@ -1,7 +1,7 @@
 //! Row locks: the rows of production that a locking clause locks.
 
 use super::super::plan::{Before, Refusal};
-use super::super::refusal;
+use super::super::{refusal, whole_table};
 use super::probe::{From, Probe, Search, call, parameters};
 use crate::sql::facts::{self, Level, LevelId, LockStrength, LockWait, Role, Span};
 
@@ -258,7 +258,14 @@ impl Probe<'_, '_> {
                 .and_then(|resolved| resolved.known())
                 .is_some_and(|relation| relation.oid == self.relation.oid);
             if skips && !same {
-                return Err(refusal::skip_locked(&self.relation.name));
+                let named = self.planner.resolved.get(at);
+                let named = named.and_then(|resolved| resolved.known());
+                let relations = named.map(|relation| relation.oid);
+                return Err(whole_table::unless_copied(
+                    refusal::skip_locked(&self.relation.name),
+                    relations.into_iter().chain([self.relation.oid]),
+                    self.planner.context,
+                ));
             }
         }
         Ok(())

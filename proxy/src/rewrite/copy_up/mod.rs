@@ -8,9 +8,11 @@ mod lock;
 mod probe;
 mod view;
 
+use std::collections::BTreeSet;
+
 use super::plan::{Before, Refusal};
 use super::read::Locked;
-use super::{Planner, refusal};
+use super::{Planner, refusal, whole_table};
 use probe::{Probe, parameters};
 use view::simple_view;
 
@@ -18,7 +20,7 @@ use crate::catalog::model::{Oid, Relation, RelationKind};
 use crate::sql::facts::{Level, LevelId, Span, Write, WriteKind};
 
 /// Copies the whole table up; with `detach`, lower isn't looked at any more.
-pub(super) fn whole_table(relation: Oid, detach: bool) -> Before {
+pub(super) fn whole(relation: Oid, detach: bool) -> Before {
     Before {
         text: format!("SELECT previewpg.copy_up_all({relation}, {detach})"),
         parameters: 0,
@@ -75,7 +77,9 @@ impl<'a> Planner<'a> {
         let Some(lower) = &relation.lower else {
             // A view: an INSERT goes on to the table, whose triggers look after it.
             let plain_insert = !changes && conflict.is_none();
-            return if plain_insert {
+            let own_table_only =
+                self.reads_one_table(relation) || !relation.trigger_functions.is_empty();
+            return if plain_insert && own_table_only {
                 Ok(Vec::new())
             } else {
                 self.write_view(write, relation)
@@ -110,7 +114,12 @@ impl<'a> Planner<'a> {
                 current_of: true, ..
             }
             | WriteKind::Delete { current_of: true } => {
-                return Err(refusal::current_of(&relation.name));
+                let refusal = refusal::current_of(&relation.name);
+                return Err(whole_table::unless_copied(
+                    refusal,
+                    [relation.oid],
+                    self.context,
+                ));
             }
             WriteKind::Update { .. } | WriteKind::Delete { .. } => probe.condition(write)?,
             WriteKind::Merge {
@@ -128,7 +137,10 @@ impl<'a> Planner<'a> {
 
     /// UPDATE or DELETE through a view that PostgreSQL can update by itself: the rows of the one table under it are looked for through its definition.
     fn write_view(&self, write: &Write, view: &'a Relation) -> Result<Vec<Before>, Refusal> {
-        let refuse = || refusal::write_view(&view.name);
+        let refuse = || {
+            let refusal = refusal::write_view(&view.name);
+            whole_table::unless_copied(refusal, [view.oid], self.context)
+        };
         let definition = view.definition.as_deref().ok_or_else(refuse)?;
         let (base, rows) = simple_view(definition, self.context).ok_or_else(refuse)?;
         let lower = base
@@ -140,7 +152,11 @@ impl<'a> Planner<'a> {
             WriteKind::Update { current_of, .. } | WriteKind::Delete { current_of } => current_of,
             WriteKind::Insert { .. } | WriteKind::Merge { .. } => return Err(refuse()),
         };
-        if current_of || base.rules || !view.trigger_functions.is_empty() {
+        if current_of
+            || !self.reads_one_table(view)
+            || base.rules
+            || !view.trigger_functions.is_empty()
+        {
             return Err(refuse());
         }
         let mut probe = Probe::new(
@@ -156,9 +172,33 @@ impl<'a> Planner<'a> {
         Ok(before)
     }
 
+    /// Whether a view reads a single table, at any depth. Another one in its condition is read inside of PostgreSQL, also to check a new row.
+    fn reads_one_table(&self, view: &Relation) -> bool {
+        let mut to_see = view.reads.clone();
+        let (mut views, mut tables) = (BTreeSet::new(), BTreeSet::new());
+        while let Some(oid) = to_see.pop() {
+            match self.context.catalog.relations.get(&oid) {
+                Some(inner) if inner.kind == RelationKind::View => {
+                    if views.insert(oid) {
+                        to_see.extend(&inner.reads);
+                    }
+                }
+                _ => {
+                    tables.insert(oid);
+                }
+            }
+        }
+        tables.len() <= 1
+    }
+
     fn lock(&self, at: usize, relation: &'a Relation) -> Result<Vec<Before>, Refusal> {
         let Some(lower) = &relation.lower else {
-            return Err(refusal::lock_view(&relation.name));
+            let refusal = refusal::lock_view(&relation.name);
+            return Err(whole_table::unless_copied(
+                refusal,
+                [relation.oid],
+                self.context,
+            ));
         };
         if lower.read_only {
             return Ok(Vec::new());

@@ -2,7 +2,7 @@
 
 use super::super::plan::{Before, Refusal};
 use super::super::read::Locked;
-use super::{Planner, whole_table};
+use super::{Planner, whole};
 use crate::catalog::model::{Lower, Relation};
 use crate::overlay::merged::unclaimed;
 use crate::overlay::names::quote_identifier;
@@ -163,7 +163,7 @@ impl<'p, 'a> Probe<'p, 'a> {
     }
 
     pub(super) fn whole(&self) -> Before {
-        whole_table(self.relation.oid, false)
+        whole(self.relation.oid, false)
     }
 
     pub(super) fn rows(&self, search: Search) -> Result<Vec<Before>, Refusal> {
