@@ -1,7 +1,7 @@
 //! The planner as values: what is sent for which statement.
 
 use super::plan::{Fresh, Plan};
-use super::{Context, plan};
+use super::{Context, plan, refuse_call};
 use crate::catalog::load::{self, Shared};
 use crate::catalog::model::Catalog;
 use crate::overlay::merged::merged;
@@ -715,6 +715,19 @@ fn code_that_a_statement_does_not_name_is_found() {
     ] {
         assert!(matches!(one(&catalog, text), Plan::Pass(_)), "{text}");
     }
+}
+
+#[test]
+fn a_call_by_oid_is_refused_like_one_by_name() {
+    let catalog = shop(true);
+    let oid = |name: &str| catalog.routines[name][0].oid;
+    let context = Context {
+        catalog: &catalog,
+        search_path: &[],
+    };
+    let refused = |oid| refuse_call(oid, context).map(|refusal| refusal.construct);
+    assert_eq!(refused(oid("count_users")), Some("function_body"));
+    assert_eq!(refused(1), None);
 }
 
 #[test]
