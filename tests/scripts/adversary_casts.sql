@@ -1,3 +1,4 @@
+-- tables: large
 -- Casts whose functions read a table of production.
 CREATE TYPE mood AS ENUM ('c1', 'c2', 'other');
 CREATE TABLE moods (id int PRIMARY KEY, m mood, n int);

@@ -1,3 +1,4 @@
+-- tables: large
 -- More code that a statement calls without naming it: casts, views, rules, partitions, schema changes, SQL made at run time. None may miss production's rows.
 CREATE FUNCTION all_counters() RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT count(*) FROM counters $$;
 CREATE FUNCTION counters_of(x int) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT count(*) + x FROM counters $$;
