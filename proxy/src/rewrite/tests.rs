@@ -778,7 +778,7 @@ fn a_partitioned_table_alone_has_no_rows() {
 #[test]
 fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
     let tables = |catalog: &Catalog, text: &str| match one(catalog, text) {
-        Plan::Refuse(refusal) => refusal.copy_up,
+        Plan::Refuse(refusal) => refusal.copy_up.into_vec(),
         other => panic!("{text}: {other:?}"),
     };
     let catalog = shop(true);
@@ -832,7 +832,7 @@ fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
         catalog.relations.insert(1, users.into());
         match one(&catalog, "SELECT count_users()") {
             Plan::Refuse(refusal) => {
-                assert_eq!(refusal.copy_up, [0; 0]);
+                assert_eq!(*refusal.copy_up, [0; 0]);
                 assert!(
                     refusal.detail.contains("the limit is 1000 rows and 256 MB"),
                     "{}",
