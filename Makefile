@@ -80,7 +80,7 @@ newer-fresh: packages ## The overlay and a preview's life with PostgreSQL 18 as 
 suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew
 	target/debug/suites run
 	target/debug/suites regress
-	target/debug/suites coverage > docs/coverage.md
+	target/debug/suites coverage
 
 cluster-suites: $(CLUSTER_SUITES) ## The suites on a real Kubernetes; one by its name: make control_plane
 
