@@ -39,7 +39,9 @@ macro_rules! scripts {
 
 scripts! {
     adversary_calls => "adversary_calls.sql",
+    adversary_casts => "adversary_casts.sql",
     adversary_choices => "adversary_choices.sql",
+    adversary_hidden_calls => "adversary_hidden_calls.sql",
     adversary_names => "adversary_names.sql",
     catalogs => "catalogs.sql",
     copy_in => "copy_in.sql",

@@ -24,9 +24,10 @@ mod whole_table;
 )]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::catalog::model::{Catalog, Oid, Relation};
+use crate::catalog::model::{Catalog, Oid, Relation, RelationKind};
 use crate::overlay::merged;
 use crate::overlay::names::identifier_list;
 use crate::placement;
@@ -49,6 +50,26 @@ pub struct Context<'a> {
 pub fn plan(text: &str, statement: &Statement, context: Context<'_>) -> Plan {
     let planner = Planner::new(text, statement, context);
     planner.plan().unwrap_or_else(Plan::Refuse)
+}
+
+/// What keeps the names of a read or write from coming to mean other relations than it was planned for: run in front of it, it locks them, and fails where
+/// a name means another one already. (Merged reads look after themselves.)
+#[must_use]
+pub fn still_mean(statement: &Statement, context: Context<'_>) -> Option<Before> {
+    let known = statement
+        .relations
+        .iter()
+        .filter(|named| !matches!(named.role, Role::Object | Role::New))
+        .filter_map(|named| resolve::relation(&named.name, context).known())
+        .filter(|relation| !relation.temporary && relation.kind != RelationKind::Composite)
+        .map(|relation| (relation.oid, relation))
+        .collect::<BTreeMap<Oid, &Arc<Relation>>>();
+    let text = merged::all_still_mean(known.into_values().map(Arc::as_ref))?;
+    Some(Before {
+        text,
+        parameters: 0,
+        apart: false,
+    })
 }
 
 /// One statement being planned.
@@ -276,7 +297,7 @@ impl<'a> Planner<'a> {
             }
             return Ok(self.utility(Vec::new(), effects));
         }
-        if relation.kind == crate::catalog::model::RelationKind::Partitioned {
+        if relation.kind == RelationKind::Partitioned {
             return Ok(Plan::Pass(effects));
         }
         let unknown = copy

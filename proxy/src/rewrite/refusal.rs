@@ -11,6 +11,7 @@ fn refusal(
     hint: impl Into<String>,
 ) -> Refusal {
     Refusal {
+        sqlstate: "0A000",
         construct,
         message,
         detail: detail.into(),

@@ -326,19 +326,19 @@ fn a_write_copies_up_first() {
         (
             "UPDATE users SET name = 'x' WHERE id = 5",
             vec![format!(
-                "{start} AND (id = 5) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+                "{start} AND NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_k WHERE previewpg_k.\"id\" = 5) AND (id = 5) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
             )],
         ),
         (
             "DELETE FROM public.users WHERE public.users.id = $1",
             vec![format!(
-                "{start} AND (\"users\".id = $1) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+                "{start} AND NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_k WHERE previewpg_k.\"id\" = $1 AND pg_catalog.pg_typeof($1)::pg_catalog.oid NOT IN (700, 701)) AND (\"users\".id = $1) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
             )],
         ),
         (
             "UPDATE users SET name = 'x' WHERE id = 5 AND random() < 0.5",
             vec![format!(
-                "{start} AND (id = 5) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+                "{start} AND NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_k WHERE previewpg_k.\"id\" = 5) AND (id = 5) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
             )],
         ),
         (

@@ -253,6 +253,9 @@ impl Conversation {
             let Plan::Pass(effects) = plan else {
                 return Whole::Each((statements.len() == 1).then_some(plan));
             };
+            if self.before_names(statement).is_some() {
+                return Whole::Each(None);
+            }
             all.push(effects);
             let changes_names = effects.schema
                 || effects.search_path
@@ -333,6 +336,15 @@ impl Conversation {
             }
             Plan::Pass(effects) => {
                 let error = OnError::Shift(reading.offset(statement));
+                if let Some(before) = self.before_names(statement) {
+                    let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {
+                        self.fail(unencodable());
+                        script.next = reading.script.statements.len();
+                        return true;
+                    };
+                    let error = OnError::Before(command(statement));
+                    self.flight.run(b"", &text, Rows::CopiedUp, error);
+                }
                 let text = reading
                     .encode(reading.statement(statement), self.sight.encoding())
                     .unwrap_or_default();
@@ -416,9 +428,9 @@ impl Conversation {
             .unwrap_or_default();
         let shift = OnError::Shift(reading.offset(statement));
         let texts = (
-            fresh
-                .before
+            self.before_names(statement)
                 .iter()
+                .chain(&fresh.before)
                 .map(|before| reading.encode(&before.text, encoding))
                 .collect::<Option<Vec<_>>>(),
             fresh

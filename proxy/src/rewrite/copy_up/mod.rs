@@ -93,7 +93,12 @@ impl<'a> Planner<'a> {
             return Err(refusal::read_only(&relation.name));
         }
         if relation.rules {
-            return Err(refusal::rules(&relation.name));
+            let tables = [relation.oid].into_iter();
+            return Err(whole_table::unless_copied(
+                refusal::rules(&relation.name),
+                tables.chain(relation.rule_reads.iter().copied()),
+                self.context,
+            ));
         }
         let probe = Probe::new(
             self,

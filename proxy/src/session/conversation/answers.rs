@@ -365,9 +365,10 @@ impl Conversation {
             // What was planned is out of date, and nothing of it was done: once more.
             Ok(report) if self.replays(&report, &meaning) => {}
             Ok(report)
-                if meaning == OnError::Unserved
-                    && report.sqlstate().starts_with(b"42")
-                    && self.sight.is_outdated() =>
+                if report.sqlstate() == report::RENAMED
+                    || meaning == OnError::Unserved
+                        && report.sqlstate().starts_with(b"42")
+                        && self.sight.is_outdated() =>
             {
                 report::outdated().write_error(&mut self.to_client);
             }
@@ -448,8 +449,8 @@ impl Conversation {
         // That session's publication may still be on its way.
         let unknown = matches!(state, b"42P01" | b"42703");
         let published = self.sight.is_outdated();
-        let outdated =
-            *meaning == OnError::Unserved && (unknown || published && state.starts_with(b"42"));
+        let outdated = state == report::RENAMED
+            || *meaning == OnError::Unserved && (unknown || published && state.starts_with(b"42"));
         let syncs = self
             .flight
             .queue
