@@ -55,3 +55,9 @@ fn java() {
 fn node() {
     same("node", "CREATE EXTENSION \"uuid-ossp\"", 300);
 }
+
+#[test]
+#[ignore = "takes more than a minute, and two versions of Wagtail"]
+fn wagtail() {
+    same("wagtail", "", 3000);
+}

@@ -1,4 +1,6 @@
 -- A branch's changes to tests/schema/shop.sql: rows, columns, tables and everything else, in one psql script.
+-- Its rows would be numbered in the order in which the heap has users.
+ALTER TABLE users DISABLE TRIGGER users_audit;
 UPDATE users SET name = name || ' changed', balance = balance + 1 WHERE id % 7 = 0;
 DELETE FROM orders WHERE id > 700 AND id % 50 = 3;
 INSERT INTO users (email, name, login, tags, home) SELECT 'new' || i, 'New ' || i, 'n' || i, ARRAY['a "quoted"', NULL, E'tab\t'], ROW('s', NULL)::address
@@ -31,7 +33,7 @@ INSERT INTO events VALUES (9000, '2026-05-05', 'new', '{"a": [1, 2]}');
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE DOMAIN code AS text CHECK (VALUE ~ '^[A-Z]+$');
 CREATE TABLE later (id serial PRIMARY KEY, user_id bigint REFERENCES users, mood mood DEFAULT 'good', code code, during tstzrange, data bytea);
-INSERT INTO later (user_id, code, during, data) SELECT id, 'ABC', '[2026-01-01,2026-02-01)', decode('00ff', 'hex') FROM users WHERE id % 100 = 0;
+INSERT INTO later (user_id, code, during, data) SELECT id, 'ABC', '[2026-01-01,2026-02-01)', decode('00ff', 'hex') FROM users WHERE id % 100 = 0 ORDER BY id;
 CREATE UNLOGGED TABLE scratch AS SELECT id, total FROM orders WHERE total > 480;
 CREATE INDEX later_during ON later USING gist (during);
 CREATE INDEX users_phone ON users (phone) INCLUDE (name) WHERE phone IS NOT NULL;
@@ -50,4 +52,3 @@ GRANT SELECT ON later TO PUBLIC;
 ALTER TABLE later REPLICA IDENTITY FULL;
 ALTER TABLE later ALTER COLUMN data SET STORAGE EXTERNAL;
 ALTER TABLE later SET (fillfactor = 70);
-ALTER TABLE users DISABLE TRIGGER users_audit;

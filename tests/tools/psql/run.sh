@@ -19,7 +19,7 @@ tour)
     describe
     psql -f "$here/../pg_dump/changes.sql"
     describe
-    psql -E -c '\d users' -c '\dt' -c '\dv' -c '\df touch'
+    psql -E -c '\d users' -c '\dt' -c '\dv' -c '\df touch' | sed "s/'[0-9]*'/<oid>/g"
     psql -f "$here/../../drivers/psql.sql" -v ON_ERROR_STOP=0 -v VERBOSITY=verbose 2>&1 | grep -v '^LOCATION:'
     ;;
 esac

@@ -33,6 +33,9 @@ class Author(models.Model):
 class Tag(models.Model):
     slug = models.SlugField(primary_key=True)
 
+    class Meta:
+        ordering = ["slug"]
+
     def __str__(self):
         return self.slug
 

@@ -42,6 +42,9 @@ class Label(models.Model):
     slug = models.SlugField(primary_key=True, max_length=80)
     shown = models.BooleanField(default=True)
 
+    class Meta:
+        ordering = ["slug"]
+
     def __str__(self):
         return self.slug
 
