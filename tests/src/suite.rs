@@ -350,6 +350,7 @@ impl Report {
             "seconds": self.took.map(|took| took.as_secs()),
             "statements": self.statements.0,
             "statements_refused": self.statements.1,
+            "only": std::env::var("SUITE_MODULES").unwrap_or_default(),
         });
         keep(self.suite.name, &value);
     }
@@ -405,8 +406,12 @@ pub fn coverage(before: &str) -> String {
         };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {}, {} | {} |",
+            "| {}{} | {} | {} | {} | {} | {} | {} | {} | {} | {}, {} | {} |",
             suite.title,
+            match report["only"].as_str() {
+                None | Some("") => String::new(),
+                Some(modules) => format!(" (of its modules {})", modules.replace(' ', ", ")),
+            },
             report["direct"],
             report["preview"],
             list(&report, "refused").len(),
@@ -431,7 +436,7 @@ fn row<'a>(text: &'a str, first: &str) -> Option<&'a str> {
     text.lines().find(|line| {
         line.strip_prefix("| ")
             .and_then(|rest| rest.strip_prefix(first))
-            .is_some_and(|rest| rest.starts_with(" |"))
+            .is_some_and(|rest| rest.starts_with(" |") || rest.starts_with(" (of its modules"))
     })
 }
 
