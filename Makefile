@@ -83,7 +83,7 @@ newer-fresh: packages ## The overlay and a preview's life with PostgreSQL 18 as 
 suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew
 	target/debug/suites run
 	target/debug/suites regress
-	target/debug/suites coverage > docs/coverage.md
+	target/debug/suites coverage
 
 tools-all: build packages-tools ## ORMs, migration tools and applications on a production with data, also those that take long
 	$(STAGE) tools $(CARGO) test --package previewpg_tests --test tools --locked --quiet -- --include-ignored --nocapture

@@ -350,6 +350,7 @@ impl Report {
             "seconds": self.took.map(|took| took.as_secs()),
             "statements": self.statements.0,
             "statements_refused": self.statements.1,
+            "only": std::env::var("SUITE_MODULES").unwrap_or_default(),
         });
         keep(self.suite.name, &value);
     }
@@ -380,8 +381,13 @@ pub fn keep(name: &str, report: &Value) {
     fs::write(path, text).expect("keep the report");
 }
 
-/// `docs/coverage.md`, from the reports that are kept; a suite that wasn't run here has no row.
-pub fn coverage() -> String {
+/// The file that [`coverage`] is for.
+pub fn coverage_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/coverage.md")
+}
+
+/// `docs/coverage.md`, from the reports that are kept, and from what stood there before: a suite or file that wasn't run here keeps its row.
+pub fn coverage(before: &str) -> String {
     let mut text = String::from(
         "# Coverage\n\n\
          Other people's test suites, run directly on a full copy and through a preview (`make suites-all` runs them and writes this table). *No test that passes directly may fail\n\
@@ -392,12 +398,20 @@ pub fn coverage() -> String {
     let mut reasons = Reasons::default();
     for suite in SUITES {
         let Some(report) = kept_report(suite.name) else {
+            if let Some(row) = row(before, suite.title) {
+                let _ = writeln!(text, "{row}");
+                reasons.take(suite.name, before);
+            }
             continue;
         };
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {}, {} | {} |",
+            "| {}{} | {} | {} | {} | {} | {} | {} | {} | {} | {}, {} | {} |",
             suite.title,
+            match report["only"].as_str() {
+                None | Some("") => String::new(),
+                Some(modules) => format!(" (of its modules {})", modules.replace(' ', ", ")),
+            },
             report["direct"],
             report["preview"],
             list(&report, "refused").len(),
@@ -414,11 +428,20 @@ pub fn coverage() -> String {
     }
     text += "\nReasons, with the number of tests that each accounts for:\n\n| | reason | tests |\n|---|---|---|\n";
     text += &reasons.table();
-    text + &regression()
+    text + &regression(before)
+}
+
+/// A table's row by its first cell.
+fn row<'a>(text: &'a str, first: &str) -> Option<&'a str> {
+    text.lines().find(|line| {
+        line.strip_prefix("| ")
+            .and_then(|rest| rest.strip_prefix(first))
+            .is_some_and(|rest| rest.starts_with(" |") || rest.starts_with(" (of its modules"))
+    })
 }
 
 /// The part of [`coverage`] about PostgreSQL's regression tests.
-fn regression() -> String {
+fn regression(before: &str) -> String {
     let mut text = String::from(
         "\n## PostgreSQL's regression tests\n\n\
          Statement by statement, of a preview whose production holds the file's tables and their rows, against a full copy. Statements that the preview refuses are left out on both sides.\n\
@@ -430,6 +453,17 @@ fn regression() -> String {
     let mut sums = [0_u64; 8];
     for file in crate::regress::FILES {
         let Some(report) = kept_report(&crate::regress::kept(file)) else {
+            if let Some(row) = row(before, file) {
+                let _ = writeln!(text, "{row}");
+                let numbers = row
+                    .split('|')
+                    .skip(2)
+                    .map(|cell| cell.trim().parse::<u64>());
+                for (sum, n) in sums.iter_mut().zip(numbers) {
+                    *sum += n.unwrap_or_default();
+                }
+                reasons.take(file, before);
+            }
             continue;
         };
         let number = |key: &str| report[key].as_u64().unwrap_or_default();
@@ -452,7 +486,7 @@ fn regression() -> String {
         for (sum, n) in sums.iter_mut().zip(row) {
             *sum += n;
         }
-        reasons.add("statements", &report);
+        reasons.add(file, &report);
     }
     let _ = writeln!(
         text,
@@ -478,6 +512,27 @@ impl Reasons {
                 let reason = reason.as_str().unwrap_or_default().to_owned();
                 let by_suite = self.0.entry((word, reason)).or_default();
                 *by_suite.entry(of.to_owned()).or_default() += 1;
+            }
+        }
+    }
+
+    /// What stood in the table about a suite that wasn't run again.
+    fn take(&mut self, of: &str, before: &str) {
+        for line in before.lines() {
+            let cells: Vec<&str> = line.split(" | ").collect();
+            let [word, reason, tests] = cells.as_slice() else {
+                continue;
+            };
+            let word = ["refused", "can be told apart", "known defect"]
+                .into_iter()
+                .find(|known| word.strip_prefix("| ") == Some(known));
+            let count = tests.trim_end_matches(" |").split(", ").find_map(|test| {
+                let (name, n) = test.split_once(": ")?;
+                (name == of).then(|| n.parse::<usize>().ok()).flatten()
+            });
+            if let (Some(word), Some(count)) = (word, count) {
+                let by_suite = self.0.entry((word, (*reason).to_owned())).or_default();
+                by_suite.insert(of.to_owned(), count);
             }
         }
     }
@@ -625,6 +680,17 @@ mod tests {
         assert_eq!(outcomes["c"], Outcome::Failed("x - y".to_owned()));
         assert_eq!(outcomes["d"], Outcome::Skipped);
         assert_eq!(outcomes.len(), 4);
+    }
+
+    #[test]
+    fn what_was_not_run_again_keeps_its_row_and_reasons() {
+        let before =
+            "| a suite | 3 |\n| refused | why, so | a: 2, b: 1 |\n| known defect | bad | b: 1 |\n";
+        assert_eq!(row(before, "a suite"), Some("| a suite | 3 |"));
+        assert_eq!(row(before, "a"), None);
+        let mut reasons = Reasons::default();
+        reasons.take("a", before);
+        assert_eq!(reasons.table(), "| refused | why, so | a: 2 |\n");
     }
 
     #[test]

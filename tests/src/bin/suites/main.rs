@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `suites run [NAME..]` | runs suites (all of them without a name) on both sides and compares |
 //! | `suites regress [FILE..]` | PostgreSQL's regression tests, statement by statement (see `regress.rs`) |
-//! | `suites coverage` | prints `docs/coverage.md` from the last runs |
+//! | `suites coverage` | writes `docs/coverage.md` from the last runs |
 //! | `suites with [--sql FILE] COMMAND..` | makes a production from FILE, a full copy and a preview, and runs the command with `PG*` of the preview, `COPY_URL`, `PREVIEW_URL`, `PRODUCTION_URL` and `FRESH_URL` |
 
 #![allow(
@@ -20,7 +20,7 @@ use std::time::Instant;
 use previewpg_tests::preview::Preview;
 use previewpg_tests::regress::{self, FILES, Regression};
 use previewpg_tests::servers::Servers;
-use previewpg_tests::suite::{self, SUITES, Suite, at, coverage};
+use previewpg_tests::suite::{self, SUITES, Suite, at, coverage, coverage_file};
 
 fn main() -> ExitCode {
     // `preview::binary` expects a test's place in target/; ours is one folder higher.
@@ -40,7 +40,9 @@ fn main() -> ExitCode {
     match arguments.split_first() {
         Some((command, names)) if command == "run" => run(names),
         Some((command, _)) if command == "coverage" => {
-            print!("{}", coverage());
+            let file = coverage_file();
+            let before = std::fs::read_to_string(&file).unwrap_or_default();
+            std::fs::write(&file, coverage(&before)).expect("write docs/coverage.md");
             ExitCode::SUCCESS
         }
         Some((command, rest)) if command == "with" => with(rest),
