@@ -12,7 +12,9 @@ RUN cargo build --release --locked --bin previewpg --bin previewpg-operator
 
 FROM debian:${DEBIAN}-slim
 ARG POSTGRES
-# Debian's own client is older; postgresql-common brings the PostgreSQL project's archive and its key.
+# Debian's own client is older; postgresql-common brings the PostgreSQL project's archive and its key. Versions of packages aren't pinned: Debian
+# keeps the newest only.
+# hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates postgresql-common \
  && /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y \

@@ -85,6 +85,28 @@ impl Wanted {
     }
 }
 
+/// What was applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The children.
+    pub children: Vec<(Kind, String)>,
+    /// The size that the managed server's volume should have, if that's another than it was made with.
+    pub grows: Option<String>,
+}
+
+/// What became of the wish for a larger volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Growth {
+    /// The API server took it; the storage's own controller does it.
+    Asked,
+    /// There's no claim yet.
+    NoVolume,
+    /// The claim has no volume yet.
+    Unbound,
+    /// The volume can't grow: the API server's words.
+    Refused(String),
+}
+
 fn resource(kind: Kind) -> ApiResource {
     match kind {
         Kind::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
@@ -149,12 +171,12 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Applies what isn't as it was left; returns what was applied.
+    /// Applies what isn't as it was left.
     ///
     /// # Errors
     /// When the API server refuses one, or can't be reached.
-    pub async fn apply(&self, wanted: &[Wanted]) -> Result<Vec<(Kind, String)>, ApplyError> {
-        let mut applied = Vec::new();
+    pub async fn apply(&self, wanted: &[Wanted]) -> Result<Applied, ApplyError> {
+        let mut applied = Applied::default();
         for child in wanted {
             let seen = self.seen(child);
             if seen.is_some_and(|seen| {
@@ -163,17 +185,20 @@ impl Applier<'_> {
             }) {
                 continue;
             }
-            self.apply_one(child).await?;
-            applied.push((child.kind, child.name.clone()));
+            if let Some(size) = self.apply_one(child).await? {
+                applied.grows = Some(size);
+            }
+            applied.children.push((child.kind, child.name.clone()));
         }
         Ok(applied)
     }
 
-    async fn apply_one(&self, child: &Wanted) -> Result<(), ApplyError> {
-        let value = if child.kind == Kind::StatefulSet {
+    /// Applies a child; the size that its volume should have, if that's another than it was made with.
+    async fn apply_one(&self, child: &Wanted) -> Result<Option<String>, ApplyError> {
+        let (value, grows) = if child.kind == Kind::StatefulSet {
             self.with_its_claims(child).await?
         } else {
-            child.value.clone()
+            (child.value.clone(), None)
         };
         let left = self
             .api(&child.resource)
@@ -191,11 +216,11 @@ impl Applier<'_> {
             child.hash,
             &Seen::of(&left.metadata),
         );
-        Ok(())
+        Ok(grows)
     }
 
-    /// A StatefulSet's claims can't be changed: it's applied with those that it has, and a volume that should be larger is told so itself.
-    async fn with_its_claims(&self, child: &Wanted) -> Result<Value, ApplyError> {
+    /// A StatefulSet's claims can't be changed: it's applied with those that it has. The size that the volume should have, if that's another.
+    async fn with_its_claims(&self, child: &Wanted) -> Result<(Value, Option<String>), ApplyError> {
         const CLAIMS: &str = "/spec/volumeClaimTemplates";
         const SIZE: &str = "/spec/volumeClaimTemplates/0/spec/resources/requests/storage";
         let mut value = child.value.clone();
@@ -205,23 +230,44 @@ impl Applier<'_> {
             .await
             .map_err(|source| failed(child, source))?;
         let Some(existing) = existing else {
-            return Ok(value);
+            return Ok((value, None));
         };
         let Some(claims) = existing.data.pointer(CLAIMS).cloned() else {
-            return Ok(value);
+            return Ok((value, None));
         };
-        let size = value.pointer(SIZE).cloned();
-        if size.as_ref() != existing.data.pointer(SIZE)
-            && let Some(size) = size
-        {
-            let larger =
-                serde_json::json!({"spec": {"resources": {"requests": {"storage": size}}}});
-            self.patch_claim(&child.name, &larger).await?;
-        }
+        let grows = value
+            .pointer(SIZE)
+            .filter(|size| Some(*size) != existing.data.pointer(SIZE))
+            .and_then(Value::as_str)
+            .map(str::to_owned);
         if let Some(place) = value.pointer_mut(CLAIMS) {
             *place = claims;
         }
-        Ok(value)
+        Ok((value, grows))
+    }
+
+    /// Asks for a larger volume.
+    ///
+    /// # Errors
+    /// When the operator may not, or the API server can't be reached.
+    pub async fn grow_claim(&self, stateful_set: &str, size: &str) -> Result<Growth, ApplyError> {
+        let larger = serde_json::json!({"spec": {"resources": {"requests": {"storage": size}}}});
+        match self.patch_claim(stateful_set, &larger).await {
+            Ok(true) => Ok(Growth::Asked),
+            Ok(false) => Ok(Growth::NoVolume),
+            Err(ApplyError::Api {
+                source: kube::Error::Api(status),
+                ..
+            }) if refuses_growth(&status) => {
+                let message = status.message.lines().next().unwrap_or_default();
+                Ok(if message.contains("for bound claims") {
+                    Growth::Unbound
+                } else {
+                    Growth::Refused(message.to_owned())
+                })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes the object (or nobody, `None`) the owner of its managed server's volume; whether there is one. It then goes with its owner
@@ -329,6 +375,15 @@ impl Applier<'_> {
 
     fn api(&self, resource: &ApiResource) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), self.namespace, resource)
+    }
+}
+
+/// Whether an answer is about the volume, rather than about the operator's rights.
+fn refuses_growth(status: &kube::core::Status) -> bool {
+    match status.code {
+        422 => true,
+        403 => !status.message.contains("cannot patch resource"),
+        _ => false,
     }
 }
 

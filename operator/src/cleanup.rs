@@ -243,7 +243,7 @@ async fn drop_database(
                         &place(object),
                         none.as_deref(),
                         None,
-                        &family::certificate_names(&namespace, &valid.name),
+                        &family::certificate_names(&valid),
                         SystemTime::now(),
                     )?;
                     let inputs = inputs(&valid, uid, &made, &names, context).await?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::Client;
 use kube::core::DeserializeGuard;
@@ -11,6 +11,7 @@ use kube::runtime::events::Recorder;
 use kube::runtime::reflector::ObjectRef;
 
 use crate::api::{PreviewDatabase, PreviewDatabaseStatus, ReclaimPolicy};
+use crate::apply::Growth;
 use crate::build::family::Defaults;
 use crate::children::{Children, Ledger};
 use crate::jobs::Jobs;
@@ -79,16 +80,29 @@ pub struct Memory(Mutex<HashMap<String, Remembered>>);
 struct Remembered {
     /// A hash of what its owner writes.
     asked: u64,
+    /// For which of those the names of all its children were found to be free.
+    checked: Option<u64>,
     /// How many times in a row reconciling it has failed.
     failures: u32,
     /// How many times in a row the API server has refused what it needs.
     refusals: u32,
     /// What was made of its managed volume's owner.
     claim: Option<ReclaimPolicy>,
+    /// The size that its managed volume should grow to.
+    growth: Option<Growing>,
     /// The last change of production that was told of.
     brought_in: Option<String>,
     /// The status that was written last: watches may be behind.
     status: Option<PreviewDatabaseStatus>,
+}
+
+/// A managed volume that should grow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Growing {
+    /// To which size.
+    pub size: String,
+    /// When that was last asked for, and what came of it.
+    pub tried: Option<(Instant, Growth)>,
 }
 
 impl Memory {
@@ -99,6 +113,17 @@ impl Memory {
         let changed = remembered.asked != asked;
         remembered.asked = asked;
         changed
+    }
+
+    /// Whether the names of all its children were found to be free, for what its owner asks.
+    #[must_use]
+    pub fn is_checked(&self, uid: &str, asked: u64) -> bool {
+        self.lock().get(uid).and_then(|of| of.checked) == Some(asked)
+    }
+
+    /// The names of all its children were found to be free.
+    pub fn checked(&self, uid: &str, asked: u64) {
+        self.lock().entry(uid.to_owned()).or_default().checked = Some(asked);
     }
 
     /// Reconciling it has failed; returns how many times in a row.
@@ -142,6 +167,34 @@ impl Memory {
     /// Its managed volume's owner was made as this policy wants it; `None`: it may be another volume by now.
     pub fn claim_left(&self, uid: &str, policy: Option<ReclaimPolicy>) {
         self.lock().entry(uid.to_owned()).or_default().claim = policy;
+    }
+
+    /// Its managed volume should grow to this size.
+    pub fn grows(&self, uid: &str, size: String) {
+        let mut memory = self.lock();
+        let growth = &mut memory.entry(uid.to_owned()).or_default().growth;
+        if growth.as_ref().is_none_or(|growing| growing.size != size) {
+            *growth = Some(Growing { size, tried: None });
+        }
+    }
+
+    /// Whether and how its managed volume should grow.
+    #[must_use]
+    pub fn growing(&self, uid: &str) -> Option<Growing> {
+        self.lock().get(uid)?.growth.clone()
+    }
+
+    /// A larger managed volume was asked for.
+    pub fn growth_tried(&self, uid: &str, outcome: Growth) {
+        let mut memory = self.lock();
+        let Some(remembered) = memory.get_mut(uid) else {
+            return;
+        };
+        if outcome == Growth::Asked {
+            remembered.growth = None;
+        } else if let Some(growing) = &mut remembered.growth {
+            growing.tried = Some((Instant::now(), outcome));
+        }
     }
 
     /// Whether this is told for the first time.

@@ -79,7 +79,9 @@ where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let (reader, writer): (Store<K>, Writer<K>) = store();
-    let config = watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
+    let config = watcher::Config::default()
+        .labels(&format!("{MANAGED_BY}={MANAGER}"))
+        .page_size(PAGE);
     let stream = watcher(api, config)
         .default_backoff()
         .modify(move |object| {
@@ -91,6 +93,9 @@ where
         .predicate_filter(predicates::resource_version, PredicateConfig::default());
     (reader, stream)
 }
+
+/// How many objects a list brings at a time: with thousands of them at once, most of the operator's memory would be for its first moments.
+const PAGE: u32 = 50;
 
 fn nothing<K>(_: &mut K) {}
 
@@ -152,7 +157,7 @@ pub async fn run(start: Start, namespace: Option<String>, ready: impl FnOnce() +
         .combine(deletion);
     let previews = watcher(
         api::<Watched>(&client, namespace),
-        watcher::Config::default(),
+        watcher::Config::default().page_size(PAGE),
     )
     .default_backoff()
     .modify(|object| object.meta_mut().managed_fields = None)

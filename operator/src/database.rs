@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use previewpg_proxy::net::secret::Secret;
-use previewpg_proxy::net::target::{Address, Host, SslMode, Target};
+use previewpg_proxy::net::target::{Address, Host, RootCertificates, SslMode, Target};
 use previewpg_proxy::overlay::provision::{Collision, Progress};
 use previewpg_proxy::preview::{self, CopyUpLimits, Report, TableSelection};
 
 use crate::api::{self, OnConflict, Reason};
 use crate::build;
+use crate::build::secret::FRESH_CA;
 use crate::validate::{Fresh, ValidPreview};
 
 /// The limit for bringing a database up or resetting it.
@@ -32,6 +33,7 @@ pub struct Inputs {
     /// Certificates' files, by name, that have to be there while something runs.
     files: Vec<(&'static str, Secret)>,
     production: crate::validate::Endpoint,
+    /// Absent: the managed server.
     fresh: Option<crate::validate::Endpoint>,
     on_conflict: OnConflict,
 }
@@ -43,6 +45,8 @@ pub struct ManagedServer<'a> {
     pub host: &'a str,
     /// The superuser's password.
     pub password: &'a str,
+    /// Who signs its certificate, in PEM.
+    pub authority: &'a str,
 }
 
 /// Fresh's server as proxies reach it, as its superuser: with certificates in `directory`.
@@ -59,8 +63,8 @@ pub fn fresh_server(valid: &ValidPreview, managed: &ManagedServer<'_>, directory
             password: Some(Secret::new(managed.password)),
             // The one that is always there: the preview's may have any other name.
             database: "template1".to_owned(),
-            sslmode: SslMode::Disable,
-            sslrootcert: None,
+            sslmode: SslMode::VerifyFull,
+            sslrootcert: Some(RootCertificates::File(directory.join(FRESH_CA))),
             sslcert: None,
             sslkey: None,
             channel_binding: previewpg_proxy::net::target::ChannelBinding::Prefer,
@@ -103,6 +107,8 @@ impl Inputs {
             for each in &mut server.hosts {
                 each.address = Address::Tcp(host.to_owned());
             }
+            // The authority signs for this preview alone, and its certificates have no addresses.
+            server.sslmode = SslMode::VerifyCa;
         }
         let app = preview::AppRole {
             name: valid.access.username.clone(),
@@ -115,7 +121,10 @@ impl Inputs {
                 files.extend(owned(&connection.endpoint));
                 Some(connection.endpoint.clone())
             }
-            Fresh::Managed(_) => None,
+            Fresh::Managed(_) => {
+                files.push((FRESH_CA, Secret::new(managed.authority)));
+                None
+            }
         };
         let tables = &valid.tables;
         let spec = preview::Spec {
@@ -227,8 +236,12 @@ impl Inputs {
             spec.production,
             &self.production.target_in(directory.path()),
         );
-        if let Some(fresh) = &self.fresh {
-            spec.fresh = files(spec.fresh, &fresh.target_in(directory.path()));
+        match &self.fresh {
+            Some(fresh) => spec.fresh = files(spec.fresh, &fresh.target_in(directory.path())),
+            None => {
+                let authority = directory.path().join(FRESH_CA);
+                spec.fresh.sslrootcert = Some(RootCertificates::File(authority));
+            }
         }
         Ok((spec, directory))
     }

@@ -8,16 +8,41 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::build::secret::{
-    AUTHORITY, AUTHORITY_KEY, CERTIFICATE, CERTIFICATE_KEY, FRESH_PASSWORD, PASSWORD,
+    AUTHORITY, AUTHORITY_KEY, CERTIFICATE, CERTIFICATE_KEY, FRESH_PASSWORD,
+    FRESH_SERVER_CERTIFICATE, FRESH_SERVER_KEY, PASSWORD,
 };
 use crate::certificate::{self, CertificateError, Issued};
 
 /// The annotation of the internal Secret that says how long the authority is valid.
 pub const AUTHORITY_UNTIL: &str = "previewpg.dev/authority-not-after";
-/// The annotation of the internal Secret that says how long the proxies' certificate is valid.
-pub const SERVER_UNTIL: &str = "previewpg.dev/certificate-not-after";
-/// The annotation of the internal Secret with the names in the proxies' certificate.
-pub const SERVER_NAMES: &str = "previewpg.dev/certificate-names";
+
+/// A certificate that the preview's authority signs: where the internal Secret has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// The key of the certificate.
+    pub certificate: &'static str,
+    /// The key of its key.
+    pub key: &'static str,
+    /// The annotation that says how long it's valid.
+    pub until: &'static str,
+    /// The annotation with the names in it.
+    pub names: &'static str,
+}
+
+/// What the proxies show to applications.
+pub const PROXY: Kept = Kept {
+    certificate: CERTIFICATE,
+    key: CERTIFICATE_KEY,
+    until: "previewpg.dev/certificate-not-after",
+    names: "previewpg.dev/certificate-names",
+};
+/// What the managed PostgreSQL shows to proxies and the operator.
+pub const FRESH: Kept = Kept {
+    certificate: FRESH_SERVER_CERTIFICATE,
+    key: FRESH_SERVER_KEY,
+    until: "previewpg.dev/fresh-certificate-not-after",
+    names: "previewpg.dev/fresh-certificate-names",
+};
 
 /// The length of a password that we make, in characters of 62: about 190 bits.
 const PASSWORD_LENGTH: usize = 32;
@@ -31,10 +56,28 @@ pub struct Generated {
     pub fresh_password: String,
     /// The preview's authority.
     pub authority: Issued,
-    /// The proxies' certificate.
-    pub server: Issued,
+    /// What the proxies show.
+    pub proxy: Shown,
+    /// What the managed PostgreSQL shows, if there is one.
+    pub fresh: Option<Shown>,
+}
+
+/// A certificate that the preview's authority has signed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// It, with its key.
+    pub issued: Issued,
     /// The names in it.
-    pub server_names: Vec<String>,
+    pub names: Vec<String>,
+}
+
+/// The names that certificates are for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateNames {
+    /// The proxies' names.
+    pub proxy: Vec<String>,
+    /// The managed PostgreSQL's; `None`: there is none.
+    pub fresh: Option<Vec<String>>,
 }
 
 impl std::fmt::Debug for Generated {
@@ -47,13 +90,21 @@ impl Generated {
     /// When the next certificate is to be made.
     #[must_use]
     pub fn renewal(&self) -> SystemTime {
-        certificate::server_renewal(self.server.not_after)
-            .min(certificate::authority_renewal(self.authority.not_after))
+        self.shown()
+            .map(|(_, shown)| certificate::server_renewal(shown.issued.not_after))
+            .fold(
+                certificate::authority_renewal(self.authority.not_after),
+                SystemTime::min,
+            )
+    }
+
+    /// The certificates that servers of the preview show, and where the internal Secret has them.
+    pub fn shown(&self) -> impl Iterator<Item = (Kept, &Shown)> {
+        std::iter::once((PROXY, &self.proxy)).chain(self.fresh.as_ref().map(|shown| (FRESH, shown)))
     }
 }
 
-/// Reads back what the Secrets hold, and makes what they don't. `preview` is the object as `namespace/name`, `names` are those that the
-/// proxies' certificate is for.
+/// Reads back what the Secrets hold, and makes what they don't. `preview` is the object as `namespace/name`.
 ///
 /// # Errors
 /// When there's no randomness, or a name can't be in a certificate.
@@ -61,7 +112,7 @@ pub fn read_or_make(
     preview: &str,
     access: Option<&Secret>,
     internal: Option<&Secret>,
-    names: &[String],
+    names: &CertificateNames,
     now: SystemTime,
 ) -> Result<Generated, CertificateError> {
     let authority = internal
@@ -71,23 +122,34 @@ pub fn read_or_make(
         Some(authority) => (authority, true),
         None => (certificate::authority(preview, now)?, false),
     };
-    let server = internal
-        .filter(|_| known)
-        .filter(|secret| {
-            annotation(secret, SERVER_NAMES).is_some_and(|text| text == names.join(","))
+    let shown = |kept: Kept, names: &[String]| -> Result<Shown, CertificateError> {
+        let there = internal
+            .filter(|_| known)
+            .filter(|secret| {
+                annotation(secret, kept.names).is_some_and(|text| text == names.join(","))
+            })
+            .and_then(|secret| issued(secret, kept.certificate, kept.key, kept.until))
+            .filter(|issued| now < certificate::server_renewal(issued.not_after));
+        Ok(Shown {
+            issued: match there {
+                Some(issued) => issued,
+                None => certificate::server(preview, &authority, names, now)?,
+            },
+            names: names.to_vec(),
         })
-        .and_then(|secret| issued(secret, CERTIFICATE, CERTIFICATE_KEY, SERVER_UNTIL))
-        .filter(|server| now < certificate::server_renewal(server.not_after));
-    let server = match server {
-        Some(server) => server,
-        None => certificate::server(preview, &authority, names, now)?,
     };
+    let CertificateNames { proxy, fresh } = names;
+    let proxy = shown(PROXY, proxy)?;
+    let fresh = fresh
+        .as_deref()
+        .map(|names| shown(FRESH, names))
+        .transpose()?;
     Ok(Generated {
         app_password: password_in(access, PASSWORD),
         fresh_password: password_in(internal, FRESH_PASSWORD),
         authority,
-        server,
-        server_names: names.to_vec(),
+        proxy,
+        fresh,
     })
 }
 
@@ -145,8 +207,11 @@ mod tests {
     use crate::build::secret;
     use crate::build::tests::frame;
 
-    fn names() -> Vec<String> {
-        vec!["pr-1".to_owned(), "pr-1.shop.svc".to_owned()]
+    fn names() -> CertificateNames {
+        CertificateNames {
+            proxy: vec!["pr-1".to_owned(), "pr-1.shop.svc".to_owned()],
+            fresh: Some(vec!["pr-1-fresh.shop.svc".to_owned()]),
+        }
     }
 
     fn stored(generated: &Generated) -> (Secret, Secret) {
@@ -193,14 +258,36 @@ mod tests {
         let made = read_or_make("shop/pr-1", None, None, &names(), now).unwrap();
         let (access, internal) = stored(&made);
         let later = now + Duration::from_secs(86_400 * 61);
-        for (names, now) in [(names(), later), (vec!["pr-1".to_owned()], now)] {
+        let renamed = CertificateNames {
+            proxy: vec!["pr-1".to_owned()],
+            fresh: Some(vec!["pr-1-fresh".to_owned()]),
+        };
+        for (names, now) in [(names(), later), (renamed, now)] {
             let again =
                 read_or_make("shop/pr-1", Some(&access), Some(&internal), &names, now).unwrap();
             assert!(again.authority == made.authority);
-            assert!(again.server.certificate != made.server.certificate);
+            assert!(again.proxy.issued.certificate != made.proxy.issued.certificate);
+            assert!(again.fresh.unwrap() != made.fresh.clone().unwrap());
             assert!(again.app_password == made.app_password);
         }
         assert!(made.renewal() < later);
+    }
+
+    #[test]
+    fn proxies_and_postgresql_show_different_certificates() {
+        let made = read_or_make("shop/pr-1", None, None, &names(), whole_second()).unwrap();
+        let fresh = made.fresh.as_ref().unwrap();
+        assert!(fresh.issued.key != made.proxy.issued.key);
+        let (_, internal) = stored(&made);
+        let annotations = internal.metadata.annotations.unwrap();
+        assert_eq!(annotations[FRESH.names], "pr-1-fresh.shop.svc");
+        let without = CertificateNames {
+            fresh: None,
+            ..names()
+        };
+        let made = read_or_make("shop/pr-1", None, None, &without, whole_second()).unwrap();
+        assert!(made.fresh.is_none());
+        assert!(!stored(&made).1.data.unwrap().contains_key(FRESH.key));
     }
 
     #[test]

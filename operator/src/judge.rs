@@ -3,6 +3,8 @@
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 
 use crate::api::Reason;
+use crate::apply::Growth;
+use crate::context::Growing;
 use crate::database::{Brought, Failure, Side, Work};
 use crate::report::{Judgement, Judgements, Truth};
 
@@ -17,6 +19,8 @@ pub struct View<'a> {
     pub running: Option<(&'a Work, &'a str)>,
     /// The managed PostgreSQL.
     pub fresh: Option<Pods>,
+    /// The size that the managed PostgreSQL's volume hasn't got yet.
+    pub growing: Option<&'a Growing>,
     /// The proxies; `None`: they aren't to be yet.
     pub proxy: Option<Pods>,
 }
@@ -101,7 +105,7 @@ impl Pods {
 pub fn judge(view: &View<'_>, before: &Judgements) -> Judgements {
     Judgements {
         production: production(view, &before.production),
-        fresh: fresh(view, &before.fresh),
+        fresh: with_volume(fresh(view, &before.fresh), view.growing),
         schema: schema(view, &before.schema),
         proxy: proxy(view, &before.proxy),
     }
@@ -172,6 +176,35 @@ fn fresh(view: &View<'_>, before: &Judgement) -> Judgement {
         (None, Some(_)) => Judgement::waits("production can't be read"),
         (None, None) => at_work(view),
     }
+}
+
+/// A volume that can't grow keeps nobody from being served, and is to be told all the same.
+fn with_volume(mut fresh: Judgement, growing: Option<&Growing>) -> Judgement {
+    let Some(Growing { size, tried }) = growing else {
+        return fresh;
+    };
+    match tried {
+        Some((_, Growth::Refused(words))) => {
+            let trouble = format!(
+                "the volume can't grow to {size}, as fresh.managed.storage.size asks: {words}. Let its storage class allow expansion, or make the preview anew; it's tried again"
+            );
+            if fresh.truth == Truth::True {
+                return Judgement::fails(
+                    Reason::InvalidSpec,
+                    format!("{}, but {trouble}", fresh.message),
+                );
+            }
+            fresh.message = format!("{}; {trouble}", fresh.message);
+        }
+        Some((_, Growth::Unbound | Growth::NoVolume)) => {
+            fresh.message = format!(
+                "{}; its volume grows to {size} when there is one",
+                fresh.message
+            );
+        }
+        Some((_, Growth::Asked)) | None => {}
+    }
+    fresh
 }
 
 fn schema(view: &View<'_>, before: &Judgement) -> Judgement {
@@ -424,6 +457,57 @@ mod tests {
         assert_eq!(
             reasons(&judged)[..2],
             [Reason::Waiting, Reason::ConnectionRefused]
+        );
+    }
+
+    #[test]
+    fn a_volume_that_cannot_grow_is_told_while_the_preview_serves() {
+        let brought = brought();
+        let growing = |outcome| Growing {
+            size: "20Gi".to_owned(),
+            tried: Some((std::time::Instant::now(), outcome)),
+        };
+        let judged = |growing: &Growing, ready| {
+            judge(
+                &View {
+                    brought: Some(&brought),
+                    fresh: pods(ready),
+                    growing: Some(growing),
+                    proxy: pods(1),
+                    ..View::default()
+                },
+                &Judgements::waiting(""),
+            )
+        };
+        let refused = growing(Growth::Refused("only some can".to_owned()));
+        let serving = judged(&refused, 1);
+        assert_eq!(
+            (serving.fresh.truth, serving.fresh.reason),
+            (Truth::False, Reason::InvalidSpec)
+        );
+        let ready = serving.summary("");
+        assert_eq!(
+            (ready.truth, ready.reason),
+            (Truth::True, Reason::InvalidSpec)
+        );
+        for words in ["20Gi", "only some can", "expansion"] {
+            assert!(ready.message.contains(words), "{}", ready.message);
+        }
+        // A server that doesn't start, perhaps because its volume is full.
+        let starting = judged(&refused, 0);
+        assert_eq!(starting.fresh.reason, Reason::FreshStarting);
+        assert!(
+            starting.fresh.message.contains("20Gi"),
+            "{}",
+            starting.fresh.message
+        );
+        assert_eq!(starting.summary("").truth, Truth::False);
+        let unbound = judged(&growing(Growth::Unbound), 1);
+        assert_eq!(unbound.fresh.truth, Truth::True);
+        assert!(
+            unbound.fresh.message.contains("when there is one"),
+            "{}",
+            unbound.fresh.message
         );
     }
 

@@ -17,12 +17,12 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt as _};
 
 use crate::api::{ConditionType, Endpoint, FINALIZER, PreviewDatabase, Reason, ReclaimPolicy};
-use crate::apply::{Applier, ApplyError, Wanted};
+use crate::apply::{Applier, ApplyError, Growth, Wanted};
 use crate::build::family::{self, Family};
 use crate::build::names::{Component, Names, selector};
 use crate::build::{fresh as build_fresh, proxy as build_proxy};
 use crate::children::{Kind, Seen};
-use crate::context::{Context, Watched};
+use crate::context::{Context, Growing, Watched};
 use crate::database::{Brought, Done, Failure, Inputs, ManagedServer, Work};
 use crate::error::Error;
 use crate::generated::{self, Generated};
@@ -228,11 +228,16 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     }
 
     // resolve
-    let changed = context.memory.is_changed(&uid, asked(object));
-    let age = if changed || !is_ready(object) {
-        Duration::from_millis(900)
+    let now_and_then = sync_interval(object).saturating_sub(Duration::from_secs(2));
+    let at_once = Duration::from_millis(900);
+    let asked = asked(object);
+    let (age, own_age) = if context.memory.is_changed(&uid, asked) {
+        (at_once, at_once)
+    } else if is_ready(object) {
+        (now_and_then, now_and_then)
     } else {
-        sync_interval(object).saturating_sub(Duration::from_secs(2))
+        // What is to be mended is the user's; our own Secrets are as we left them.
+        (at_once, now_and_then)
     };
     let references = References::of(&object.spec);
     let resolved = context
@@ -256,12 +261,12 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     };
 
     // build
-    let own = OwnSecrets::read(object, &valid, age, context).await?;
+    let own = OwnSecrets::read(object, &valid, own_age, context).await?;
     let made = generated::read_or_make(
         &place(object),
         own.access.as_deref().or(own.former.as_deref()),
         own.internal.as_deref(),
-        &family::certificate_names(&namespace, &valid.name),
+        &family::certificate_names(&valid),
         SystemTime::now(),
     )?;
     let owner = owner(object);
@@ -278,8 +283,16 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         secrets: own.seen(),
     };
     applier.check(&foundation).await?;
-    applier.check(&serving).await?;
-    for (kind, name) in applier.apply(&foundation).await? {
+    // Early, so that a conflict is told before a database is made. While that takes its time, nobody need be asked again and again.
+    if !context.memory.is_checked(&uid, asked) {
+        applier.check(&serving).await?;
+        context.memory.checked(&uid, asked);
+    }
+    let applied = applier.apply(&foundation).await?;
+    if let Some(size) = applied.grows {
+        context.memory.grows(&uid, size);
+    }
+    for (kind, name) in applied.children {
         tracing::info!(object = %place(object), kind = kind.as_str(), name, "applied");
         if kind == Kind::Secret {
             context.reader.forget(&namespace, &name);
@@ -315,8 +328,10 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
                 .as_deref(),
         )
     });
+    let mut growing = None;
     if let Some(pods) = &fresh {
         keep_claim(object, &valid, &names, pods, &applier, context).await?;
+        growing = grow(&names, &applier, context).await?;
     }
     let database = database(object, &valid, &made, &names, fresh.as_ref(), context).await?;
 
@@ -327,7 +342,8 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         .is_some_and(|status| status.schema.is_some());
     let serves = database.brought.is_some() || (provisioned && database.running.is_none());
     if serves {
-        for (kind, name) in applier.apply(&serving).await? {
+        applier.check(&serving).await?;
+        for (kind, name) in applier.apply(&serving).await?.children {
             tracing::info!(object = %place(object), kind = kind.as_str(), name, "applied");
         }
         let kept: Vec<_> = foundation.iter().chain(&serving).map(Wanted::id).collect();
@@ -350,6 +366,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
             .as_ref()
             .map(|(work, at)| (work, at.as_str())),
         fresh,
+        growing: growing.as_ref(),
         proxy: pods.clone(),
     };
     let judgements = judge::judge(&view, &before(object));
@@ -377,7 +394,8 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         .renewal()
         .duration_since(SystemTime::now())
         .unwrap_or_default();
-    let next = [Some(database.again), until(end, now), Some(renewal)]
+    let growth = growing.map(|_| REFUSED);
+    let next = [Some(database.again), until(end, now), Some(renewal), growth]
         .into_iter()
         .flatten()
         .min()
@@ -404,6 +422,36 @@ async fn keep_claim(
         }
     }
     Ok(())
+}
+
+/// Asks for the larger volume that the spec asks for, now and then until it's granted; what is still to be.
+async fn grow(
+    names: &Names,
+    applier: &Applier<'_>,
+    context: &Context,
+) -> Result<Option<Growing>, Error> {
+    let uid = applier.uid;
+    let Some(growing) = context.memory.growing(uid) else {
+        return Ok(None);
+    };
+    if growing
+        .tried
+        .as_ref()
+        .is_none_or(|(at, _)| at.elapsed() >= REFUSED)
+    {
+        let outcome = applier.grow_claim(&names.fresh, &growing.size).await?;
+        if let Growth::Refused(message) = &outcome {
+            tracing::warn!(
+                namespace = applier.namespace,
+                stateful_set = names.fresh,
+                size = growing.size,
+                message,
+                "the volume can't grow"
+            );
+        }
+        context.memory.growth_tried(uid, outcome);
+    }
+    Ok(context.memory.growing(uid))
 }
 
 fn is_ready(object: &PreviewDatabase) -> bool {
@@ -605,7 +653,12 @@ async fn database(
         .map(|reset| reset.token.as_str());
     let starting = fresh.is_some_and(|pods| pods.ready == 0);
     let pending = plan::pending_reset(valid.reset.as_deref(), told, state.ended.as_ref());
-    let mut again = PROGRESS;
+    // A pod that becomes ready is seen by a watch.
+    let mut again = if starting {
+        valid.sync_interval.max(PROGRESS)
+    } else {
+        PROGRESS
+    };
     if !starting {
         let decision = plan::decide(
             &state,
@@ -713,6 +766,7 @@ pub async fn inputs(
         &ManagedServer {
             host: &host,
             password: &made.fresh_password,
+            authority: &made.authority.certificate,
         },
         address.as_deref(),
         &made.app_password,

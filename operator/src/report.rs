@@ -150,7 +150,10 @@ impl Judgements {
         // A preview whose schema has parted from production's serves on, and Ready says why it's to be looked at.
         let halted = schema.reason == Reason::DriftHalted;
         let schema = Some(schema).filter(|_| !halted);
-        let culprit = [Some(production), Some(fresh), schema, Some(proxy)]
+        // So does one whose volume can't grow.
+        let stunted = fresh.reason == Reason::InvalidSpec;
+        let fresh = Some(fresh).filter(|_| !stunted);
+        let culprit = [Some(production), fresh, schema, Some(proxy)]
             .into_iter()
             .flatten()
             .filter(|each| each.truth != Truth::True)
@@ -158,6 +161,7 @@ impl Judgements {
             .min_by_key(|each| each.reason == Reason::Waiting);
         match culprit {
             None if halted => Judgement::holds(Reason::DriftHalted, self.schema.message.clone()),
+            None if stunted => Judgement::holds(Reason::InvalidSpec, self.fresh.message.clone()),
             None => Judgement::holds(Reason::Serving, serving),
             Some(each)
                 if matches!(

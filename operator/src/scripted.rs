@@ -337,6 +337,52 @@ async fn what_the_api_server_refuses_is_a_condition() {
 }
 
 #[tokio::test]
+async fn a_volume_that_cannot_grow_stops_nothing_and_is_asked_for_now_and_then() {
+    let (server, context) =
+        start(json!({"spec": {"fresh": {"managed": {"storage": {"size": "20Gi"}}}}}));
+    server.put("/api/v1/namespaces/shop/secrets/prod", secret());
+    server.put(
+        "/apis/apps/v1/namespaces/shop/statefulsets/pr-1-fresh",
+        json!({
+            "metadata": {"name": "pr-1-fresh", "uid": "s", "generation": 1,
+                "ownerReferences": [{"apiVersion": "v", "kind": "k", "name": "pr-1", "uid": UID, "controller": true}]},
+            "spec": {"volumeClaimTemplates": [{"spec": {"resources": {"requests": {"storage": "10Gi"}}}}]},
+        }),
+    );
+    *server.forbidden.lock().unwrap() = Some("/persistentvolumeclaims/");
+    const ASKED: &str = "PATCH persistentvolumeclaims/data-pr-1-fresh-0";
+    assert!(once(&server, &context).await);
+    let writes = server.writes();
+    let place = |call: &str| writes.iter().position(|each| each == call);
+    assert!(
+        place("PATCH statefulsets/pr-1-fresh") < place(ASKED),
+        "{writes:?}"
+    );
+    let (reason, message) = condition(&server, "FreshReady");
+    assert_eq!(reason, "FreshStarting");
+    assert!(
+        message.contains("can't grow to 20Gi") && message.contains("not for you"),
+        "{message}"
+    );
+    // Not with each look at the object.
+    assert!(once(&server, &context).await);
+    let again = server.writes();
+    assert!(!again.iter().any(|call| call == ASKED), "{again:?}");
+    // A new operator asks again; now it's granted.
+    *server.forbidden.lock().unwrap() = None;
+    let another = self::context(&server);
+    server.put(
+        "/api/v1/namespaces/shop/persistentvolumeclaims/data-pr-1-fresh-0",
+        json!({"metadata": {"name": "data-pr-1-fresh-0", "uid": "c"}}),
+    );
+    assert!(once(&server, &another).await);
+    assert!(server.writes().iter().any(|call| call == ASKED));
+    let claim = server.get("/api/v1/namespaces/shop/persistentvolumeclaims/data-pr-1-fresh-0");
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "20Gi");
+    assert!(!condition(&server, "FreshReady").1.contains("20Gi"));
+}
+
+#[tokio::test]
 async fn passwords_are_made_once() {
     let (server, context) = start(json!({}));
     server.put("/api/v1/namespaces/shop/secrets/prod", secret());

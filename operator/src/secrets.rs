@@ -69,7 +69,8 @@ impl Reader {
             .await?;
         let mut secrets = self.lock();
         Ok(match found {
-            Some(secret) => {
+            Some(mut secret) => {
+                secret.metadata.managed_fields = None;
                 let secret = Arc::new(secret);
                 if secrets.len() >= KEPT {
                     secrets.retain(|_, read| read.at.elapsed() < KEEP);

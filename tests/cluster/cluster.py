@@ -41,11 +41,12 @@ class Cluster:
         self.settings = settings
         vars(self).update(settings)
 
-    # addresses, all inside PREFIX.0.0/16: host end .0.1, node .0.2, pods .1.0/24, services .2.0/24
+    # addresses, all inside PREFIX.0.0/16: host end .0.1, node .0.2, pods .1.0/24, services .8.0/21 (2045: a preview has two)
     host = property(lambda self: self.prefix + ".0.1")
     node = property(lambda self: self.prefix + ".0.2")
     pods = property(lambda self: self.prefix + ".1.0/24")
-    services = property(lambda self: self.prefix + ".2.0/24")
+    services = property(lambda self: self.prefix + ".8.0/21")
+    first_service = property(lambda self: self.prefix + ".8.1")  # the API server's own
 
     def path(self, *parts):
         return str(self.state.joinpath(*parts))
@@ -137,7 +138,7 @@ class Cluster:
         key("sa")
         openssl("pkey", "-in", "sa.key", "-pubout", "-out", "sa.pub")  # the API server reads no PKCS#8 EC key here
         openssl("req", "-x509", "-new", "-key", "ca.key", "-subj", "/CN=ca", "-days", "365", "-out", "ca.crt")
-        issue("apiserver", "/CN=kube-apiserver", f"IP:127.0.0.1,IP:{self.node},IP:{self.prefix}.2.1,DNS:localhost,"
+        issue("apiserver", "/CN=kube-apiserver", f"IP:127.0.0.1,IP:{self.node},IP:{self.first_service},DNS:localhost,"
               "DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local")
         issue("apiserver-kubelet", "/O=system:masters/CN=kube-apiserver-kubelet-client")
         issue("kubelet-server", "/CN=node", f"IP:{self.node},DNS:node")

@@ -11,7 +11,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -330,6 +330,35 @@ impl Server {
     /// The server's log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Gives it TLS, with a self-signed certificate for `name` (as OpenSSL's subjectAltName has it), and restarts it; the file of what to trust.
+    pub fn certify(&mut self, name: &str) -> PathBuf {
+        let data = self.data();
+        let (key, certificate) = (data.join("server.key"), data.join("server.crt"));
+        let out = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
+            ])
+            .args(["-addext", &format!("subjectAltName={name}")])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .expect("run openssl");
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "openssl: {said}");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("guard the key");
+        own(&key);
+        own(&certificate);
+        self.connect("postgres").must("ALTER SYSTEM SET ssl = on");
+        self.stop();
+        self.restart();
+        let root = workplace().join(format!("root-{}.crt", self.port));
+        fs::copy(&certificate, &root).expect("copy the certificate");
+        root
     }
 
     /// Stops the server at once, as a crash of the machine's network would look to others.

@@ -11,6 +11,8 @@
 mod admission;
 #[path = "control_plane/helm.rs"]
 mod helm;
+#[path = "control_plane/images.rs"]
+mod images;
 #[path = "control_plane/leases.rs"]
 mod leases;
 #[path = "control_plane/many.rs"]

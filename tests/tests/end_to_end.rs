@@ -22,6 +22,8 @@ mod lifetime;
 mod resilience;
 #[path = "end_to_end/rollout.rs"]
 mod rollout;
+#[path = "end_to_end/tls.rs"]
+mod tls;
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -13,7 +13,6 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -181,42 +180,10 @@ fn a_transaction_survives_neither_half() {
     });
 }
 
-/// A self-signed certificate for `name` (as OpenSSL's subjectAltName has it) in the server's data folder.
-fn certify(server: &mut Server, name: &str) -> std::path::PathBuf {
-    let data = server.data();
-    let (key, cert) = (data.join("server.key"), data.join("server.crt"));
-    let out = Command::new("openssl")
-        .args([
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
-        ])
-        .args(["-addext", &format!("subjectAltName={name}")])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&cert)
-        .output()
-        .expect("run openssl");
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-    own(&key);
-    own(&cert);
-    server.connect("postgres").must("ALTER SYSTEM SET ssl = on");
-    server.stop();
-    server.restart();
-    let root = workplace().join(format!("root-{}.crt", server.port));
-    std::fs::copy(&cert, &root).unwrap();
-    root
-}
-
 #[test]
 fn tls_name_mismatch() {
     let mut production = own_production("");
-    let root = certify(&mut production, "DNS:elsewhere.example");
+    let root = production.certify("DNS:elsewhere.example");
     let url = format!(
         "{}?sslmode=verify-full&sslrootcert={}",
         production.tcp("reader", "shop").url(),
@@ -231,7 +198,7 @@ fn tls_name_mismatch() {
 #[test]
 fn tls_with_the_right_name() {
     let mut production = own_production("");
-    let root = certify(&mut production, "IP:127.0.0.1");
+    let root = production.certify("IP:127.0.0.1");
     let fresh = Servers::fresh();
     let url = format!(
         "{}?sslmode=verify-full&sslrootcert={}",
@@ -254,9 +221,9 @@ fn tls_with_the_right_name() {
 #[test]
 fn an_untrusted_certificate() {
     let mut production = own_production("");
-    certify(&mut production, "IP:127.0.0.1");
+    production.certify("IP:127.0.0.1");
     let mut other = Server::start("other");
-    let root = certify(&mut other, "IP:127.0.0.1");
+    let root = other.certify("IP:127.0.0.1");
     let url = format!(
         "{}?sslmode=verify-full&sslrootcert={}",
         production.tcp("reader", "shop").url(),

@@ -11,11 +11,12 @@ use super::config::{self, INTERNAL, connection_string};
 use super::names::Names;
 use super::network::{self, OperatorSource};
 use super::secret::{
-    self, FRESH, FRESH_FILES, PRODUCTION, PRODUCTION_FILES, SERVING_CERTIFICATE, SERVING_KEY,
+    self, FRESH, FRESH_CA, FRESH_FILES, PRODUCTION, PRODUCTION_FILES, SERVING_CERTIFICATE,
+    SERVING_KEY,
 };
 use super::{Frame, fresh, proxy, secret_digest};
 use crate::database::{ManagedServer, fresh_server};
-use crate::generated::Generated;
+use crate::generated::{CertificateNames, Generated};
 use crate::validate::{Fresh, Identity, Network, ValidPreview};
 
 /// What the operator was started with, as far as children show it.
@@ -60,17 +61,26 @@ pub fn fresh_host(namespace: &str, names: &Names) -> String {
     format!("{}.{namespace}.svc", names.fresh)
 }
 
-/// The names that the proxies' certificate is for.
+/// The names that the preview's certificates are for.
 #[must_use]
-pub fn certificate_names(namespace: &str, preview: &str) -> Vec<String> {
-    let host = host(namespace, preview);
-    vec![
-        preview.to_owned(),
-        format!("{preview}.{namespace}"),
-        format!("{host}.cluster.local"),
-        host,
-        "localhost".to_owned(),
-    ]
+pub fn certificate_names(valid: &ValidPreview) -> CertificateNames {
+    let namespace = &valid.namespace;
+    let of = |service: &str| {
+        vec![
+            service.to_owned(),
+            format!("{service}.{namespace}"),
+            format!("{service}.{namespace}.svc.cluster.local"),
+            format!("{service}.{namespace}.svc"),
+            "localhost".to_owned(),
+        ]
+    };
+    CertificateNames {
+        proxy: of(&valid.name),
+        fresh: match valid.fresh {
+            Fresh::Managed(_) => Some(of(&Names::of(&valid.name).fresh)),
+            Fresh::Connection(_) => None,
+        },
+    }
 }
 
 /// Builds all children.
@@ -88,6 +98,7 @@ pub fn build(
     let managed = ManagedServer {
         host: &managed_host,
         password: &generated.fresh_password,
+        authority: &generated.authority.certificate,
     };
     let files = files(valid, &managed);
     let among = |keys: [&'static str; 3]| -> BTreeSet<&'static str> {
@@ -185,8 +196,11 @@ fn files(valid: &ValidPreview, managed: &ManagedServer<'_>) -> BTreeMap<&'static
         }
     };
     add(&valid.production.endpoint);
-    if let Fresh::Connection(connection) = &valid.fresh {
-        add(&connection.endpoint);
+    match &valid.fresh {
+        Fresh::Connection(connection) => add(&connection.endpoint),
+        Fresh::Managed(_) => {
+            files.insert(FRESH_CA, managed.authority.as_bytes().to_vec());
+        }
     }
     if let Some(serving) = &valid.proxy.serving {
         let Identity { certificate, key } = &serving.identity;
@@ -262,7 +276,7 @@ mod tests {
             "shop/pr-1",
             None,
             None,
-            &certificate_names("shop", &valid.name),
+            &certificate_names(valid),
             SystemTime::now(),
         )
         .unwrap();
@@ -355,9 +369,19 @@ mod tests {
         let pods = pods(&family);
         assert_eq!(
             mounted(&pods[0]),
-            ["production", "fresh", "password", "tls.crt", "tls.key"]
+            [
+                "production",
+                "fresh",
+                "fresh-ca.crt",
+                "password",
+                "tls.crt",
+                "tls.key"
+            ]
         );
-        assert_eq!(mounted(&pods[1]), ["fresh-password"]);
+        assert_eq!(
+            mounted(&pods[1]),
+            ["fresh-password", "fresh-server.crt", "fresh-server.key"]
+        );
     }
 
     #[test]
@@ -371,6 +395,31 @@ mod tests {
             text("fresh").starts_with("host='pr-1-fresh.shop.svc' port='5432' user='previewpg'")
         );
         assert!(text("fresh").contains("dbname='shop'"));
+    }
+
+    #[test]
+    fn the_managed_server_is_verified_and_takes_nothing_without_tls() {
+        let family = family(&valid("pr-1", json!({})));
+        let data = family.internal.data.unwrap();
+        let text = |key: &str| String::from_utf8(data.get(key).unwrap().0.clone()).unwrap();
+        assert!(
+            text("fresh").contains(
+                "sslmode='verify-full' sslrootcert='/etc/previewpg/internal/fresh-ca.crt'"
+            ),
+            "{}",
+            text("fresh")
+        );
+        assert_eq!(text("fresh-ca.crt"), text("ca.crt"));
+        let files = family.fresh.unwrap().config.data.unwrap();
+        assert!(!files["pg_hba.conf"].contains("host "));
+        assert!(files["pg_hba.conf"].contains("hostssl all all all scram-sha-256"));
+        for setting in [
+            "ssl = on",
+            "ssl_cert_file = '/etc/previewpg/internal/fresh-server.crt'",
+            "ssl_key_file = '/etc/previewpg/internal/fresh-server.key'",
+        ] {
+            assert!(files["postgresql.conf"].contains(setting), "{setting}");
+        }
     }
 
     #[test]

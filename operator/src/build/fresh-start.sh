@@ -3,7 +3,9 @@
 set -eu
 umask 077
 
-password_file=/etc/previewpg/internal/fresh-password
+internal=/etc/previewpg/internal
+password_file=$internal/fresh-password
+certificate=$internal/fresh-server.crt
 settings=/etc/previewpg/postgres/postgresql.conf
 initialized=${PGDATA%/*}/initialized
 
@@ -41,6 +43,16 @@ child=
 trap '[ -z "$child" ] || kill -INT "$child"' TERM INT
 postgres -D "$PGDATA" -c config_file="$settings" &
 child=$!
+
+# A certificate that was renewed is taken up for new connections; those that are open go on.
+(
+    seen=$(cat "$certificate")
+    while sleep 10; do
+        now=$(cat "$certificate") && [ "$now" != "$seen" ] || continue
+        seen=$now
+        kill -HUP "$child"
+    done
+) &
 status=0
 wait "$child" || status=$?
 while kill -0 "$child" 2> /dev/null; do

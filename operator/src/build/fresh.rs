@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::names::{Component, selector};
 use super::pod::{FRESH_USER, container_security, mount, over, pod, resources, scratch};
-use super::secret::{FRESH_PASSWORD, PRODUCTION_FILES};
+use super::secret::{FRESH_PASSWORD, FRESH_SERVER_CERTIFICATE, FRESH_SERVER_KEY, PRODUCTION_FILES};
 use super::{CONFIG_HASH, Frame, POSTGRES_PORT, SECRETS_HASH, digest};
 use crate::api::{MOST_REPLICAS, Managed};
 
@@ -146,11 +146,13 @@ fn template(frame: &Frame<'_>, input: &Input<'_>, config_hash: &str) -> PodTempl
                 secret_name: Some(input.secret.to_owned()),
                 default_mode: Some(0o440),
                 items: Some(super::secret::items(
-                    std::iter::once(FRESH_PASSWORD).chain(
-                        PRODUCTION_FILES
-                            .into_iter()
-                            .filter(|key| frame.production_files.contains(key)),
-                    ),
+                    [FRESH_PASSWORD, FRESH_SERVER_CERTIFICATE, FRESH_SERVER_KEY]
+                        .into_iter()
+                        .chain(
+                            PRODUCTION_FILES
+                                .into_iter()
+                                .filter(|key| frame.production_files.contains(key)),
+                        ),
                 )),
                 optional: None,
             }),
@@ -274,7 +276,7 @@ fn files(clients: u32) -> BTreeMap<String, String> {
         ("postgresql.conf".to_owned(), settings(clients)),
         (
             "pg_hba.conf".to_owned(),
-            "local all all scram-sha-256\nhost all all all scram-sha-256\n".to_owned(),
+            "local all all scram-sha-256\nhostssl all all all scram-sha-256\n".to_owned(),
         ),
         (
             "passwd".to_owned(),
@@ -310,6 +312,12 @@ fn settings(clients: u32) -> String {
         ("max_pred_locks_per_transaction", "10"),
         ("max_prepared_transactions", "64"),
         ("password_encryption", "'scram-sha-256'"),
+        ("ssl", "on"),
+        (
+            "ssl_cert_file",
+            &format!("'{INTERNAL}/{FRESH_SERVER_CERTIFICATE}'"),
+        ),
+        ("ssl_key_file", &format!("'{INTERNAL}/{FRESH_SERVER_KEY}'")),
         ("shared_buffers", "'32MB'"),
         ("huge_pages", "off"),
         ("max_wal_size", "'512MB'"),

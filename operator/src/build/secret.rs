@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{KeyToPath, Secret};
 
 use super::Frame;
 use super::names::Component;
-use crate::generated::{AUTHORITY_UNTIL, Generated, SERVER_NAMES, SERVER_UNTIL, moment};
+use crate::generated::{AUTHORITY_UNTIL, Generated, moment};
 
 /// Production's connection string, for proxies.
 pub const PRODUCTION: &str = "production";
@@ -27,6 +27,10 @@ pub const FRESH_CA: &str = "fresh-ca.crt";
 pub const FRESH_CERTIFICATE: &str = "fresh-tls.crt";
 /// Its key.
 pub const FRESH_KEY: &str = "fresh-tls.key";
+/// The certificate that the managed PostgreSQL shows.
+pub const FRESH_SERVER_CERTIFICATE: &str = "fresh-server.crt";
+/// Its key.
+pub const FRESH_SERVER_KEY: &str = "fresh-server.key";
 /// The files that whoever connects to production needs, those that there are.
 pub const PRODUCTION_FILES: [&str; 3] = [PRODUCTION_CA, PRODUCTION_CERTIFICATE, PRODUCTION_KEY];
 /// The files that whoever connects to fresh needs, those that there are.
@@ -132,24 +136,26 @@ pub fn internal(
         .into_iter()
         .map(|(key, bytes)| (key.to_owned(), ByteString(bytes)))
         .collect();
-    for (key, text) in [
+    let mut annotations = BTreeMap::from([(
+        AUTHORITY_UNTIL.to_owned(),
+        moment(generated.authority.not_after),
+    )]);
+    let mut texts = vec![
         (FRESH_PASSWORD, &generated.fresh_password),
         (AUTHORITY, &generated.authority.certificate),
         (AUTHORITY_KEY, &generated.authority.key),
-        (CERTIFICATE, &generated.server.certificate),
-        (CERTIFICATE_KEY, &generated.server.key),
-    ] {
+    ];
+    for (kept, shown) in generated.shown() {
+        texts.push((kept.certificate, &shown.issued.certificate));
+        texts.push((kept.key, &shown.issued.key));
+        annotations.insert(kept.until.to_owned(), moment(shown.issued.not_after));
+        annotations.insert(kept.names.to_owned(), shown.names.join(","));
+    }
+    for (key, text) in texts {
         data.insert(key.to_owned(), ByteString(text.clone().into_bytes()));
     }
     let mut metadata = frame.metadata(&frame.names.internal, Component::Proxy);
-    metadata.annotations = Some(BTreeMap::from([
-        (
-            AUTHORITY_UNTIL.to_owned(),
-            moment(generated.authority.not_after),
-        ),
-        (SERVER_UNTIL.to_owned(), moment(generated.server.not_after)),
-        (SERVER_NAMES.to_owned(), generated.server_names.join(",")),
-    ]));
+    metadata.annotations = Some(annotations);
     Secret {
         metadata,
         type_: Some("Opaque".to_owned()),

@@ -18,6 +18,10 @@ use super::reach;
 /// The query: one row, one `text` column. [`parse`] reads it.
 pub const QUERY: &str = "SELECT previewpg.catalog()";
 
+/// The same for a session that has changed nothing that isn't committed: an empty text unless it has temporary objects, which only its own catalog knows.
+pub const OWN_QUERY: &str = "SELECT CASE WHEN pg_catalog.pg_my_temp_schema() <> 0 \
+    AND EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.relnamespace = pg_catalog.pg_my_temp_schema()) THEN previewpg.catalog() ELSE '' END";
+
 /// Makes the function that [`QUERY`] calls; provisioning runs it as the owner of schema `previewpg`.
 pub const FUNCTION: &str = include_str!("catalog.sql");
 
@@ -266,6 +270,8 @@ struct LowerRow {
     row_security: bool,
     reason: Option<String>,
     #[serde(default)]
+    copied: bool,
+    #[serde(default)]
     rows: i64,
     #[serde(default)]
     bytes: i64,
@@ -310,6 +316,7 @@ impl RelationRow {
             "c" => RelationKind::Composite,
             _ => return None,
         };
+        let copied = self.lower.as_ref().is_some_and(|row| row.copied);
         let lower = self.lower.and_then(|row| row.build(self.oid, shared));
         Some(Relation {
             oid: self.oid,
@@ -330,6 +337,7 @@ impl RelationRow {
                 .map(KeyRow::build)
                 .collect(),
             lower,
+            copied,
             definition: self
                 .definition
                 .map(|text| text.trim_end().trim_end_matches(';').to_owned()),

@@ -10,7 +10,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, secret};
+use crate::net::target::RootCertificates;
 
 /// How often files are looked at.
 pub const INTERVAL: Duration = Duration::from_secs(1);
@@ -99,6 +100,7 @@ fn fingerprint(path: &Path, config: &Config) -> Hash {
     let files: Vec<PathBuf> = std::iter::once(path)
         .chain(config.referred_files())
         .map(Path::to_owned)
+        .chain(certificates(config))
         .collect();
     for file in files {
         match std::fs::read(&file) {
@@ -110,6 +112,23 @@ fn fingerprint(path: &Path, config: &Config) -> Hash {
         }
     }
     hasher.finalize().into()
+}
+
+/// The certificates that the ways to the databases name, those in URLs as well. A way that can't be read names none: its own file is
+/// looked at.
+fn certificates(config: &Config) -> Vec<PathBuf> {
+    [secret::production(config), secret::fresh(config)]
+        .into_iter()
+        .flatten()
+        .flat_map(|target| {
+            let roots = match target.sslrootcert {
+                Some(RootCertificates::File(path)) => Some(path),
+                Some(RootCertificates::System) | None => None,
+            };
+            [roots, target.sslcert, target.sslkey]
+        })
+        .flatten()
+        .collect()
 }
 
 /// An error and its causes on one line.
@@ -172,6 +191,16 @@ mod tests {
         std::fs::write(&file, text(&secret, 3)).unwrap();
         let before = changed(&mut receiver).await;
         assert_eq!(before.config.limits.max_clients, 3);
+
+        let roots = directory.path().join("roots");
+        let url = format!(
+            "postgres://a@b/c?sslmode=verify-full&sslrootcert={}",
+            roots.display()
+        );
+        std::fs::write(&secret, url).unwrap();
+        changed(&mut receiver).await;
+        std::fs::write(&roots, "other certificates").unwrap();
+        changed(&mut receiver).await;
 
         std::fs::write(&secret, "postgres://a@b/d").unwrap();
         let after = changed(&mut receiver).await;

@@ -45,7 +45,7 @@ pub(super) async fn open(spec: &Spec, likeness: &Likeness) -> Result<Client, Err
 pub(super) async fn existing(spec: &Spec) -> Result<Client, Error> {
     let client = prepared(connect(Side::Fresh.as_str(), &spec.owner()).await?).await?;
     match state(&client).await?.whose(spec.owner_tag.as_deref()) {
-        Whose::Other(whose) => Err(taken(spec, whose)),
+        Whose::Other(whose) => Err(taken(spec, &client, whose).await?),
         Whose::Ours | Whose::Nobodys => Ok(client),
     }
 }
@@ -167,13 +167,15 @@ pub(super) async fn admit(spec: &Spec, fresh: &Client) -> Result<(), Error> {
 /// What a database tells of itself.
 struct State {
     comment: Option<String>,
-    empty: bool,
+    /// Nothing is in it, and only superusers get in: as [`make`] leaves it until it's marked.
+    just_made: bool,
 }
 
 /// Whose a database is.
 #[derive(Debug, PartialEq, Eq)]
 enum Whose {
     Ours,
+    /// Made by us, and not marked yet.
     Nobodys,
     /// Somebody else's: the words that say so.
     Other(String),
@@ -186,9 +188,9 @@ impl State {
         };
         match self.comment.as_deref().map(str::trim) {
             Some(comment) if comment == mark(tag) => Whose::Ours,
-            None | Some("") if self.empty => Whose::Nobodys,
+            None | Some("") if self.just_made => Whose::Nobodys,
             None | Some("") => {
-                Whose::Other("has tables already and isn't marked as this preview's".to_owned())
+                Whose::Other("is there already and isn't marked as this preview's".to_owned())
             }
             Some(comment) => match comment.strip_prefix(MARK) {
                 Some(other) => Whose::Other(format!("belongs to another preview ({other})")),
@@ -206,7 +208,7 @@ async fn state(client: &Client) -> Result<State, Error> {
     let row = client
         .query_one(
             "SELECT pg_catalog.shobj_description(d.oid, 'pg_database'),
-                    pg_catalog.to_regclass('previewpg.meta') IS NULL AND NOT EXISTS (
+                    d.datconnlimit = 0 AND pg_catalog.to_regclass('previewpg.meta') IS NULL AND NOT EXISTS (
                         SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
                         WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
              FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()",
@@ -216,17 +218,39 @@ async fn state(client: &Client) -> Result<State, Error> {
         .map_err(Error::ask(Side::Fresh))?;
     Ok(State {
         comment: row.get(0),
-        empty: row.get(1),
+        just_made: row.get(1),
     })
 }
 
-fn taken(spec: &Spec, whose: String) -> Error {
-    Error::DatabaseTaken {
-        name: spec.database.clone(),
-        quoted: identifier(&spec.database),
-        whose,
-        comment: literal(&mark(spec.owner_tag.as_deref().unwrap_or_default())),
+/// The refusal of a database that is somebody else's. The role that its clients used is handed over with it, if it has the same mark.
+async fn taken(spec: &Spec, client: &Client, whose: String) -> Result<Error, Error> {
+    let tag = spec.owner_tag.as_deref().unwrap_or_default();
+    let mut handover = format!(
+        "COMMENT ON DATABASE {} IS {}",
+        identifier(&spec.database),
+        literal(&mark(tag))
+    );
+    let role = client
+        .query_opt(
+            "SELECT FROM pg_catalog.pg_roles AS r, pg_catalog.pg_database AS d
+             WHERE r.rolname = $1 AND d.datname = pg_catalog.current_database() AND NOT r.rolsuper
+               AND pg_catalog.shobj_description(r.oid, 'pg_authid') = pg_catalog.shobj_description(d.oid, 'pg_database')
+               AND pg_catalog.starts_with(pg_catalog.shobj_description(r.oid, 'pg_authid'), $2)",
+            &[&spec.app.name, &MARK],
+        )
+        .await
+        .map_err(Error::ask(Side::Fresh))?;
+    if role.is_some() {
+        handover.push_str(&format!(
+            "; {}",
+            provision::role_handover(&spec.app.name, tag)
+        ));
     }
+    Ok(Error::DatabaseTaken {
+        name: spec.database.clone(),
+        whose,
+        handover,
+    })
 }
 
 /// Marks a database as ours, unless it's somebody else's.
@@ -235,8 +259,26 @@ async fn claim(spec: &Spec, client: &Client) -> Result<(), Error> {
         return Ok(());
     };
     match state(client).await?.whose(Some(tag)) {
+        Whose::Ours => return Ok(()),
+        Whose::Other(whose) => return Err(taken(spec, client, whose).await?),
+        Whose::Nobodys => {}
+    }
+    // Of two previews with the same database's name only one may have it.
+    let ask = Error::ask;
+    client
+        .batch_execute("BEGIN; LOCK TABLE pg_catalog.pg_shdescription IN SHARE ROW EXCLUSIVE MODE")
+        .await
+        .map_err(ask(Side::Fresh))?;
+    let marked = mark_locked(spec, tag, client).await;
+    let end = if marked.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = client.batch_execute(end).await.map_err(ask(Side::Fresh));
+    marked.and(ended)
+}
+
+async fn mark_locked(spec: &Spec, tag: &str, client: &Client) -> Result<(), Error> {
+    match state(client).await?.whose(Some(tag)) {
         Whose::Ours => Ok(()),
-        Whose::Other(whose) => Err(taken(spec, whose)),
+        Whose::Other(whose) => Err(taken(spec, client, whose).await?),
         Whose::Nobodys => client
             .batch_execute(&format!(
                 "COMMENT ON DATABASE {} IS {}",
@@ -342,10 +384,10 @@ pub(super) fn role_tag(spec: &Spec) -> String {
 mod tests {
     use super::*;
 
-    fn whose(comment: Option<&str>, empty: bool) -> Whose {
+    fn whose(comment: Option<&str>, just_made: bool) -> Whose {
         State {
             comment: comment.map(str::to_owned),
-            empty,
+            just_made,
         }
         .whose(Some("ns/one"))
     }
@@ -354,14 +396,14 @@ mod tests {
     fn a_database_is_ours_by_its_comment_alone() {
         assert_eq!(whose(Some("previewpg: ns/one"), false), Whose::Ours);
         assert_eq!(whose(None, true), Whose::Nobodys);
-        for (comment, empty, words) in [
+        for (comment, just_made, words) in [
             (None, false, "isn't marked"),
             (Some("previewpg: ns/two"), true, "another preview (ns/two)"),
             (Some("the shop's"), true, "isn't previewpg's"),
         ] {
-            match whose(comment, empty) {
+            match whose(comment, just_made) {
                 Whose::Other(text) => assert!(text.contains(words), "{text}"),
-                other => unreachable!("{comment:?} {empty}: {other:?}"),
+                other => unreachable!("{comment:?} {just_made}: {other:?}"),
             }
         }
     }
@@ -370,7 +412,7 @@ mod tests {
     fn without_a_tag_everything_is_taken() {
         let state = State {
             comment: Some("previewpg: ns/two".to_owned()),
-            empty: false,
+            just_made: false,
         };
         assert_eq!(state.whose(None), Whose::Ours);
     }

@@ -165,17 +165,15 @@ pub enum Error {
     },
     /// The database is somebody else's.
     #[error(
-        "the database {name:?} on fresh's server {whose}; choose another name, or hand it over there: COMMENT ON DATABASE {quoted} IS {comment}"
+        "the database {name:?} on fresh's server {whose}; choose another name, or hand it over there: {handover}"
     )]
     DatabaseTaken {
         /// Its name.
         name: String,
-        /// The name as an identifier.
-        quoted: String,
         /// Whose it is.
         whose: String,
-        /// The comment that would make it ours, as a literal.
-        comment: String,
+        /// The statements that would make it ours.
+        handover: String,
     },
     /// Provisioning failed.
     #[error(transparent)]

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use self::replay::Replay;
 use super::expect::{Answer, Describe, Expect, Flight, OnError, Rows};
 use super::journal::Journal;
-use super::planner::{Reading, Readings};
+use super::planner::{Reading, Readings, needs_names};
 use super::prepared::{self, Prepares};
 use super::production::{Read, ReadEvent};
 use super::report;
@@ -499,9 +499,13 @@ impl Conversation {
             .readings
             .plan(reading, statement, self.sight.context());
         self.common.metrics.rewritten(started.elapsed());
+        if self.sight.is_behind() && needs_names(statement) {
+            return Plan::Refuse(prepared::behind());
+        }
         let changes = !matches!(plan, Plan::Pass(_));
         if changes && !self.sight.readable() {
             return Plan::Refuse(Refusal {
+                sqlstate: "0A000",
                 construct: "client_encoding",
                 message: "a statement over merged rows can't be read in this client_encoding".to_owned(),
                 detail: "In this encoding ASCII bytes may be parts of other characters, so the statement can't be changed safely.".to_owned(),
@@ -511,6 +515,7 @@ impl Conversation {
         }
         if reading.foreign_names {
             return Plan::Refuse(Refusal {
+                sqlstate: "0A000",
                 construct: "client_encoding",
                 message: "a relation's name with characters beyond ASCII can't be read in this client_encoding".to_owned(),
                 detail: "The preview has to compare names with the catalog's, which is UTF8.".to_owned(),
@@ -673,11 +678,17 @@ impl Conversation {
                 if frontend::bind(b"", b"", &[], &mut bind).is_err() {
                     return false;
                 }
-                self.ask(Asked::Apart(vec![ApartStatement {
-                    text: Arc::from(whole(&copying.tables, false, patience)),
+                let bind = bind.freeze().slice(HEADER..);
+                let statements = [
+                    whole(&copying.tables, patience),
+                    "SELECT previewpg.hide_copied()".to_owned(),
+                ];
+                let statements = statements.map(|text| ApartStatement {
+                    text: Arc::from(text),
                     types: Box::default(),
-                    bind: bind.freeze().slice(HEADER..),
-                }]));
+                    bind: bind.clone(),
+                });
+                self.ask(Asked::Apart(statements.into()));
                 true
             }
             Copied::Apart => {
@@ -697,7 +708,7 @@ impl Conversation {
                 });
                 self.flight.run(
                     NAME,
-                    whole(&copying.tables, in_block, "NULL").as_bytes(),
+                    whole(&copying.tables, "NULL").as_bytes(),
                     Rows::CopiedUp,
                     OnError::Refuse(refused),
                 );
@@ -723,6 +734,7 @@ impl Conversation {
     /// Refuses a statement whose rewritten form has other columns.
     pub(crate) fn refuse_columns(&mut self) {
         self.refuse_parse(&Refusal {
+            sqlstate: "0A000",
             construct: "columns",
             message: "this statement can't be served over merged rows".to_owned(),
             detail: "Read over merged rows it has columns of other types than on the table itself."
@@ -779,10 +791,10 @@ impl Conversation {
 }
 
 /// The statement that makes tables the preview's own, see `previewpg.copy_up_whole`.
-fn whole(tables: &[Oid], in_block: bool, patience: &str) -> String {
+fn whole(tables: &[Oid], patience: &str) -> String {
     let oids: Vec<String> = tables.iter().map(ToString::to_string).collect();
     format!(
-        "SELECT previewpg.copy_up_whole(ARRAY[{}]::pg_catalog.oid[], {in_block}, {patience})",
+        "SELECT previewpg.copy_up_whole(ARRAY[{}]::pg_catalog.oid[], {patience})",
         oids.join(", ")
     )
 }

@@ -196,7 +196,7 @@ pub(crate) fn outdated() -> Report {
 
 /// A refusal as an error.
 pub(crate) fn refusal(refusal: &Refusal) -> Report {
-    Report::error("0A000", refusal.message.clone())
+    Report::error(refusal.sqlstate, refusal.message.clone())
         .detail(refusal.detail.clone())
         .hint(refusal.hint.clone())
 }

@@ -80,6 +80,8 @@ pub(crate) struct Sight {
     pinned: bool,
     default_read_committed: bool,
     isolation: Isolation,
+    /// The transaction's snapshot may be older than what the catalog says: a table was copied up as a whole since.
+    behind: bool,
     settings: BTreeMap<String, String>,
     /// What gives a production session these settings and this path, once it was needed.
     production_settings: Option<Arc<str>>,
@@ -107,6 +109,7 @@ impl Sight {
             pinned: false,
             default_read_committed: false,
             isolation: Isolation::ReadCommitted,
+            behind: false,
             settings: BTreeMap::new(),
             production_settings: None,
             encoding: Encoding::Utf8,
@@ -181,6 +184,11 @@ impl Sight {
         )
     }
 
+    /// Whether what the transaction sees is older than what is known of tables: nothing that it reads can be right.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
     /// What has to be asked before names can be resolved: what it is, and the question.
     pub(crate) fn lacks(&mut self) -> Option<(Rows, String)> {
         if !self.path_known {
@@ -196,12 +204,16 @@ impl Sight {
         }
         if self.stale {
             self.version = self.store.version();
+            let query = if self.schema_touched {
+                load::QUERY
+            } else {
+                load::OWN_QUERY
+            };
             // The answer comes in the client's encoding, of which we may not know the characters.
             let question = match self.encoding {
-                Encoding::Utf8 => load::QUERY.to_owned(),
+                Encoding::Utf8 => query.to_owned(),
                 _ => format!(
-                    "SELECT pg_catalog.encode(pg_catalog.convert_to(({})::pg_catalog.text, 'UTF8'), 'hex')",
-                    load::QUERY
+                    "SELECT pg_catalog.encode(pg_catalog.convert_to(({query})::pg_catalog.text, 'UTF8'), 'hex')"
                 ),
             };
             return Some((Rows::Catalog, question));
@@ -221,7 +233,16 @@ impl Sight {
 
     fn adopt(&mut self) {
         self.version = self.store.version();
-        self.catalog = self.store.current();
+        let current = self.store.current();
+        if self.isolation == Isolation::Other {
+            let was_merged = |oid: &Oid| {
+                let before = self.catalog.relations.get(oid);
+                before.is_none_or(|relation| relation.lower.is_some())
+            };
+            let mut relations = current.relations.iter();
+            self.behind |= relations.any(|(oid, relation)| relation.copied && was_merged(oid));
+        }
+        self.catalog = current;
         self.own = false;
         self.stale = false;
         self.generation += 1;
@@ -263,6 +284,13 @@ impl Sight {
                         .to_owned(),
                     _ => unhex(value).ok_or("not hexadecimal")?,
                 };
+                // It has nothing of its own; unless it has changed something since, the shared one will do.
+                if document.is_empty() {
+                    if !self.schema_touched {
+                        self.adopt();
+                    }
+                    return Ok(());
+                }
                 let catalog = load::parse(&document, &self.store.shared)
                     .map_err(|error| error.to_string())?;
                 let temporary = catalog
@@ -397,6 +425,7 @@ impl Sight {
                 self.stale = true;
             }
             self.isolation = Isolation::ReadCommitted;
+            self.behind = false;
         }
         self.stale |= self.own && self.catalog.incomplete;
     }

@@ -32,6 +32,7 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
         true,
     ),
     ("PersistentVolume", "v1", "persistentvolumes", false),
+    ("StorageClass", "storage.k8s.io/v1", "storageclasses", false),
     ("ResourceQuota", "v1", "resourcequotas", true),
     ("Namespace", "v1", "namespaces", false),
     ("Node", "v1", "nodes", false),

@@ -430,7 +430,7 @@ fn program() -> String {
 }
 
 /// The images of what is built now, in this test's own profile.
-fn images() -> Vec<PathBuf> {
+pub fn images() -> Vec<PathBuf> {
     let built = binary();
     let target = built.parent().expect("a folder of binaries");
     let profile = target

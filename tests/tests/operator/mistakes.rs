@@ -1,7 +1,7 @@
 //! What users get wrong: a condition that says it, an event, no secret in either, and recovery by itself when it's mended.
 
 use previewpg_tests::kubernetes::namespace::condition;
-use previewpg_tests::kubernetes::text;
+use previewpg_tests::kubernetes::{PATIENCE, text};
 use previewpg_tests::servers::{PASSWORD, free_port};
 use serde_json::{Value, json};
 
@@ -275,6 +275,107 @@ fn a_service_of_somebody_else_s() {
             stage.namespace.delete("Service", "wrong");
         },
     );
+}
+
+/// A database that is there and has nothing in it yet is somebody's as well: it isn't taken over, and isn't dropped with the preview.
+#[test]
+fn an_empty_database_of_somebody_else_s() {
+    mistake(
+        "empty",
+        ("FreshReady", "NameConflict"),
+        &["fresh_", "COMMENT ON DATABASE"],
+        nothing(),
+        |stage| {
+            let name = stage.fresh_database("wrong");
+            stage.admin().must(&format!("CREATE DATABASE {name}"));
+        },
+        |stage| {
+            stage.namespace.delete("PreviewDatabase", "wrong");
+            stage.namespace.gone("PreviewDatabase", "wrong");
+            stage.namespace.event("wrong", "CleanupAbandoned");
+            assert!(stage.has_database("wrong"), "it was dropped");
+            let name = stage.fresh_database("wrong");
+            stage.admin().must(&format!("DROP DATABASE {name}"));
+            stage.preview("wrong", nothing());
+        },
+    );
+}
+
+/// A managed volume that can't grow: the preview says so and goes on, until its storage class lets it.
+#[test]
+fn a_volume_that_cannot_grow() {
+    let Some(stage) = Stage::new("stunted") else {
+        return;
+    };
+    let namespace = &stage.namespace;
+    let class = format!("fixed-{}", namespace.name);
+    let object = |kind: &str, version: &str, more: Value| {
+        let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": class}});
+        super::merge(&mut object, more);
+        object.to_string()
+    };
+    let storage = |grows: bool| {
+        object(
+            "StorageClass",
+            "storage.k8s.io/v1",
+            json!({"provisioner": "example.test/none", "volumeBindingMode": "Immediate", "allowVolumeExpansion": grows}),
+        )
+    };
+    namespace.cluster.api.apply("", &storage(false));
+    namespace.cluster.api.apply(
+        "",
+        &object(
+            "PersistentVolume",
+            "v1",
+            json!({"spec": {
+                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": class,
+                "hostPath": {"path": "/nowhere"}, "persistentVolumeReclaimPolicy": "Retain",
+            }}),
+        ),
+    );
+    let sized = |size: &str| json!({"fresh": {"connection": null, "managed": {"storage": {"size": size, "storageClassName": class}}}});
+    stage.preview("small", sized("1Gi"));
+    let claim = "data-small-fresh-0";
+    namespace.until("the volume to be bound", || {
+        namespace
+            .get("PersistentVolumeClaim", claim)
+            .is_some_and(|claim| text(&claim, "/status/phase") == "Bound")
+    });
+    stage.preview("small", sized("2Gi"));
+    let says = |words: &str| {
+        namespace.wait(&format!("FreshReady to say {words:?}"), PATIENCE, || {
+            let object = namespace.get("PreviewDatabase", "small")?;
+            let message = text(condition(&object, "FreshReady")?, "/message").to_owned();
+            message.contains(words).then_some(message)
+        })
+    };
+    let message = says("can't grow to 2Gi");
+    assert!(message.contains("storageclass"), "{message}");
+    // The cluster's own words, and nothing of it in a hurry.
+    let asked = || {
+        let calls = namespace.cluster.audit();
+        let patches = calls.iter().filter(|call| {
+            call.namespace == namespace.name
+                && call.resource == "persistentvolumeclaims"
+                && call.code == 403
+        });
+        patches.count()
+    };
+    let before = asked();
+    std::thread::sleep(std::time::Duration::from_secs(20));
+    assert!(
+        asked() - before <= 1,
+        "{} requests in 20 s",
+        asked() - before
+    );
+    namespace.cluster.api.apply("", &storage(true));
+    namespace.until("the claim to ask for more", || {
+        namespace
+            .get("PersistentVolumeClaim", claim)
+            .is_some_and(|claim| text(&claim, "/spec/resources/requests/storage") == "2Gi")
+    });
+    namespace.cluster.api.delete("PersistentVolume", "", &class);
+    namespace.cluster.api.delete("StorageClass", "", &class);
 }
 
 /// Somebody else's database has the name: it stays as it is.

@@ -28,6 +28,7 @@ pub use inspect::{
 };
 pub use plan::{Action, New, Noted, Plan, Restore, Step, plan};
 pub use restore::{NotRestored, RestoreError};
+pub(crate) use role::handover as role_handover;
 pub use selection::TableSelection;
 
 /// The role that clients log in as.
@@ -150,12 +151,16 @@ pub enum Error {
         production: String,
     },
     /// The app role's name is somebody else's on fresh's server.
-    #[error("the role {role:?} {whose}; choose another name for the role that clients log in as")]
+    #[error(
+        "the role {role:?} {whose}; choose another name for the role that clients log in as{handover}"
+    )]
     RoleTaken {
         /// The role.
         role: String,
         /// Whose it is.
         whose: String,
+        /// The way to have it nevertheless, if there is one.
+        handover: String,
     },
     /// A step failed.
     #[error("step \"{step}\" failed")]
@@ -189,7 +194,7 @@ pub async fn provision(
         restore::check_version(options, inspection.production.version).await?;
         let plan = plan(options, &inspection);
         let outcome = execute(options, &plan, fresh, progress).await?;
-        crate::replicas::announce_change(fresh)
+        crate::replicas::announce_difference(fresh)
             .await
             .map_err(Error::Fresh)?;
         Ok::<_, Error>(outcome)

@@ -336,7 +336,7 @@ fn opening(options: &Options, inspection: &Inspection) -> Vec<Step> {
         sql(
             "silence event triggers and fix names",
             "SET session_replication_role = replica; SET search_path = pg_catalog; SET quote_all_identifiers = off; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan; SET check_function_bodies = off; \
-             SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET synchronous_commit = off; SET log_statement = none; SET log_min_error_statement = panic; SET log_min_duration_statement = -1",
+             SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off; SET synchronous_commit = off; SET log_statement = none; SET log_min_error_statement = panic; SET log_min_duration_statement = -1",
         ),
         sql(
             "create our schemas and the foreign data wrapper",

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use super::{AppRole, Error, Options};
 use crate::auth::verifier::Verifier;
-use crate::overlay::names::quote_literal;
+use crate::overlay::names::{quote_identifier, quote_literal};
 
 /// What the comment of a role that previewpg made begins with; whose it is follows.
 const MARK: &str = "previewpg: ";
@@ -42,6 +42,8 @@ enum Decision {
     Share,
     /// It is somebody else's.
     Refuse(String),
+    /// It is another preview's.
+    RefuseOther(String),
 }
 
 /// Makes the role, or makes it what it should be.
@@ -65,6 +67,17 @@ async fn put_locked(options: &Options, fresh: &Client) -> Result<(), Error> {
             return Err(Error::RoleTaken {
                 role: app.name.clone(),
                 whose,
+                handover: String::new(),
+            });
+        }
+        Decision::RefuseOther(other) => {
+            return Err(Error::RoleTaken {
+                role: app.name.clone(),
+                whose: format!("is another preview's ({other}) and has another password"),
+                handover: format!(
+                    ", or, if that preview is gone, hand it over there: {}",
+                    handover(&app.name, &options.role_tag)
+                ),
             });
         }
         Decision::Share => (String::new(), String::new()),
@@ -84,6 +97,15 @@ async fn put_locked(options: &Options, fresh: &Client) -> Result<(), Error> {
             step: "create the role that clients use".to_owned(),
             source,
         })
+}
+
+/// The statement that makes a role of another preview's ours: the next provisioning sets its password.
+pub(crate) fn handover(name: &str, tag: &str) -> String {
+    format!(
+        "COMMENT ON ROLE {} IS {}",
+        quote_identifier(name),
+        quote_literal(&format!("{MARK}{tag}"))
+    )
 }
 
 /// The statement that does it; `verifier` is a literal or a variable's name.
@@ -138,9 +160,7 @@ fn decide(found: Option<&Found>, app: &AppRole, tag: &str) -> Decision {
     match owner {
         Some(Some(owner)) if owner == tag => Decision::Take { password: !fits },
         _ if fits => Decision::Share,
-        Some(Some(owner)) => Decision::Refuse(format!(
-            "is another preview's ({owner}) and has another password"
-        )),
+        Some(Some(owner)) => Decision::RefuseOther(owner.to_owned()),
         // Made by somebody, for this database or for nothing yet.
         None if !found.used_elsewhere || found.verifier.is_none() => {
             Decision::Take { password: true }
@@ -210,9 +230,14 @@ mod tests {
             decide(None, &app(Some("a")), "one"),
             Decision::Take { password: true }
         );
+        for role in [found(THEIRS, Some("a"), false), found(THEIRS, None, false)] {
+            assert_eq!(
+                decide(Some(&role), &app(Some("b")), "one"),
+                Decision::RefuseOther("two".to_owned()),
+                "{role:?}"
+            );
+        }
         for role in [
-            found(THEIRS, Some("a"), false),
-            found(THEIRS, None, false),
             found(None, Some("a"), true),
             found(Some("the shop's"), Some("a"), false),
             Found {

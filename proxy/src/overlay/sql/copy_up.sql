@@ -11,7 +11,7 @@ DECLARE
 BEGIN
     SELECT format('SELECT %s FROM previewpg_fdw.r%s%s',
                string_agg(format('%s AS %I', p.expression, a.attname), ', ' ORDER BY a.attnum), relation,
-               CASE WHEN (SELECT r.state FROM previewpg.relation r WHERE r.upper = $1) = 'detached' THEN ' WHERE false' ELSE '' END),
+               CASE WHEN EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = $1 AND r.state = 'detached' AND r.copied_by IS NULL) THEN ' WHERE false' ELSE '' END),
            string_agg(format('%I %s %s', a.attname, format_type(a.atttypid, a.atttypmod), a.attcollation), ', ' ORDER BY a.attnum)
     INTO query, shape
     FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.upper = $1 AND p.number = a.attnum
@@ -256,8 +256,8 @@ END
 $$;
 
 -- Makes tables the preview's own, in a fixed order, so that two sessions that need the same ones wait for each other. patience: the lock_timeout from here
--- to the end of the transaction; NULL: as it is. in_block: the transaction may stay open, so it must not lock what others read.
-CREATE OR REPLACE FUNCTION previewpg.copy_up_whole(relations oid[], in_block boolean, patience text) RETURNS bigint
+-- to the end of the transaction; NULL: as it is.
+CREATE OR REPLACE FUNCTION previewpg.copy_up_whole(relations oid[], patience text) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     relation pg_catalog.oid;
@@ -269,9 +269,6 @@ BEGIN
     FOR relation IN SELECT DISTINCT r FROM pg_catalog.unnest(relations) AS r ORDER BY r LOOP
         copied := copied + previewpg.copy_up_all(relation, true);
     END LOOP;
-    IF NOT in_block THEN
-        PERFORM previewpg.hide_detached();
-    END IF;
     RETURN copied;
 END
 $$;
@@ -289,25 +286,27 @@ BEGIN
 END
 $$;
 
--- The same for one whose rows are all claimed: the projection view may go on showing them to whoever looks (what production adds later is visible to
--- nobody, but its keys are taken), so it needn't be changed at once, and nobody waits for transactions that have read it: see hide_detached.
+-- The same for one whose rows were all copied up and claimed. Its projection view goes on showing them (what production adds later is visible to nobody, but
+-- its keys are taken): snapshots that are older than this don't see the claims nor the copies, and whoever has read the view would have to be waited for.
 CREATE OR REPLACE FUNCTION previewpg.detach_claimed(relation oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE previewpg.relation AS r SET state = 'detached', reason = 'It was copied up as a whole', same_shape = false WHERE $1 IN (r.upper, r.claims);
+    UPDATE previewpg.relation AS r SET state = 'detached', reason = 'It was copied up as a whole', same_shape = false, copied_by = pg_current_xact_id()
+    WHERE $1 IN (r.upper, r.claims);
     PERFORM previewpg.signal();
 END
 $$;
 
--- Makes the projection views of detached relations empty, those that nobody reads at this moment.
-CREATE OR REPLACE FUNCTION previewpg.hide_detached() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $$
+-- Makes the projection views of relations that were copied up as a whole empty: once every snapshot sees that, and unless somebody reads them at this moment.
+CREATE OR REPLACE FUNCTION previewpg.hide_copied() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $$
 DECLARE
     relation oid;
 BEGIN
-    FOR relation IN SELECT r.upper FROM previewpg.relation AS r WHERE r.state = 'detached'
-        AND obj_description(to_regclass('previewpg_lower.r' || r.upper), 'pg_class') NOT LIKE '% WHERE false' LOOP
+    FOR relation IN SELECT r.upper FROM previewpg.relation AS r WHERE r.copied_by IS NOT NULL
+        AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.datname = current_database() AND age(a.backend_xmin) >= age(r.copied_by::xid)) LOOP
         BEGIN
+            UPDATE previewpg.relation AS r SET copied_by = NULL WHERE r.upper = relation;
             PERFORM previewpg.build_projection(relation);
         EXCEPTION WHEN lock_not_available OR object_in_use THEN
             NULL;

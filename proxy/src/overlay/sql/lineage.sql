@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS previewpg.relation (
 -- The state that it had before production changed so that its rows can't be shown truly; it is 'unsupported' meanwhile.
 ALTER TABLE previewpg.relation ADD COLUMN IF NOT EXISTS halted text;
 
+-- Detached by this transaction, which copied all rows up: lower shows them until nobody's snapshot is older.
+ALTER TABLE previewpg.relation ADD COLUMN IF NOT EXISTS copied_by xid8;
+
 -- Every relation of production that was brought, those without rows included, as it was described when its changes were last brought in.
 CREATE TABLE IF NOT EXISTS previewpg.production (
     schema text NOT NULL,
@@ -111,6 +114,15 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     FROM (VALUES (pg_relation_filepath($1)),
                  (pg_relation_filepath(to_regclass('previewpg_claims.r' || coalesce((SELECT r.claims FROM previewpg.relation AS r WHERE r.upper = $1), $1::bigint))))) AS f(path)
     WHERE f.path IS NOT NULL
+$$;
+
+-- The relations of which that is so: one call for all of them.
+CREATE OR REPLACE FUNCTION previewpg.written() RETURNS SETOF oid
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.upper FROM previewpg.relation AS r
+    WHERE r.state <> 'unsupported' AND EXISTS (
+        SELECT FROM (VALUES (pg_relation_filepath(r.upper)), (pg_relation_filepath(to_regclass('previewpg_claims.r' || coalesce(r.claims, r.upper::bigint))))) AS f(path)
+        WHERE f.path IS NOT NULL AND coalesce((pg_stat_file(f.path, true)).size > 0, true))
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.setting(setting text) RETURNS text

@@ -66,6 +66,7 @@ impl Conversation {
                         return;
                     }
                     self.refuse_parse(&Refusal {
+                        sqlstate: "0A000",
                         construct: "large_parameters",
                         message: "parameters of this size can't be served over merged rows".to_owned(),
                         detail: format!("The message has {} bytes; the preview has to send it twice, and keeps at most {BIND_LIMIT}.", header.total()),

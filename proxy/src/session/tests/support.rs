@@ -71,6 +71,7 @@ impl Planner for TestPlanner {
         let text = &text[statement.span.clone()];
         if text.contains("forbidden") {
             return Plan::Refuse(Refusal {
+                sqlstate: "0A000",
                 construct: "forbidden",
                 message: "forbidden is not served".to_owned(),
                 detail: "It is a test.".to_owned(),
