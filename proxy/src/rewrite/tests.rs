@@ -332,7 +332,7 @@ fn a_write_copies_up_first() {
         (
             "DELETE FROM public.users WHERE public.users.id = $1",
             vec![format!(
-                "{start} AND NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_k WHERE previewpg_k.\"id\" = $1 AND pg_catalog.pg_typeof($1)::pg_catalog.oid NOT IN (700, 701)) AND (\"users\".id = $1) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+                "{start} AND NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_k WHERE previewpg_k.\"id\" = $1 AND pg_catalog.pg_typeof($1)::pg_catalog.oid IN (20, 21, 23, 1700)) AND (\"users\".id = $1) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
             )],
         ),
         (
