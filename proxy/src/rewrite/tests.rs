@@ -812,7 +812,7 @@ fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
         ),
         ("SELECT * FROM previewpg.relation", &[]),
     ] {
-        assert_eq!(tables(&catalog, text), expected, "{text}");
+        assert_eq!(*tables(&catalog, text), *expected, "{text}");
     }
     assert!(matches!(
         one(
@@ -832,7 +832,7 @@ fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
         catalog.relations.insert(1, users.into());
         match one(&catalog, "SELECT count_users()") {
             Plan::Refuse(refusal) => {
-                assert_eq!(refusal.copy_up, [0; 0]);
+                assert_eq!(*refusal.copy_up, [0; 0]);
                 assert!(
                     refusal.detail.contains("the limit is 1000 rows and 256 MB"),
                     "{}",
