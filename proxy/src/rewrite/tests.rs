@@ -812,7 +812,7 @@ fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
         ),
         ("SELECT * FROM previewpg.relation", &[]),
     ] {
-        assert_eq!(tables(&catalog, text), expected, "{text}");
+        assert_eq!(*tables(&catalog, text), *expected, "{text}");
     }
     assert!(matches!(
         one(
