@@ -757,10 +757,16 @@ fn previews_share_a_server_and_take_nothing_from_each_other() {
     let mut boss = two.spec.clone();
     "boss".clone_into(&mut boss.app.name);
     assert_eq!(refused(&boss).reason(), Reason::NameConflict);
-    // An empty one of that name is taken, though.
+    // An empty one of that name is somebody else's too, until it's marked as this preview's.
     root.must("CREATE DATABASE prepared");
     "prepared".clone_into(&mut taking.database);
-    wait(preview::bring_up(&taking, &mut Quiet)).expect("an empty database");
+    let taken = refused(&taking);
+    assert_eq!(taken.reason(), Reason::NameConflict);
+    let preview::Error::DatabaseTaken { handover, .. } = &taken else {
+        panic!("{taken:?}");
+    };
+    root.must(handover);
+    wait(preview::bring_up(&taking, &mut Quiet)).expect("a database that was handed over");
     wait(preview::drop_database(&taking)).expect("its own");
 
     // Two sessions hold on to it, one of them in a prepared transaction.

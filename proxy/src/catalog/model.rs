@@ -222,6 +222,15 @@ impl Catalog {
         self.relations.get(self.by_name.get(schema)?.get(name)?)
     }
 
+    /// Whether code that no rewriting reaches may miss rows of production, whatever it reads.
+    #[must_use]
+    pub fn hides_rows(&self) -> bool {
+        self.backed
+            .iter()
+            .filter_map(|oid| self.relations.get(oid))
+            .any(|relation| relation.lower.is_some() && !relation.is_unpopulated())
+    }
+
     /// Whether rows of production show through this relation: it is lower-backed, or a view that reads one that is, at any depth.
     #[must_use]
     pub fn is_backed(&self, oid: Oid) -> bool {
@@ -230,6 +239,13 @@ impl Catalog {
 }
 
 impl Relation {
+    /// A materialized view of production: it holds nothing here, and PostgreSQL says so to whoever reads it past the overlay.
+    #[must_use]
+    pub fn is_unpopulated(&self) -> bool {
+        self.kind == RelationKind::MaterializedView
+            && self.lower.as_ref().is_some_and(|lower| lower.read_only)
+    }
+
     /// The primary key.
     #[must_use]
     pub fn primary_key(&self) -> Option<&Key> {

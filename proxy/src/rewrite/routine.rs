@@ -62,8 +62,7 @@ impl Planner<'_> {
                 effects.search_path = true;
                 effects.settings = true;
             }
-            if TEXT_QUERIES.contains(&name.name.as_str()) && !self.context.catalog.backed.is_empty()
-            {
+            if TEXT_QUERIES.contains(&name.name.as_str()) && self.context.catalog.hides_rows() {
                 return Err(self.unless_all_copied(refusal::text_query(&name.name)));
             }
         }
@@ -301,7 +300,7 @@ impl Planner<'_> {
             let mut relations = oids.iter();
             relations.find_map(|oid| self.context.catalog.relations.get(oid).map(|r| &r.name))
         };
-        if reach.opaque && !self.context.catalog.backed.is_empty() {
+        if reach.opaque && self.context.catalog.hides_rows() {
             return Err(self.unless_all_copied(refusal::body_opaque(&what)));
         }
         let touched = reach.reads.union(&reach.changes).copied();
@@ -419,7 +418,7 @@ pub(super) fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
     if let Some(read) = reads.find_map(|oid| catalog.relations.get(oid)) {
         return Some(refusal::body_reads(&what, &read.name));
     }
-    (routine.reach.opaque && !catalog.backed.is_empty()).then(|| refusal::body_opaque(&what))
+    (routine.reach.opaque && catalog.hides_rows()).then(|| refusal::body_opaque(&what))
 }
 
 /// Whether a routine's name stands there with a parenthesis after it.

@@ -26,7 +26,8 @@ pub(super) fn unless_copied(
     refusal
 }
 
-/// The tables, partitions as their roots; `None` where one can't be copied up, or where there is none.
+/// The tables, partitions as their roots; `None` where one can't be copied up, or where there is none. A materialized view of production can't, but whoever
+/// reads it hears that it isn't populated.
 fn tables(relations: impl IntoIterator<Item = Oid>, catalog: &Catalog) -> Option<BTreeSet<Oid>> {
     let mut to_see: Vec<Oid> = relations.into_iter().collect();
     let (mut seen, mut tables) = (BTreeSet::new(), BTreeSet::new());
@@ -36,6 +37,7 @@ fn tables(relations: impl IntoIterator<Item = Oid>, catalog: &Catalog) -> Option
         }
         let relation = catalog.relations.get(&oid)?;
         match &relation.lower {
+            Some(_) if relation.is_unpopulated() => {}
             Some(lower) if lower.read_only || lower.unsupported.is_some() => return None,
             Some(_) => {
                 tables.insert(relation.partition_root.unwrap_or(oid));
