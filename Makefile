@@ -13,7 +13,7 @@ LISTEN ?= 127.0.0.1:6432
 CLUSTER_SUITES := control_plane operator end_to_end
 SUITES := $(filter-out $(CLUSTER_SUITES),$(patsubst tests/tests/%.rs,%,$(wildcard tests/tests/*.rs)))
 
-.PHONY: help demo test bench bench-cluster cluster cluster-down cluster-suites $(CLUSTER_SUITES) kubernetes packages-cluster fmt lint dockerfiles doc generate fuzz build unit suites newer-fresh suites-all $(SUITES) tour check-fmt packages packages-drivers packages-bench rust
+.PHONY: help demo test bench bench-cluster cluster cluster-down cluster-suites $(CLUSTER_SUITES) kubernetes packages-cluster fmt lint dockerfiles doc generate fuzz build unit suites newer-fresh suites-all tools-all $(SUITES) tour check-fmt packages packages-drivers packages-tools packages-bench rust
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ demo: rust packages ## Install what is missing, build, and walk through a previe
 	$(CARGO) build --release --bin previewpg
 	target/release/previewpg demo --listen $(LISTEN)
 
-test: rust packages packages-drivers packages-cluster kubernetes check-fmt lint dockerfiles doc build unit suites tour cluster-suites ## Everything that CI runs
+test: rust packages packages-drivers packages-tools packages-cluster kubernetes check-fmt lint dockerfiles doc build unit suites tour cluster-suites ## Everything that CI runs
 
 bench: rust packages packages-bench ## Compare production, a full copy, pgbouncer and a preview, side by side
 	$(CARGO) build --release --bins
@@ -68,7 +68,7 @@ build:
 unit: ## Unit tests, of everything but the suites
 	PREVIEWPG_KUBE="$$(tests/cluster/possible 2>/dev/null && tests/cluster/program || true)" \
 		$(STAGE) unit $(CARGO) test --workspace --exclude previewpg_tests --locked --quiet
-	$(STAGE) tools $(CARGO) test --package previewpg_tests --lib --bins --locked --quiet
+	$(STAGE) harness $(CARGO) test --package previewpg_tests --lib --bins --locked --quiet
 
 suites: $(SUITES) ## The suites against real servers; one by its name: make equivalence
 
@@ -83,7 +83,10 @@ newer-fresh: packages ## The overlay and a preview's life with PostgreSQL 18 as 
 suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew
 	target/debug/suites run
 	target/debug/suites regress
-	target/debug/suites coverage > docs/coverage.md
+	target/debug/suites coverage
+
+tools-all: build packages-tools ## ORMs, migration tools and applications on a production with data, also those that take long
+	$(STAGE) tools $(CARGO) test --package previewpg_tests --test tools --locked --quiet -- --include-ignored --nocapture
 
 cluster-suites: $(CLUSTER_SUITES) ## The suites on a real Kubernetes; one by its name: make control_plane
 
@@ -109,6 +112,9 @@ packages:
 
 packages-drivers:
 	@.ci/packages drivers
+
+packages-tools:
+	@.ci/packages tools
 
 packages-cluster:
 	@if [ "$$(id -u)" -eq 0 ]; then .ci/packages cluster; fi

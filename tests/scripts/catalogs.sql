@@ -24,6 +24,12 @@ SELECT attname, format_type(atttypid, atttypmod), attnotnull, attnum FROM pg_att
 SELECT obj_description('users'::regclass), col_description('users'::regclass, 4);
 SELECT tc.constraint_name, tc.constraint_type FROM information_schema.table_constraints tc WHERE table_name = 'orders' AND constraint_type <> 'CHECK' ORDER BY 1;
 SELECT trigger_name, event_manipulation FROM information_schema.triggers ORDER BY 1, 2;
+CREATE TRIGGER a_told AFTER INSERT ON users EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE TRIGGER z_told AFTER INSERT ON users EXECUTE FUNCTION suppress_redundant_updates_trigger();
+SELECT * FROM information_schema.triggers WHERE event_object_table = 'users' ORDER BY trigger_name, event_manipulation;
+SELECT t.action_order, t.trigger_name FROM information_schema.triggers AS t WHERE trigger_name = 'z_told';
+DROP TRIGGER a_told ON users;
+DROP TRIGGER z_told ON users;
 SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> 'postgres' ORDER BY 1;
 SELECT count(*) FROM pg_database WHERE datname = current_database();
 SELECT sequencename, last_value FROM pg_sequences ORDER BY 1;

@@ -58,3 +58,6 @@ SELECT count(*) FROM picks;
 CREATE VIEW of_users AS SELECT id, name FROM users u WHERE EXISTS (SELECT FROM orders o WHERE o.user_id = u.id);
 UPDATE of_users SET name = 'Has ordered' WHERE id < 20;
 SELECT id, name FROM users WHERE id < 22 ORDER BY id;
+CREATE VIEW placed AS SELECT ctid, id, note FROM orders;
+UPDATE placed SET note = 'x' WHERE id = 21;
+SELECT note FROM orders WHERE id = 21;

@@ -16,6 +16,7 @@
 //! | [`random`] | seeded schemas, data and workloads, and shrinking |
 //! | [`regress`] | PostgreSQL's regression tests, statement by statement |
 //! | [`suite`] | other people's test suites, directly and through a preview |
+//! | [`tool`] | ORMs, migration tools and applications on a production with data, on both sides |
 
 #![allow(
     clippy::unwrap_used,
@@ -37,3 +38,4 @@ pub mod script;
 pub mod serve;
 pub mod servers;
 pub mod suite;
+pub mod tool;

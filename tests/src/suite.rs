@@ -6,11 +6,13 @@
 //! | call | does |
 //! |---|---|
 //! | `NAME.sh install` | fetches the suite, at a pinned version, into [`cache`] |
-//! | `NAME.sh prepare` | puts the suite's own tables into production, for its run over tables that are there already |
+//! | `NAME.sh prepare` | puts the suite's own tables into production, with rows, for its run over tables that are there already |
 //! | `NAME.sh run RESULTS` | runs it at `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE` and writes a line for each test into the file RESULTS |
 //!
 //! A line of the results is `ok NAME`, `not ok NAME - MESSAGE` or `skip NAME - WHY`. `tests/suites/NAME.txt` lists the tests
 //! that may fail through a preview: `KIND NAME # REASON`, see [`Kind`].
+//!
+//! A script finds its suite's name in `SUITE`, and keeps in the folder `SUITE_STATE` what `prepare` tells the runs.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -73,7 +75,31 @@ pub const SUITES: &[Suite] = &[
         name: "sqlalchemy",
         title: "SQLAlchemy 2.0.43, dialect suite and tests of its PostgreSQL dialect",
         filled: false,
-        production: "CREATE EXTENSION hstore; CREATE EXTENSION citext; SET ROLE app; CREATE SCHEMA test_schema; CREATE SCHEMA test_schema_2",
+        production: SQLALCHEMY,
+        superuser: "",
+        ci: false,
+    },
+    Suite {
+        name: "psycopg2-filled",
+        title: "psycopg2's, their tables being production's, with rows",
+        filled: true,
+        production: "CREATE EXTENSION hstore",
+        superuser: "",
+        ci: true,
+    },
+    Suite {
+        name: "pg8000-filled",
+        title: "pg8000's, their tables being production's, with rows",
+        filled: true,
+        production: "CREATE EXTENSION hstore",
+        superuser: "",
+        ci: true,
+    },
+    Suite {
+        name: "sqlalchemy-filled",
+        title: "SQLAlchemy's, the tables and rows of their classes being production's",
+        filled: true,
+        production: SQLALCHEMY,
         superuser: "",
         ci: false,
     },
@@ -87,13 +113,16 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "django-filled",
-        title: "the same, its tables being production's",
+        title: "Django's, the tables and rows of their classes being production's",
         filled: true,
         production: DJANGO,
         superuser: "",
         ci: false,
     },
 ];
+
+/// SQLAlchemy's extensions and schemas.
+const SQLALCHEMY: &str = "CREATE EXTENSION hstore; CREATE EXTENSION citext; SET ROLE app; CREATE SCHEMA test_schema; CREATE SCHEMA test_schema_2";
 
 /// Extensions that Django's tests use; `app` may not make all of them.
 const DJANGO: &str = "CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION btree_gin; CREATE EXTENSION btree_gist; \
@@ -163,7 +192,8 @@ impl Suite {
         command
             .arg(folder().join(format!("{name}.sh")))
             .env("SUITES_CACHE", cache())
-            .env("SUITE", self.name);
+            .env("SUITE", self.name)
+            .env("SUITE_STATE", kept(self.name, "state"));
         command
     }
 
@@ -212,6 +242,9 @@ impl Suite {
             .must(&format!("CREATE DATABASE {database} OWNER app"));
         production.connect(database).must(self.production);
         if self.filled {
+            let state = kept(self.name, "state");
+            let _ = fs::remove_dir_all(&state);
+            fs::create_dir_all(&state).expect("make the state's folder");
             let mut script = self.script();
             script.arg("prepare");
             at(&mut script, &production.tcp("app", database));
@@ -317,6 +350,7 @@ impl Report {
             "seconds": self.took.map(|took| took.as_secs()),
             "statements": self.statements.0,
             "statements_refused": self.statements.1,
+            "only": std::env::var("SUITE_MODULES").unwrap_or_default(),
         });
         keep(self.suite.name, &value);
     }
@@ -347,8 +381,13 @@ pub fn keep(name: &str, report: &Value) {
     fs::write(path, text).expect("keep the report");
 }
 
-/// `docs/coverage.md`, from the reports that are kept; a suite that wasn't run here has no row.
-pub fn coverage() -> String {
+/// The file that [`coverage`] is for.
+pub fn coverage_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/coverage.md")
+}
+
+/// `docs/coverage.md`, from the reports that are kept, and from what stood there before: a suite or file that wasn't run here keeps its row.
+pub fn coverage(before: &str) -> String {
     let mut text = String::from(
         "# Coverage\n\n\
          Other people's test suites, run directly on a full copy and through a preview (`make suites-all` runs them and writes this table). *No test that passes directly may fail\n\
@@ -356,63 +395,168 @@ pub fn coverage() -> String {
          | suite | passed directly | passed through the preview | refused | can be told apart | known defects | different | statements | of them refused | seconds (direct, preview) | runs in CI |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    let mut reasons: BTreeMap<(String, String), Vec<&str>> = BTreeMap::new();
-    let rows = SUITES
-        .iter()
-        .map(|suite| (suite.name, suite.title, suite.ci));
-    for (name, title, ci) in rows.chain([(
-        "regress",
-        "PostgreSQL's regression tests over production's tables (statements)",
-        false,
-    )]) {
-        let Ok(kept) = fs::read_to_string(kept(name, "report.json")) else {
+    let mut reasons = Reasons::default();
+    for suite in SUITES {
+        let Some(report) = kept_report(suite.name) else {
+            if let Some(row) = row(before, suite.title) {
+                let _ = writeln!(text, "{row}");
+                reasons.take(suite.name, before);
+            }
             continue;
         };
-        let report: Value = serde_json::from_str(&kept).expect("JSON of our own");
-        let list = |key: &str| report[key].as_array().cloned().unwrap_or_default();
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {}, {} | {} |",
-            title,
+            "| {}{} | {} | {} | {} | {} | {} | {} | {} | {} | {}, {} | {} |",
+            suite.title,
+            match report["only"].as_str() {
+                None | Some("") => String::new(),
+                Some(modules) => format!(" (of its modules {})", modules.replace(' ', ", ")),
+            },
             report["direct"],
             report["preview"],
-            list("refused").len(),
-            list("differs").len(),
-            list("defects").len(),
+            list(&report, "refused").len(),
+            list(&report, "differs").len(),
+            list(&report, "defects").len(),
             report["different"],
             report["statements"],
             report["statements_refused"],
             report["seconds"][0],
             report["seconds"][1],
-            if ci { "yes" } else { "no" },
+            if suite.ci { "yes" } else { "no" },
         );
+        reasons.add(suite.name, &report);
+    }
+    text += "\nReasons, with the number of tests that each accounts for:\n\n| | reason | tests |\n|---|---|---|\n";
+    text += &reasons.table();
+    text + &regression(before)
+}
+
+/// A table's row by its first cell.
+fn row<'a>(text: &'a str, first: &str) -> Option<&'a str> {
+    text.lines().find(|line| {
+        line.strip_prefix("| ")
+            .and_then(|rest| rest.strip_prefix(first))
+            .is_some_and(|rest| rest.starts_with(" |") || rest.starts_with(" (of its modules"))
+    })
+}
+
+/// The part of [`coverage`] about PostgreSQL's regression tests.
+fn regression(before: &str) -> String {
+    let mut text = String::from(
+        "\n## PostgreSQL's regression tests\n\n\
+         Statement by statement, of a preview whose production holds the file's tables and their rows, against a full copy. Statements that the preview refuses are left out on both sides.\n\
+         Not compared: plans, and answers that depend on chance (two copies' differ).\n\n\
+         | file | statements | over production's relations | same | refused | can be told apart | known defects | different | not compared |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
+    );
+    let mut reasons = Reasons::default();
+    let mut sums = [0_u64; 8];
+    for file in crate::regress::FILES {
+        let Some(report) = kept_report(&crate::regress::kept(file)) else {
+            if let Some(row) = row(before, file) {
+                let _ = writeln!(text, "{row}");
+                let numbers = row
+                    .split('|')
+                    .skip(2)
+                    .map(|cell| cell.trim().parse::<u64>());
+                for (sum, n) in sums.iter_mut().zip(numbers) {
+                    *sum += n.unwrap_or_default();
+                }
+                reasons.take(file, before);
+            }
+            continue;
+        };
+        let number = |key: &str| report[key].as_u64().unwrap_or_default();
+        let many = |key: &str| list(&report, key).len() as u64;
+        let row = [
+            number("statements"),
+            number("over_production"),
+            number("preview"),
+            many("refused"),
+            many("differs"),
+            many("defects"),
+            number("different"),
+            number("plans") + number("open"),
+        ];
+        let _ = writeln!(
+            text,
+            "| {file} | {} |",
+            row.map(|n| n.to_string()).join(" | ")
+        );
+        for (sum, n) in sums.iter_mut().zip(row) {
+            *sum += n;
+        }
+        reasons.add(file, &report);
+    }
+    let _ = writeln!(
+        text,
+        "| **all** | {} |",
+        sums.map(|n| n.to_string()).join(" | ")
+    );
+    text += "\n| | reason | statements |\n|---|---|---|\n";
+    text + &reasons.table()
+}
+
+/// How many tests each reason accounts for, suite by suite.
+#[derive(Default)]
+struct Reasons(BTreeMap<(&'static str, String), BTreeMap<String, usize>>);
+
+impl Reasons {
+    fn add(&mut self, of: &str, report: &Value) {
         for (key, word) in [
             ("refused", "refused"),
             ("differs", "can be told apart"),
             ("defects", "known defect"),
         ] {
-            for reason in list(key) {
+            for reason in list(report, key) {
                 let reason = reason.as_str().unwrap_or_default().to_owned();
-                reasons
-                    .entry((word.to_owned(), reason))
-                    .or_default()
-                    .push(name);
+                let by_suite = self.0.entry((word, reason)).or_default();
+                *by_suite.entry(of.to_owned()).or_default() += 1;
             }
         }
     }
-    text += "\nReasons, with the number of tests that each accounts for:\n\n| | reason | tests |\n|---|---|---|\n";
-    for ((word, reason), suites) in reasons {
-        let mut by_suite: BTreeMap<&str, usize> = BTreeMap::new();
-        for suite in suites {
-            *by_suite.entry(suite).or_default() += 1;
+
+    /// What stood in the table about a suite that wasn't run again.
+    fn take(&mut self, of: &str, before: &str) {
+        for line in before.lines() {
+            let cells: Vec<&str> = line.split(" | ").collect();
+            let [word, reason, tests] = cells.as_slice() else {
+                continue;
+            };
+            let word = ["refused", "can be told apart", "known defect"]
+                .into_iter()
+                .find(|known| word.strip_prefix("| ") == Some(known));
+            let count = tests.trim_end_matches(" |").split(", ").find_map(|test| {
+                let (name, n) = test.split_once(": ")?;
+                (name == of).then(|| n.parse::<usize>().ok()).flatten()
+            });
+            if let (Some(word), Some(count)) = (word, count) {
+                let by_suite = self.0.entry((word, (*reason).to_owned())).or_default();
+                by_suite.insert(of.to_owned(), count);
+            }
         }
-        let tests: Vec<String> = by_suite
-            .iter()
-            .map(|(suite, n)| format!("{suite}: {n}"))
-            .collect();
-        let _ = writeln!(text, "| {word} | {reason} | {} |", tests.join(", "));
     }
-    text
+
+    fn table(&self) -> String {
+        let mut text = String::new();
+        for ((word, reason), by_suite) in &self.0 {
+            let tests: Vec<String> = by_suite
+                .iter()
+                .map(|(suite, n)| format!("{suite}: {n}"))
+                .collect();
+            let _ = writeln!(text, "| {word} | {reason} | {} |", tests.join(", "));
+        }
+        text
+    }
+}
+
+fn kept_report(name: &str) -> Option<Value> {
+    let text = fs::read_to_string(kept(name, "report.json")).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+fn list(report: &Value, key: &str) -> Vec<Value> {
+    report[key].as_array().cloned().unwrap_or_default()
 }
 
 /// Sets a command's `PG*` variables.
@@ -536,6 +680,17 @@ mod tests {
         assert_eq!(outcomes["c"], Outcome::Failed("x - y".to_owned()));
         assert_eq!(outcomes["d"], Outcome::Skipped);
         assert_eq!(outcomes.len(), 4);
+    }
+
+    #[test]
+    fn what_was_not_run_again_keeps_its_row_and_reasons() {
+        let before =
+            "| a suite | 3 |\n| refused | why, so | a: 2, b: 1 |\n| known defect | bad | b: 1 |\n";
+        assert_eq!(row(before, "a suite"), Some("| a suite | 3 |"));
+        assert_eq!(row(before, "a"), None);
+        let mut reasons = Reasons::default();
+        reasons.take("a", before);
+        assert_eq!(reasons.table(), "| refused | why, so | a: 2 |\n");
     }
 
     #[test]

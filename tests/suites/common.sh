@@ -25,9 +25,17 @@ python_suite() {
     touch "$source.installed"
 }
 
+# Whether the suite's tables are production's: `fill` puts them there, `run` finds them there.
+case ${SUITE:-}/${1:-} in
+*-filled/prepare) export SUITE_STAGE=fill ;;
+*-filled/run) export SUITE_STAGE=run ;;
+esac
+# What a suite's command is run by.
+by=()
+
 # pytest RESULTS ARGUMENT..: each test's outcome as a line of RESULTS.
 pytest() {
     local results=$1
     shift
-    SUITE_RESULTS=$results PYTHONPATH=$here "$venv/bin/python" -m pytest -p suite_results -q --no-header --tb=short -p no:cacheprovider "$@"
+    SUITE_RESULTS=$results PYTHONPATH=$here "${by[@]}" "$venv/bin/python" -m pytest -p suite_results -q --no-header --tb=short -p no:cacheprovider "$@"
 }

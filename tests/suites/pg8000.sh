@@ -7,6 +7,7 @@ if [ "$1" = install ]; then
     # Its user and database are `postgres`; ours come from the environment.
     sed -i 's/{"user": "postgres", "password": "pw"}/{"user": environ["PGUSER"], "database": environ["PGDATABASE"]}/' "$source"/test/*/conftest.py
 fi
-[ "$1" = run ] || exit 0
+[ "$1" = install ] && exit 0
+[ "${SUITE_STAGE:-}" ] && by=(python3 "$here/stage.py" "$SUITE_STAGE")
 cd "$source"
-PATH=$venv/bin:$PATH pytest "$2" test --ignore=test/test_readme.py --ignore-glob='test/*/auth' --benchmark-disable
+PATH=$venv/bin:$PATH pytest "${2:-/dev/null}" test --ignore=test/test_readme.py --ignore-glob='test/*/auth' --benchmark-disable || [ "$1" = prepare ]

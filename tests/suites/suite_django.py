@@ -74,3 +74,15 @@ class Result(unittest.TextTestResult):
 class Runner(DiscoverRunner):
     def get_resultclass(self):
         return Result
+
+    def run_suite(self, suite, **kwargs):
+        stage = os.environ.get("SUITE_STAGE")
+        if stage:
+            # Needs the applications to be loaded.
+            import django_stage
+
+            if stage == "fill":
+                django_stage.fill(suite)
+                return unittest.TestResult()
+            django_stage.install(suite)
+        return super().run_suite(suite, **kwargs)

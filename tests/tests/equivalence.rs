@@ -39,7 +39,9 @@ macro_rules! scripts {
 
 scripts! {
     adversary_calls => "adversary_calls.sql",
+    adversary_casts => "adversary_casts.sql",
     adversary_choices => "adversary_choices.sql",
+    adversary_hidden_calls => "adversary_hidden_calls.sql",
     adversary_names => "adversary_names.sql",
     catalogs => "catalogs.sql",
     copy_in => "copy_in.sql",
@@ -53,6 +55,7 @@ scripts! {
     deferrable => "deferrable.sql",
     delete => "delete.sql",
     foreign_keys => "foreign_keys.sql",
+    hidden_calls_copied => "hidden_calls_copied.sql",
     insert => "insert.sql",
     joins => "joins.sql",
     large_tables => "large_tables.sql",
@@ -63,6 +66,7 @@ scripts! {
     on_conflict => "on_conflict.sql",
     parameters => "parameters.sql",
     partitions => "partitions.sql",
+    rails => "rails.sql",
     reads => "reads.sql",
     refused => "refused.sql",
     sequences => "sequences.sql",

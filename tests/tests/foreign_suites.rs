@@ -10,6 +10,9 @@
     reason = "a test fails by a panic"
 )]
 
+use std::fmt::Write as _;
+
+use previewpg_tests::regress::{self, Regression};
 use previewpg_tests::servers::keep_logs;
 use previewpg_tests::suite::Suite;
 
@@ -37,6 +40,34 @@ fn pg8000() {
 }
 
 #[test]
+fn psycopg2_with_tables_in_production() {
+    run("psycopg2-filled");
+}
+
+#[test]
+fn pg8000_with_tables_in_production() {
+    run("pg8000-filled");
+}
+
+#[test]
+fn regression_tests_of_postgresql() {
+    let regression = Regression::install();
+    let mut violations = String::new();
+    for file in regress::IN_CI {
+        let report = regression.file(file);
+        println!("{file}: {}", report.summary());
+        let _ = write!(violations, "{}", report.violations(file));
+    }
+    if !violations.is_empty() {
+        keep_logs();
+    }
+    assert!(
+        violations.is_empty(),
+        "{violations}\nreproduce: cargo build --bins && target/debug/suites regress FILE"
+    );
+}
+
+#[test]
 fn tokio_postgres() {
     run("tokio_postgres");
 }
@@ -45,4 +76,22 @@ fn tokio_postgres() {
 #[ignore = "takes more than five minutes"]
 fn sqlalchemy() {
     run("sqlalchemy");
+}
+
+#[test]
+#[ignore = "takes more than five minutes"]
+fn sqlalchemy_with_tables_in_production() {
+    run("sqlalchemy-filled");
+}
+
+#[test]
+#[ignore = "takes more than ten minutes"]
+fn django() {
+    run("django");
+}
+
+#[test]
+#[ignore = "takes more than ten minutes"]
+fn django_with_tables_in_production() {
+    run("django-filled");
 }

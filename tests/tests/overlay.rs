@@ -316,6 +316,51 @@ async fn provisioning_again_loses_nothing_and_brings_new_tables() {
     );
 }
 
+/// What an older version left: each of our functions with other names of its arguments and another result, or with another argument, and one missing.
+const OLDER: &str = r"DO $$
+DECLARE f record;
+BEGIN
+    SET LOCAL session_replication_role = replica;
+    FOR f IN SELECT p.oid::regprocedure AS name, p.proname, p.prokind, pg_catalog.format_type(p.prorettype, NULL) AS result, p.prorettype,
+                    (SELECT coalesce(pg_catalog.string_agg(pg_catalog.format('old_%s %s', a.n, pg_catalog.format_type(a.type, NULL)), ', ' ORDER BY a.n), '')
+                     FROM pg_catalog.unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a(type, n)) AS arguments
+             FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'previewpg'::regnamespace AND p.prokind = 'f' LOOP
+        IF f.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) THEN
+            EXECUTE pg_catalog.format('CREATE OR REPLACE FUNCTION %s RETURNS %s LANGUAGE plpgsql AS ''BEGIN RAISE ''''old''''; END''', f.name, f.result);
+        ELSE
+            CONTINUE WHEN f.proname = 'is_written'; -- the inspection asks it first
+            EXECUTE pg_catalog.format('DROP FUNCTION %s', f.name);
+            IF f.proname <> 'renamed' THEN
+                EXECUTE pg_catalog.format('CREATE FUNCTION previewpg.%I(%s) RETURNS json LANGUAGE sql AS ''SELECT NULL::json''', f.proname, f.arguments);
+                EXECUTE pg_catalog.format('CREATE FUNCTION previewpg.%I(%s more date) RETURNS json LANGUAGE sql AS ''SELECT NULL::json''', f.proname,
+                    CASE WHEN f.arguments = '' THEN '' ELSE f.arguments || ',' END);
+            END IF;
+        END IF;
+    END LOOP;
+    DELETE FROM previewpg.meta WHERE name = 'runtime_digest';
+END $$";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_that_an_older_version_made_is_brought_up_to_date() {
+    let world = World::new(SHOP).await.unwrap();
+    let functions = "SELECT p.oid::regprocedure || ' ' || p.prorettype::regtype || coalesce(' ' || p.proacl::text, '') AS f FROM pg_proc p \
+        WHERE p.pronamespace = 'previewpg'::regnamespace ORDER BY 1";
+    let now = script::answer(&world.owner, functions).await;
+    world.owner.batch_execute(OLDER).await.unwrap();
+    assert_ne!(script::answer(&world.owner, functions).await, now);
+    let reader = world
+        .servers
+        .connect(script::PRODUCTION_PORT, "reader", &world.database)
+        .await
+        .unwrap();
+    let options = script::options(world.servers, &world.database);
+    provision::provision(&options, &reader, &world.owner, &mut provision::Quiet)
+        .await
+        .unwrap();
+    assert_eq!(script::answer(&world.owner, functions).await, now);
+    world.run(include_str!("overlay/unique_keys.sql")).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_plan_shows_no_secret() {
     let world = World::new("CREATE TABLE t(id int PRIMARY KEY)")

@@ -685,6 +685,39 @@ fn what_is_copied_up_as_a_whole_is_seen_by_others_and_waits_for_no_reader() {
     reader.must("BEGIN TRANSACTION READ ONLY");
     assert_eq!(reader.value("SELECT count_t4()"), "200");
     reader.must("COMMIT");
+
+    // Snapshots that are older: all rows, or an error that has the client try again.
+    caller.must("UPDATE t5 SET v = 'new' WHERE id = 1; UPDATE t6 SET v = 'new' WHERE id = 1");
+    caller.must(
+        "CREATE FUNCTION count_t6() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t6'",
+    );
+    for session in [&mut reader, &mut clean] {
+        session.must("BEGIN ISOLATION LEVEL REPEATABLE READ");
+        assert_eq!(session.value("SELECT count(*) FROM t5"), "200");
+    }
+    assert_eq!(caller.value("SELECT count_t6()"), "200");
+    caller.must("DELETE FROM t6 WHERE id = 1");
+    for (session, query) in [
+        (&mut reader, "SELECT count(*) FROM t6"),
+        (&mut clean, "SELECT count_t6()"),
+    ] {
+        let answer = session.query(query);
+        match answer.sqlstate() {
+            Some(code) => assert_eq!(code, "40001", "{answer:?}"),
+            None => assert_eq!(answer.rows(), [["200"]], "{query}"),
+        }
+        session.must("ROLLBACK");
+        assert_eq!(session.value(query), "199", "{query}");
+    }
+
+    // Production isn't looked at any more once nobody has an older snapshot.
+    let mut behind = pair.behind();
+    soon("the copied tables' projections are empty", || {
+        behind.must("SELECT previewpg.hide_copied()");
+        behind.value("SELECT count(*) FROM previewpg.relation WHERE copied_by IS NOT NULL") == "0"
+    });
+    let lower = behind.value("SELECT 'previewpg_lower.r' || 't6'::regclass::oid");
+    assert_eq!(behind.value(&format!("SELECT count(*) FROM {lower}")), "0");
 }
 
 /// A cancel request may come to any replica.
@@ -753,8 +786,13 @@ fn a_change_behind_the_back_reaches_running_replicas() {
         session.must("DELETE FROM later WHERE id = 1");
         assert_eq!(session.value("SELECT count(*) FROM later"), "29");
     }
-    // By hand, with event triggers off.
+    // Once more: nothing has changed, so nobody is told.
     let mut behind = pair.behind();
+    let news = "SELECT version FROM previewpg.news";
+    let told = behind.value(news);
+    pair.configuration.provision();
+    assert_eq!(behind.value(news), told);
+    // By hand, with event triggers off.
     behind.must("SET session_replication_role = replica; BEGIN; CREATE TABLE silent (id int); ALTER TABLE silent OWNER TO app; SELECT previewpg.changed(); COMMIT");
     for session in &mut sessions {
         soon("it is known", || {

@@ -10,12 +10,17 @@ use serde::Deserialize;
 
 use super::lease::{Lease, Mark};
 use super::model::{
-    Builtin, Catalog, Column, Key, Lower, Oid, Reach, Relation, RelationKind, Routine, UserType,
+    Builtin, Cast, Catalog, Column, Key, Lower, Oid, Reach, Relation, RelationKind, Routine,
+    UserType,
 };
 use super::reach;
 
 /// The query: one row, one `text` column. [`parse`] reads it.
 pub const QUERY: &str = "SELECT previewpg.catalog()";
+
+/// The same for a session that has changed nothing that isn't committed: an empty text unless it has temporary objects, which only its own catalog knows.
+pub const OWN_QUERY: &str = "SELECT CASE WHEN pg_catalog.pg_my_temp_schema() <> 0 \
+    AND EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.relnamespace = pg_catalog.pg_my_temp_schema()) THEN previewpg.catalog() ELSE '' END";
 
 /// Makes the function that [`QUERY`] calls; provisioning runs it as the owner of schema `previewpg`.
 pub const FUNCTION: &str = include_str!("catalog.sql");
@@ -138,7 +143,14 @@ pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
         .into_iter()
         .map(RoutineRow::build)
         .collect();
-    for routine in reach::close(routines, &catalog) {
+    catalog.casts = document
+        .casts
+        .into_iter()
+        .map(|CastRow { function, written }| Cast { function, written })
+        .collect();
+    let (routines, view_reach) = reach::close(routines, &catalog);
+    catalog.view_reach = view_reach;
+    for routine in routines {
         catalog
             .routines
             .entry(routine.name.clone())
@@ -185,6 +197,14 @@ struct Document {
     types: Vec<TypeRow>,
     #[serde(default)]
     operators: Vec<OperatorRow>,
+    #[serde(default)]
+    casts: Vec<CastRow>,
+}
+
+#[derive(Deserialize)]
+struct CastRow {
+    function: Oid,
+    written: bool,
 }
 
 #[derive(Deserialize)]
@@ -211,6 +231,8 @@ struct RelationRow {
     trigger_functions: Option<Vec<Oid>>,
     row_functions: Option<Vec<Oid>>,
     children: Option<Vec<Oid>>,
+    rule_reads: Option<Vec<Oid>>,
+    heirs: Option<Vec<Oid>>,
     lower: Option<LowerRow>,
 }
 
@@ -247,6 +269,8 @@ struct LowerRow {
     same_shape: bool,
     row_security: bool,
     reason: Option<String>,
+    #[serde(default)]
+    copied: bool,
     #[serde(default)]
     rows: i64,
     #[serde(default)]
@@ -292,6 +316,7 @@ impl RelationRow {
             "c" => RelationKind::Composite,
             _ => return None,
         };
+        let copied = self.lower.as_ref().is_some_and(|row| row.copied);
         let lower = self.lower.and_then(|row| row.build(self.oid, shared));
         Some(Relation {
             oid: self.oid,
@@ -312,6 +337,7 @@ impl RelationRow {
                 .map(KeyRow::build)
                 .collect(),
             lower,
+            copied,
             definition: self
                 .definition
                 .map(|text| text.trim_end().trim_end_matches(';').to_owned()),
@@ -321,6 +347,8 @@ impl RelationRow {
             trigger_functions: self.trigger_functions.unwrap_or_default(),
             row_functions: self.row_functions.unwrap_or_default(),
             children: self.children.unwrap_or_default(),
+            rule_reads: self.rule_reads.unwrap_or_default(),
+            heirs: self.heirs.unwrap_or_default(),
             partition_root: self.partition_root,
             inherits: self.inherits,
         })

@@ -3,6 +3,7 @@
 //! [`model`] is the value that [`crate::rewrite`] reads; [`load`] makes it from fresh's catalogs; [`store`] holds the one that all sessions share;
 //! [`lease`] says until when either may be believed; [`reach`] tells what the bodies of functions may touch. Nothing here knows SQL statements of clients.
 
+mod dynamic;
 pub mod lease;
 pub mod load;
 pub mod model;

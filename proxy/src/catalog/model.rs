@@ -30,6 +30,10 @@ pub struct Catalog {
     pub user_operators: bool,
     /// The operators whose functions have bodies that can be read: name and function.
     pub operators: Vec<(String, Oid)>,
+    /// The casts whose functions have bodies that can be read, and that may be applied without a user's type being named.
+    pub casts: Vec<Cast>,
+    /// What the queries of views and materialized views touch that production's rows don't show through: they run as they stand. Only those that touch something.
+    pub view_reach: HashMap<Oid, Reach>,
     /// A view's definition couldn't be read, because another session has it locked: worth reading again.
     pub incomplete: bool,
     /// How many rows one statement may copy up.
@@ -40,6 +44,15 @@ pub struct Catalog {
     pub fresh_major: u32,
     /// Major version of production at provisioning.
     pub production_major: u32,
+}
+
+/// A cast with a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cast {
+    /// Its function.
+    pub function: Oid,
+    /// It's applied only where the text says so: `x::int`, `CAST (x AS int)`.
+    pub written: bool,
 }
 
 /// What is known of all functions of one built-in name.
@@ -85,6 +98,8 @@ pub struct Relation {
     pub keys: Vec<Key>,
     /// `Some`: it is lower-backed.
     pub lower: Option<Lower>,
+    /// It was lower-backed, and all of production's rows were copied up: an ordinary table since.
+    pub copied: bool,
     /// A view's or materialized view's query, from `pg_get_viewdef`, without its semicolon.
     pub definition: Option<String>,
     /// Views: the OIDs of the relations that the definition reads (from pg_depend).
@@ -93,14 +108,18 @@ pub struct Relation {
     pub row_security: bool,
     /// It has rewrite rules of its own (not a view's `_RETURN`).
     pub rules: bool,
+    /// The other relations that those rules read or write.
+    pub rule_reads: Vec<Oid>,
     /// The functions of its users' enabled triggers (ours and PostgreSQL's own left out).
     pub trigger_functions: Vec<Oid>,
-    /// The functions that a new row of it may call besides: in defaults, generated columns, checks, indexes, policies, conditions of triggers, and for its columns' types.
+    /// The functions that a new row of it may call besides: in defaults, generated columns, checks, indexes, partition keys, policies, rules, conditions of triggers, and for its columns' types.
     pub row_functions: Vec<Oid>,
     /// The tables whose foreign keys refer to this one.
     pub children: Vec<Oid>,
     /// A partition's root table.
     pub partition_root: Option<Oid>,
+    /// Its partitions or inheritance children.
+    pub heirs: Vec<Oid>,
     /// It has (non-partition) inheritance children or parents.
     pub inherits: bool,
 }

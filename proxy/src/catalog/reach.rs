@@ -1,24 +1,83 @@
-//! What code that no rewriting reaches may touch: the bodies of functions and procedures, and DO blocks.
+//! What code that no rewriting reaches may touch: the bodies of functions and procedures, DO blocks, and views that are read as they stand.
 //!
 //! Such code runs inside fresh as it was written. There, INSERT, UPDATE and DELETE are watched by triggers on upper, so that one that would miss
 //! production's rows fails loudly; a *read* can't be watched. So a body that may read a relation that production's rows show
 //! through is found here, from its text, and the planner refuses to call it. The scan errs on the side of finding: string literals are read like
-//! code (dynamic SQL), and a name counts as a read unless the words around it say that it is not.
+//! code, and a name counts as a read unless the words around it say that it is not. What a body runs without naming it counts as called: triggers, defaults and checks of a
+//! table that it names (referential actions and partitions followed), functions of operators, casts that PostgreSQL applies by itself, views.
+//!
+//! SQL that a body makes at run time makes it *opaque* unless it's known but for values and names: [`super::dynamic`] has the rule. So do built-in functions
+//! that run a query given as text ([`TEXT_QUERIES`]), languages that can't be read here, names in escapes (`U&".."`), and C functions that no extension owns.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::model::{Catalog, Oid, Reach, Routine};
+use super::dynamic;
+use super::model::{Cast, Catalog, Oid, Reach, Relation, Routine};
+use crate::sql::keyword::Keyword;
+use crate::sql::{lexer, literal};
+
+/// Built-in functions, and those of PostgreSQL's own extensions, that run a query or read a table given as text.
+pub const TEXT_QUERIES: [&str; 26] = [
+    "query_to_xml",
+    "query_to_xmlschema",
+    "query_to_xml_and_xmlschema",
+    "cursor_to_xml",
+    "table_to_xml",
+    "table_to_xmlschema",
+    "table_to_xml_and_xmlschema",
+    "schema_to_xml",
+    "schema_to_xmlschema",
+    "schema_to_xml_and_xmlschema",
+    "database_to_xml",
+    "database_to_xmlschema",
+    "database_to_xml_and_xmlschema",
+    "ts_stat",
+    "crosstab",
+    "crosstab2",
+    "crosstab3",
+    "crosstab4",
+    "crosstabn",
+    "connectby",
+    "xpath_table",
+    "dblink",
+    "dblink_exec",
+    "dblink_open",
+    "dblink_send_query",
+    "lo_import",
+];
+
+/// Operators that are applied without being written: `IN`, `BETWEEN`, `LIKE`, `SIMILAR TO`, `CASE x WHEN`, `NULLIF`, `USING`, `ORDER BY`, ..
+pub const UNWRITTEN_OPERATORS: [&str; 12] = [
+    "=", "<>", "<", "<=", ">", ">=", "~~", "!~~", "~~*", "!~~*", "~", "!~",
+];
+
+/// Trigger functions of PostgreSQL's extension `refint` that read the tables that their arguments name.
+const READS_ITS_ARGUMENTS: [&str; 2] = ["check_primary_key", "check_foreign_key"];
+
+/// Something that runs when something else does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Callee {
+    Routine(Oid),
+    /// A view that production's rows don't show through: it's read as it stands.
+    View(Oid),
+}
 
 /// Names that matter in a body.
 struct Names<'a> {
     /// Relations that production's rows show through, by name.
     backed: HashMap<&'a str, Vec<Oid>>,
-    /// What a new row of a relation calls (triggers, defaults, checks), by the relation's name; what a value of a type calls, by the type's.
-    triggers: HashMap<&'a str, Vec<Oid>>,
+    /// What using a thing of this name runs: a new row of a relation (triggers, defaults, checks), a value of a type, a view.
+    used: HashMap<&'a str, Vec<Callee>>,
+    /// What changing or deleting rows of the relation of this name runs besides, through foreign keys.
+    cascades: HashMap<&'a str, Vec<Callee>>,
     /// Operators with their functions.
     operators: &'a [(String, Oid)],
+    /// Casts that may be applied without a user's type being named.
+    casts: &'a [Cast],
     /// Schemas.
     schemas: BTreeSet<&'a str>,
+    /// Columns and relations: what stands after a dot without being a call.
+    fields: HashSet<&'a str>,
     /// Routines by name.
     routines: HashMap<&'a str, Vec<Oid>>,
 }
@@ -27,11 +86,14 @@ struct Names<'a> {
 #[derive(Default)]
 struct Direct {
     reach: Reach,
-    calls: BTreeSet<Oid>,
+    calls: BTreeSet<Callee>,
 }
 
-/// Fills in the reach of each routine, calls followed to their ends.
-pub(super) fn close(mut routines: Vec<Routine>, catalog: &Catalog) -> Vec<Routine> {
+/// Fills in the reach of each routine, calls followed to their ends; gives that of the views that are read as they stand, too.
+pub(super) fn close(
+    mut routines: Vec<Routine>,
+    catalog: &Catalog,
+) -> (Vec<Routine>, HashMap<Oid, Reach>) {
     let names: BTreeSet<String> = routines
         .iter()
         .map(|routine| routine.name.clone())
@@ -43,20 +105,42 @@ pub(super) fn close(mut routines: Vec<Routine>, catalog: &Catalog) -> Vec<Routin
         }
     }
     let known = Names::new(catalog, by_name);
-    let direct: HashMap<Oid, Direct> = routines
+    let mut direct: HashMap<Callee, Direct> = routines
         .iter()
-        .map(|routine| (routine.oid, of_routine(routine, &known)))
+        .map(|routine| (Callee::Routine(routine.oid), of_routine(routine, &known)))
         .collect();
-    let closed = closure(direct);
-    for routine in &mut routines {
-        if let Some(reach) = closed.get(&routine.oid) {
-            routine.reach = reach.clone();
+    for view in catalog.relations.values() {
+        if is_read_as_it_stands(view, catalog) {
+            let definition = view.definition.as_deref().unwrap_or_default();
+            let mut found = scan(definition, &known);
+            // PostgreSQL knows what it reads: no table of production. A word that is one's name is a column's here.
+            found.reach.reads.clear();
+            found.reach.names.clear();
+            found.reach.changes.clear();
+            found.reach.schema = false;
+            direct.insert(Callee::View(view.oid), found);
         }
     }
-    routines
+    let mut closed = closure(direct);
+    for routine in &mut routines {
+        if let Some(reach) = closed.remove(&Callee::Routine(routine.oid)) {
+            routine.reach = reach;
+        }
+    }
+    let views = closed
+        .into_iter()
+        .filter_map(|(callee, reach)| match callee {
+            Callee::View(oid) if reach != Reach::default() => Some((oid, reach)),
+            _ => None,
+        });
+    (routines, views.collect())
 }
 
-/// What a DO block, or a statement that nobody can read, may touch.
+fn is_read_as_it_stands(relation: &Relation, catalog: &Catalog) -> bool {
+    relation.definition.is_some() && !catalog.is_backed(relation.oid)
+}
+
+/// What a DO block may touch.
 #[must_use]
 pub fn of_block(text: &str, catalog: &Catalog) -> Reach {
     let routines = catalog
@@ -64,15 +148,39 @@ pub fn of_block(text: &str, catalog: &Catalog) -> Reach {
         .iter()
         .map(|(name, same_name)| (name.as_str(), same_name.iter().map(|r| r.oid).collect()))
         .collect();
-    let direct = scan(text, true, &Names::new(catalog, routines));
+    let names = Names::new(catalog, routines);
+    let mut direct = scan(text, &names);
+    let tokens = lexer::lex(text.as_bytes(), true);
+    for (at, token) in tokens.iter().enumerate() {
+        let bytes = |at: usize| {
+            let token = tokens.get(at)?;
+            Some((text.as_bytes().get(token.span())?, token.kind))
+        };
+        if token.keyword == Keyword::Language {
+            let language = bytes(at + 1).map(|(bytes, kind)| match kind {
+                lexer::TokenKind::Word | lexer::TokenKind::Quoted => literal::name(bytes, kind),
+                _ => String::from_utf8_lossy(&literal::string_value(bytes, kind)).into_owned(),
+            });
+            direct.reach.opaque |= language.is_none_or(|language| language != "plpgsql");
+        } else if let Some((bytes, kind)) = bytes(at).filter(|_| token.is_string()) {
+            let code = literal::string_value(bytes, kind);
+            make_sql(&String::from_utf8_lossy(&code), &names, &mut direct);
+        }
+    }
     let mut reach = direct.reach;
-    let called = catalog
-        .routines
-        .values()
-        .flatten()
-        .filter(|r| direct.calls.contains(&r.oid));
-    for routine in called {
-        reach.absorb(&routine.reach);
+    for callee in &direct.calls {
+        let called = match callee {
+            Callee::View(oid) => catalog.view_reach.get(oid),
+            Callee::Routine(oid) => catalog
+                .routines
+                .values()
+                .flatten()
+                .find(|routine| routine.oid == *oid)
+                .map(|routine| &routine.reach),
+        };
+        if let Some(called) = called {
+            reach.absorb(called);
+        }
     }
     reach
 }
@@ -93,69 +201,128 @@ impl<'a> Names<'a> {
     fn new(catalog: &'a Catalog, routines: HashMap<&'a str, Vec<Oid>>) -> Self {
         let mut names = Self {
             backed: HashMap::new(),
-            triggers: HashMap::new(),
+            used: HashMap::new(),
+            cascades: HashMap::new(),
             operators: &catalog.operators,
+            casts: &catalog.casts,
             schemas: catalog.by_name.keys().map(String::as_str).collect(),
+            fields: HashSet::new(),
             routines,
         };
         for relation in catalog.relations.values() {
+            let name = relation.name.as_str();
+            names.fields.insert(name);
+            let columns = relation.columns.iter();
+            names
+                .fields
+                .extend(columns.map(|column| column.name.as_str()));
             if catalog.is_backed(relation.oid) {
-                names
-                    .backed
-                    .entry(&relation.name)
-                    .or_default()
-                    .push(relation.oid);
+                names.backed.entry(name).or_default().push(relation.oid);
             }
-            if !relation.trigger_functions.is_empty() || !relation.row_functions.is_empty() {
-                let functions = names.triggers.entry(&relation.name).or_default();
-                functions.extend(&relation.trigger_functions);
-                functions.extend(&relation.row_functions);
+            if is_read_as_it_stands(relation, catalog) {
+                let used = names.used.entry(name).or_default();
+                used.push(Callee::View(relation.oid));
+            }
+            let (own, cascading) = runs_with(relation, catalog);
+            if !own.is_empty() {
+                names.used.entry(name).or_default().extend(own);
+            }
+            if !cascading.is_empty() {
+                names.cascades.entry(name).or_default().extend(cascading);
             }
         }
         for (name, same_name) in &catalog.types {
             for of_type in same_name.iter().filter(|t| !t.functions.is_empty()) {
-                let functions = names.triggers.entry(name).or_default();
-                functions.extend(&of_type.functions);
+                let used = names.used.entry(name).or_default();
+                used.extend(of_type.functions.iter().copied().map(Callee::Routine));
             }
         }
         names
     }
 }
 
+/// What a write to a relation runs: in itself, its partitions and heirs and the tables under a view; and, through foreign keys, in others.
+fn runs_with(relation: &Relation, catalog: &Catalog) -> (BTreeSet<Callee>, BTreeSet<Callee>) {
+    let mut own = vec![relation.oid];
+    follow(&mut own, catalog, |relation| {
+        relation.heirs.iter().chain(&relation.reads)
+    });
+    let mut all = own.clone();
+    follow(&mut all, catalog, |relation| {
+        relation
+            .heirs
+            .iter()
+            .chain(&relation.reads)
+            .chain(&relation.children)
+    });
+    let functions = |oids: &[Oid]| -> BTreeSet<Callee> {
+        let relations = oids.iter().filter_map(|oid| catalog.relations.get(oid));
+        relations
+            .flat_map(|found| found.trigger_functions.iter().chain(&found.row_functions))
+            .copied()
+            .map(Callee::Routine)
+            .collect()
+    };
+    let (own, all) = (functions(&own), functions(&all));
+    let cascading = all.difference(&own).copied().collect();
+    (own, cascading)
+}
+
+/// Adds what `next` leads to, to its end.
+pub fn follow<'a, I: Iterator<Item = &'a Oid>>(
+    oids: &mut Vec<Oid>,
+    catalog: &'a Catalog,
+    next: impl Fn(&'a Relation) -> I,
+) {
+    let mut seen: HashSet<Oid> = oids.iter().copied().collect();
+    let mut at = 0;
+    while let Some(oid) = oids.get(at).copied() {
+        at += 1;
+        let Some(relation) = catalog.relations.get(&oid) else {
+            continue;
+        };
+        oids.extend(next(relation).filter(|oid| seen.insert(**oid)));
+    }
+}
+
 fn of_routine(routine: &Routine, names: &Names<'_>) -> Direct {
     let mut direct = of_body(routine, names);
-    direct.calls.extend(&routine.calls);
+    let calls = routine.calls.iter().copied().map(Callee::Routine);
+    direct.calls.extend(calls);
     direct
 }
 
 fn of_body(routine: &Routine, names: &Names<'_>) -> Direct {
-    match routine.language.as_str() {
-        "sql" => scan(&routine.body, false, names),
-        "plpgsql" => scan(&routine.body, true, names),
-        "c" | "internal" => Direct::default(),
+    let mut direct = match routine.language.as_str() {
+        "sql" => scan(&routine.body, names),
+        "plpgsql" => scan_procedure(&routine.body, names),
+        "internal" => return Direct::default(),
+        "c" => Direct::default(),
         _ if routine.extension.is_some() => Direct::default(),
-        _ => {
-            let mut direct = scan(&routine.body, true, names);
-            direct.reach.opaque = true;
-            direct
-        }
-    }
+        _ => scan(&routine.body, names),
+    };
+    direct.reach.opaque |= match (routine.language.as_str(), &routine.extension) {
+        ("sql" | "plpgsql", _) => false,
+        (_, Some(_)) => READS_ITS_ARGUMENTS.contains(&routine.name.as_str()),
+        (_, None) => true,
+    };
+    direct
 }
 
-fn closure(direct: HashMap<Oid, Direct>) -> HashMap<Oid, Reach> {
-    let mut closed: HashMap<Oid, Reach> = direct
+fn closure(direct: HashMap<Callee, Direct>) -> HashMap<Callee, Reach> {
+    let mut closed: HashMap<Callee, Reach> = direct
         .iter()
-        .map(|(oid, routine)| (*oid, routine.reach.clone()))
+        .map(|(callee, found)| (*callee, found.reach.clone()))
         .collect();
     loop {
         let mut changed = false;
-        for (oid, routine) in &direct {
-            let mut reach = closed.get(oid).cloned().unwrap_or_default();
-            for callee in routine.calls.iter().filter_map(|callee| closed.get(callee)) {
+        for (callee, found) in &direct {
+            let mut reach = closed.get(callee).cloned().unwrap_or_default();
+            for callee in found.calls.iter().filter_map(|callee| closed.get(callee)) {
                 reach.absorb(callee);
             }
-            if closed.get(oid) != Some(&reach) {
-                closed.insert(*oid, reach);
+            if closed.get(callee) != Some(&reach) {
+                closed.insert(*callee, reach);
                 changed = true;
             }
         }
@@ -172,10 +339,6 @@ enum Token {
     Word(String),
     /// `'`
     Quote,
-    /// `||`
-    Concat,
-    /// `%I`, `%s`, `%2$I` of `format`
-    Hole,
     /// Any other character.
     Other(char),
 }
@@ -190,28 +353,81 @@ impl Token {
     }
 }
 
-fn scan(body: &str, procedural: bool, names: &Names<'_>) -> Direct {
-    let tokens = tokens(body);
-    let has = |words: &[&str]| tokens.iter().any(|token| token.is_any(words));
-    let upserts = has(&["conflict"]);
-    // The name of what is changed may be put in at run time.
-    let changes_holes = has(&["update", "delete", "merge"])
-        && tokens
+/// A body of plpgsql.
+fn scan_procedure(body: &str, names: &Names<'_>) -> Direct {
+    let mut direct = scan(body, names);
+    make_sql(body, names, &mut direct);
+    direct
+}
+
+/// Adds what the SQL that a body of plpgsql makes at run time may do.
+fn make_sql(body: &str, names: &Names<'_>, direct: &mut Direct) {
+    let made = dynamic::of(body, &|name| names.routines.contains_key(name));
+    direct.reach.opaque |= made.opaque;
+    for text in &made.texts {
+        let run = scan(text, names);
+        direct.reach.absorb(&run.reach);
+        direct.calls.extend(run.calls);
+    }
+    if made.fires_any {
+        // The name of what is changed is put in at run time.
+        let tokens = tokens(body);
+        for (at, token) in tokens.iter().enumerate() {
+            let context = Context {
+                tokens: &tokens,
+                at,
+            };
+            if let Token::Word(word) = token
+                && let Some(relations) = names.backed.get(word.as_str())
+                && context.is_literal()
+            {
+                direct.reach.changes.extend(relations);
+            }
+        }
+        direct.calls.extend(names.used.values().flatten());
+        direct.calls.extend(names.cascades.values().flatten());
+    }
+    if made.calls_any {
+        let routines = names.routines.values().flatten().copied();
+        direct.calls.extend(routines.map(Callee::Routine));
+    }
+}
+
+/// The functions of the casts that a text may apply.
+pub fn casts_in<'a>(text: &str, casts: &'a [Cast]) -> impl Iterator<Item = Oid> + use<'a> {
+    // Nothing else has explicit casts: `::`, CAST, XMLCAST, and the SQL/JSON and XML functions that are told a type.
+    let writes = !casts.is_empty() && {
+        let lower = text.to_ascii_lowercase();
+        ["::", "cast", "json", "xml"]
             .iter()
-            .any(|token| matches!(token, Token::Hole | Token::Concat));
+            .any(|word| lower.contains(word))
+    };
+    let applied = casts.iter().filter(move |cast| writes || !cast.written);
+    applied.map(|cast| cast.function)
+}
+
+fn scan(body: &str, names: &Names<'_>) -> Direct {
+    let tokens = tokens(body);
     let mut direct = Direct::default();
-    let operators = names.operators.iter();
-    let used = operators.filter(|(operator, _)| body.contains(operator.as_str()));
-    direct.calls.extend(used.map(|(_, function)| *function));
+    let lower = body.to_ascii_lowercase();
+    direct.reach.opaque = lower.contains("u&\"");
+    let upserts = lower.contains("conflict");
+    let used = names.operators.iter().filter(|(operator, _)| {
+        UNWRITTEN_OPERATORS.contains(&operator.as_str()) || body.contains(operator.as_str())
+    });
+    let unnamed = used.map(|(_, function)| *function);
+    let unnamed = unnamed.chain(casts_in(body, names.casts));
+    direct.calls.extend(unnamed.map(Callee::Routine));
     for (at, token) in tokens.iter().enumerate() {
         let Token::Word(word) = token else { continue };
+        let word = word.as_str();
         let context = Context {
             tokens: &tokens,
             at,
         };
-        if let Some(relations) = names.backed.get(word.as_str()) {
+        if let Some(relations) = names.backed.get(word) {
             direct.reach.names.extend(relations);
-            if context.changes_rows(upserts) || changes_holes && context.is_literal() {
+            if context.changes_rows(upserts) {
                 direct.reach.changes.extend(relations);
             }
             if context.may_read(names) {
@@ -220,46 +436,25 @@ fn scan(body: &str, procedural: bool, names: &Names<'_>) -> Direct {
         }
         direct
             .calls
-            .extend(names.triggers.get(word.as_str()).into_iter().flatten());
-        if context.follows("(") {
-            direct
-                .calls
-                .extend(names.routines.get(word.as_str()).into_iter().flatten());
+            .extend(names.used.get(word).into_iter().flatten());
+        if upserts || !context.is_inserted_into(names) {
+            let cascades = names.cascades.get(word).into_iter().flatten();
+            direct.calls.extend(cascades);
         }
-        direct.reach.opaque |= context.reads_through_a_hole()
-            || (procedural && (context.executes_a_value() || context.lists_a_hole()));
+        let field = context.before(1) == Some(&Token::Other('.')) && !names.fields.contains(word);
+        if field || context.follows("(") {
+            let called = names.routines.get(word).into_iter().flatten().copied();
+            direct.calls.extend(called.map(Callee::Routine));
+        }
+        direct.reach.opaque |= context.follows("(") && TEXT_QUERIES.contains(&word);
         direct.reach.schema |= [
             "create", "alter", "drop", "truncate", "import", "refresh", "comment",
         ]
-        .contains(&word.as_str());
+        .contains(&word);
         direct.reach.settings |= word == "set_config" || context.changes_a_setting();
     }
     direct
 }
-
-/// What ends the list of a FROM or USING.
-const ENDS_A_LIST: [&str; 17] = [
-    "where",
-    "group",
-    "having",
-    "window",
-    "order",
-    "limit",
-    "offset",
-    "fetch",
-    "for",
-    "union",
-    "except",
-    "intersect",
-    "returning",
-    "set",
-    "when",
-    "loop",
-    "select",
-];
-
-/// So many tokens before AS, at most, stands the word that has a query follow it.
-const MAKES_A_QUERY_WITHIN: usize = 12;
 
 /// A word and what stands around it.
 struct Context<'a> {
@@ -297,6 +492,33 @@ impl Context<'_> {
         quote(self.at.checked_sub(1)) && quote(Some(self.at + 1))
     }
 
+    /// How many tokens back the one before the word is, its schema, ONLY and IF EXISTS not counted; `None` for a field.
+    fn name_begins(&self, names: &Names<'_>) -> Option<usize> {
+        let mut back = 1;
+        if self.before(1) == Some(&Token::Other('.')) {
+            match self.before(2) {
+                Some(Token::Word(schema)) if names.schemas.contains(schema.as_str()) => back = 3,
+                Some(Token::Word(_)) => return None,
+                _ => {}
+            }
+        }
+        if self.before(back).is_some_and(|token| token.is("only")) {
+            back += 1;
+        }
+        if self.before(back).is_some_and(|token| token.is("exists"))
+            && self.before(back + 1).is_some_and(|token| token.is("if"))
+        {
+            back += 2;
+        }
+        Some(back)
+    }
+
+    /// `INSERT INTO` it.
+    fn is_inserted_into(&self, names: &Names<'_>) -> bool {
+        let before = self.name_begins(names).and_then(|back| self.before(back));
+        before.is_some_and(|token| token.is("into"))
+    }
+
     /// Whether the word, a relation's name, may stand where the relation is read.
     fn may_read(&self, names: &Names<'_>) -> bool {
         if self.is_literal() || self.follows(".") {
@@ -309,22 +531,9 @@ impl Context<'_> {
         {
             return false;
         }
-        let mut back = 1;
-        if self.before(1) == Some(&Token::Other('.')) {
-            match self.before(2) {
-                Some(Token::Word(schema)) if names.schemas.contains(schema.as_str()) => back = 3,
-                Some(Token::Word(_)) => return false,
-                _ => {}
-            }
-        }
-        if self.before(back).is_some_and(|token| token.is("only")) {
-            back += 1;
-        }
-        if self.before(back).is_some_and(|token| token.is("exists"))
-            && self.before(back + 1).is_some_and(|token| token.is("if"))
-        {
-            back += 2;
-        }
+        let Some(back) = self.name_begins(names) else {
+            return false;
+        };
         let (Some(first), second) = (self.before(back), self.before(back + 1)) else {
             return true;
         };
@@ -383,129 +592,6 @@ impl Context<'_> {
             || first.is("into") && (second("merge") || upserts && second("insert"))
     }
 
-    /// `FROM %I`, `JOIN ' || x`: a read of something that the text doesn't name.
-    fn reads_through_a_hole(&self) -> bool {
-        let Some(word) = self.tokens.get(self.at) else {
-            return false;
-        };
-        let reads = match word {
-            word if word.is_any(&["join", "using", "only"]) => true,
-            word if word.is("from") => !self.before(1).is_some_and(|token| token.is("delete")),
-            word if word.is("table") => !self.before(1).is_some_and(|token| {
-                token.is_any(&[
-                    "alter",
-                    "create",
-                    "drop",
-                    "truncate",
-                    "lock",
-                    "on",
-                    "temp",
-                    "temporary",
-                    "unlogged",
-                ])
-            }),
-            _ => false,
-        };
-        reads && self.names_a_hole()
-    }
-
-    /// `FROM a, ' || x`, `FROM a, %I`, `USING a, %I`: the same, further on in the list. `CREATE TABLE a AS ' || x`, `IN (' || x`: a query that isn't in the text.
-    fn lists_a_hole(&self) -> bool {
-        let Some(word) = self.tokens.get(self.at) else {
-            return false;
-        };
-        if word.is_any(&["in", "exists", "any", "some"]) && self.follows("(") {
-            return self.goes_on(2);
-        }
-        if word.is("as") {
-            let from = self.at.saturating_sub(MAKES_A_QUERY_WITHIN);
-            let before = self.tokens.get(from..self.at).unwrap_or_default();
-            let makes = before
-                .iter()
-                .any(|token| token.is_any(&["create", "prepare", "with"]));
-            return makes && self.goes_on(1);
-        }
-        if word.is_any(&["union", "except", "intersect", "explain"]) {
-            return self.goes_on(1)
-                || self
-                    .after(1)
-                    .is_some_and(|token| token.is_any(&["all", "analyze"]))
-                    && self.goes_on(2);
-        }
-        let distinct = self.before(1).is_some_and(|token| token.is("distinct"));
-        if !word.is_any(&["from", "using", "join"]) || distinct {
-            return false;
-        }
-        // Commas outside of the literal in which the list stands are `format`'s, between its arguments.
-        let (mut depth, mut outside) = (0_usize, false);
-        for (at, token) in self.tokens.iter().enumerate().skip(self.at + 1) {
-            match token {
-                Token::Quote => outside = !outside,
-                Token::Other('(') => depth += 1,
-                Token::Other(')') if depth == 0 => return false,
-                Token::Other(')') => depth -= 1,
-                Token::Other(';') => return false,
-                Token::Other(',') if depth == 0 && !outside => {
-                    let comma = Context {
-                        tokens: self.tokens,
-                        at,
-                    };
-                    if comma.names_a_hole() {
-                        return true;
-                    }
-                }
-                token if depth == 0 && !outside && token.is_any(&ENDS_A_LIST) => return false,
-                _ => {}
-            }
-        }
-        false
-    }
-
-    fn goes_on(&self, n: usize) -> bool {
-        matches!(self.after(n), Some(Token::Hole | Token::Concat))
-    }
-
-    /// Whether the name that comes next isn't in the text, or not to its end: `public.' || x`, `log_' || x`.
-    fn names_a_hole(&self) -> bool {
-        let mut next = 1;
-        if self
-            .after(next)
-            .is_some_and(|token| token.is_any(&["only", "lateral"]))
-        {
-            next += 1;
-        }
-        while let (Some(Token::Word(_)), Some(Token::Other('.'))) =
-            (self.after(next), self.after(next + 1))
-        {
-            next += 2;
-        }
-        self.goes_on(next)
-            || matches!(self.after(next), Some(Token::Word(_))) && self.goes_on(next + 1)
-    }
-
-    /// `EXECUTE x`: SQL that is made elsewhere.
-    fn executes_a_value(&self) -> bool {
-        if !self
-            .tokens
-            .get(self.at)
-            .is_some_and(|token| token.is("execute"))
-        {
-            return false;
-        }
-        let literal_at = match self.tokens.get(self.at + 1) {
-            Some(token) if token.is_any(&["function", "procedure", "on"]) => return false,
-            Some(token) if token.is("format") => self.at + 3,
-            _ => self.at + 1,
-        };
-        if self.tokens.get(literal_at) != Some(&Token::Quote) {
-            return true;
-        }
-        // `EXECUTE '' || x`, `EXECUTE format('%s', x)`
-        let literal = self.tokens.iter().skip(literal_at);
-        let first = literal.into_iter().find(|token| **token != Token::Quote);
-        matches!(first, Some(Token::Hole | Token::Concat))
-    }
-
     /// A SET or RESET statement (not UPDATE's SET).
     fn changes_a_setting(&self) -> bool {
         let Some(word) = self.tokens.get(self.at) else {
@@ -542,11 +628,6 @@ fn tokens(body: &str) -> Vec<Token> {
                 tokens.push(Token::Quote);
                 1
             }
-            'u' | 'U' if rest.get(1..).is_some_and(|next| next.starts_with("&\"")) => {
-                // A name in escapes.
-                tokens.push(Token::Hole);
-                2
-            }
             '"' => {
                 let quoted = rest.get(1..).unwrap_or("");
                 let end = quoted.find('"').unwrap_or(quoted.len());
@@ -559,14 +640,6 @@ fn tokens(body: &str) -> Vec<Token> {
                     tokens.push(Token::Word(name.to_owned()));
                     (end + 2).min(rest.len())
                 }
-            }
-            '|' if rest.starts_with("||") => {
-                tokens.push(Token::Concat);
-                2
-            }
-            '%' if hole(rest).is_some() => {
-                tokens.push(Token::Hole);
-                hole(rest).unwrap_or(1)
             }
             c if c.is_whitespace() => c.len_utf8(),
             c if is_word(c) => {
@@ -583,15 +656,6 @@ fn tokens(body: &str) -> Vec<Token> {
         rest = rest.get(taken..).unwrap_or("");
     }
     tokens
-}
-
-/// The length of `format`'s specifier of an identifier or of text that stands here: `%I`, `%s`, `%2$I`, `%-10s`.
-fn hole(text: &str) -> Option<usize> {
-    let rest = text.strip_prefix('%')?;
-    let rest =
-        rest.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '$' | '-' | '*'));
-    rest.starts_with(['I', 's'])
-        .then(|| text.len() - rest.len() + 1)
 }
 
 /// Whether a dollar quote opens somewhere: `$$`, `$tag$`.
@@ -618,15 +682,31 @@ mod tests {
     fn names() -> Names<'static> {
         Names {
             backed: HashMap::from([("users", vec![1]), ("Orders", vec![2])]),
-            triggers: HashMap::from([("audit", vec![90])]),
+            used: HashMap::from([("audit", vec![Callee::Routine(90)])]),
+            cascades: HashMap::from([("audit", vec![Callee::Routine(92)])]),
             operators: &[],
+            casts: &[
+                Cast {
+                    function: 93,
+                    written: false,
+                },
+                Cast {
+                    function: 95,
+                    written: true,
+                },
+            ],
             schemas: BTreeSet::from(["public"]),
-            routines: HashMap::from([("helper", vec![91])]),
+            fields: HashSet::from(["total"]),
+            routines: HashMap::from([("helper", vec![91]), ("total", vec![94])]),
         }
     }
 
     fn reads(body: &str) -> Vec<Oid> {
-        scan(body, true, &names()).reach.reads.into_iter().collect()
+        scan_procedure(body, &names())
+            .reach
+            .reads
+            .into_iter()
+            .collect()
     }
 
     #[test]
@@ -649,9 +729,7 @@ mod tests {
         }
         assert_eq!(reads("select * from \"Orders\""), [2]);
         assert_eq!(reads("select * from orders"), Vec::<Oid>::new());
-        let names = scan("INSERT INTO users VALUES (1)", true, &names())
-            .reach
-            .names;
+        let names = scan("INSERT INTO users VALUES (1)", &names()).reach.names;
         assert_eq!(names, BTreeSet::from([1]));
     }
 
@@ -677,65 +755,87 @@ mod tests {
     }
 
     #[test]
-    fn sql_made_at_run_time_is_opaque_where_the_text_hides_a_read() {
-        let opaque = |body| scan(body, true, &names()).reach.opaque;
-        assert!(opaque("EXECUTE format('SELECT count(*) FROM %I', t)"));
-        assert!(opaque("EXECUTE 'select * from ' || quote_ident(t)"));
-        assert!(opaque("EXECUTE 'select * from public.' || quote_ident(t)"));
-        assert!(opaque("EXECUTE 'select * from log_' || year"));
-        assert!(opaque("select 1 from U&\"\\0075sers\""));
-        assert!(!opaque("EXECUTE 'select a from b where c = ' || d"));
+    fn sql_that_the_text_does_not_tell_is_opaque() {
+        let opaque = |body| scan_procedure(body, &names()).reach.opaque;
         for body in [
-            "EXECUTE 'select 1 from a, ' || quote_ident(t)",
-            "EXECUTE format('select 1 from a, %I', t)",
-            "EXECUTE format('select 1 from a x, b y, public.%I z where x.id = 1', t)",
-            "EXECUTE format('select 1 from (select 1 from c) x, %2$I', 1, t)",
-            "EXECUTE format('select 1 from a join b using (id), %I', t)",
-            "EXECUTE format('delete from a using b, %I', t)",
-            "EXECUTE format('select 1 from %1$I', t)",
-            "EXECUTE format('select 1 from %-10s', t)",
-            "EXECUTE 'create temp table x as ' || query",
-            "EXECUTE 'select 1 from a where id in (' || query || ')'",
-            "EXECUTE 'select 1 from a union all ' || query",
-            "EXECUTE '' || query",
-            "EXECUTE format('%s limit 1', query)",
-            "EXECUTE $q$select 1 from a, $q$ || t",
+            "EXECUTE 'SELECT ' || x",
+            "select 1 from U&\"\\0075sers\"",
+            "SELECT query_to_xml(q, true, false, '')",
+            "PERFORM table_to_xml('users', true, false, '')",
+            "SELECT * FROM public.crosstab(q)",
         ] {
             assert!(opaque(body), "{body}");
         }
-        for body in [
-            "EXECUTE format('select a, %I from b', c)",
-            "EXECUTE format('select 1 from b', x || 'y')",
-            "EXECUTE format('select 1 from b where c = %s', x), 1",
-            "EXECUTE format('select 1 from a, b order by c, %I', t)",
-            "EXECUTE format('select extract(year from d), %I', t)",
-            "EXECUTE format('insert into %I values (%L, %s)', t, 1, 2)",
-            "EXECUTE format('update %I set a = 1 where b in (1, %s)', t, 2)",
-            "EXECUTE format('create index %I on %I (%I)', i, t, c)",
-            "x := 'a' || b; PERFORM 1 FROM c, d",
+        assert!(!opaque("EXECUTE 'SELECT ' || quote_literal(x)"));
+        assert!(opaque("EXECUTE 'SELECT ' || helper(x)"));
+        let reads = |body| scan_procedure(body, &names()).reach.reads;
+        assert_eq!(
+            reads("EXECUTE 'SELECT 1 FROM us' || 'ers'"),
+            BTreeSet::from([1])
+        );
+    }
+
+    #[test]
+    fn languages_that_cannot_be_read_are_opaque() {
+        let opaque = |language: &str, name: &str, extension: Option<&str>| {
+            let routine = Routine {
+                oid: 1,
+                schema: "public".into(),
+                name: name.into(),
+                volatility: b'v',
+                language: language.into(),
+                body: "SELECT 1".into(),
+                extension: extension.map(str::to_owned),
+                calls: Vec::new(),
+                aggregate: false,
+                reach: Reach::default(),
+            };
+            of_routine(&routine, &names()).reach.opaque
+        };
+        for (language, name, extension, expected) in [
+            ("sql", "f", None, false),
+            ("plpgsql", "f", None, false),
+            ("internal", "f", None, false),
+            ("plpython3u", "f", None, true),
+            ("c", "f", None, true),
+            ("c", "similarity", Some("pg_trgm"), false),
+            ("c", "check_foreign_key", Some("refint"), true),
         ] {
-            assert!(!opaque(body), "{body}");
+            assert_eq!(
+                opaque(language, name, extension),
+                expected,
+                "{language} {name}"
+            );
         }
-        assert!(opaque("EXECUTE statement"));
-        assert!(opaque("EXECUTE format(template, x)"));
-        assert!(!opaque("EXECUTE 'select 1'"));
-        assert!(!opaque("EXECUTE format('DROP TABLE %I', t)"));
-        assert!(!opaque(
-            "CREATE TRIGGER t AFTER INSERT ON a EXECUTE FUNCTION f()"
-        ));
-        assert!(!opaque("GRANT EXECUTE ON FUNCTION f TO r"));
-        assert!(!opaque("EXECUTE 'DELETE FROM ' || t"));
     }
 
     #[test]
     fn calls_triggers_settings_and_schema_changes_are_seen() {
-        let direct = scan(
-            "PERFORM helper(1); INSERT INTO audit VALUES (1);",
-            true,
-            &names(),
-        );
-        assert_eq!(direct.calls, BTreeSet::from([90, 91]));
-        let reach = |body| scan(body, true, &names()).reach;
+        let calls = |body| {
+            let calls = scan(body, &names()).calls;
+            calls
+                .into_iter()
+                .map(|callee| match callee {
+                    Callee::Routine(oid) | Callee::View(oid) => oid,
+                })
+                .collect::<Vec<_>>()
+        };
+        for (body, expected) in [
+            (
+                "PERFORM helper(1); INSERT INTO audit VALUES (1);",
+                &[90, 91, 93][..],
+            ),
+            ("INSERT INTO public.audit VALUES (1);", &[90, 93]),
+            ("DELETE FROM audit", &[90, 92, 93]),
+            ("SELECT a.helper FROM a", &[91, 93]),
+            ("SELECT a.total FROM a", &[93]),
+            ("SELECT total(a) FROM a", &[93, 94]),
+            ("SELECT a::int FROM a", &[93, 95]),
+            ("SELECT CAST (a AS int) FROM a", &[93, 95]),
+        ] {
+            assert_eq!(calls(body), expected, "{body}");
+        }
+        let reach = |body| scan_procedure(body, &names()).reach;
         assert!(reach("PERFORM set_config('a.b', '1', false)").settings);
         assert!(reach("BEGIN SET search_path = a; END").settings);
         assert!(!reach("UPDATE t SET a = 1").settings);

@@ -2,9 +2,12 @@
 //!
 //! The filter stands *above* the union, with a constant that tells the arms apart: PostgreSQL flattens a UNION ALL into an append relation only when no arm
 //! has a WHERE clause, and only then do ordering, LIMIT and join keys reach production. The constant folds in each arm.
+//!
+//! Upper is named, lower and claims stand for upper's OID. Another session may have given the name to another table by the time that the text is parsed (a swap by three renames);
+//! then [`still_means`] raises an error when the statement is planned, and the session plans anew.
 
-use super::names::{identifier_list, qualified, quote_identifier};
-use crate::catalog::model::{Lower, Relation};
+use super::names::{identifier_list, qualified, quote_identifier, quote_literal};
+use crate::catalog::model::{Lower, Oid, Relation};
 
 /// The `SELECT` that gives the merged rows of a relation, without parentheses or alias: upper's live columns in order.
 #[must_use]
@@ -24,10 +27,40 @@ pub fn merged(relation: &Relation, lower: &Lower) -> String {
     format!(
         "SELECT {columns} FROM (SELECT {columns}{separator}1 AS previewpg_src FROM {only}{upper} \
          UNION ALL SELECT {columns}{separator}0 FROM {view}) AS previewpg_m \
-         WHERE previewpg_src = 1 OR {unclaimed}",
+         WHERE (previewpg_src = 1 OR {unclaimed}) AND {same}",
         view = lower.view,
         unclaimed = unclaimed(lower, "previewpg_m"),
+        same = still_means(relation),
     )
+}
+
+/// A condition that is true, and costs nothing once it's planned, while the relation's name means this relation. While it means another one, planning fails.
+///
+/// The name must stand in the same statement as a relation: then it's locked, and keeps its meaning until the transaction ends.
+#[must_use]
+pub fn still_means(relation: &Relation) -> String {
+    format!(
+        "CASE WHEN {}::pg_catalog.regclass::pg_catalog.oid = {}::pg_catalog.oid THEN true ELSE previewpg.renamed() END",
+        quote_literal(&qualified(&relation.schema, &relation.name)),
+        relation.oid
+    )
+}
+
+/// A statement that locks these relations, as any read does, and fails as [`still_means`] says. `None` for none.
+#[must_use]
+pub fn all_still_mean<'a>(relations: impl IntoIterator<Item = &'a Relation>) -> Option<String> {
+    let (names, same): (Vec<String>, Vec<String>) = relations
+        .into_iter()
+        .enumerate()
+        .map(|(at, relation)| {
+            let name = qualified(&relation.schema, &relation.name);
+            (format!("{name} AS r{at}"), still_means(relation))
+        })
+        .unzip();
+    (!names.is_empty()).then(|| {
+        let (names, same) = (names.join(", "), same.join(" AND "));
+        format!("SELECT FROM {names} WHERE {same} LIMIT 0")
+    })
 }
 
 /// The condition that a row isn't claimed; `alias` is what its key columns belong to.
@@ -52,6 +85,58 @@ pub fn unclaimed(lower: &Lower, alias: &str) -> String {
         "NOT EXISTS (SELECT FROM {claims} AS previewpg_c WHERE {})",
         same_key.join(" AND ")
     )
+}
+
+/// What a column of a key is known to equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValue<'a> {
+    /// The column's name.
+    pub column: String,
+    /// Its type's OID.
+    pub type_oid: Oid,
+    /// A parameter (`$1`) or a literal.
+    pub value: &'a str,
+}
+
+/// The types of which a value equals one value of this type at most, as a list.
+fn exact_types(type_oid: Oid) -> String {
+    match type_oid {
+        // int8, int2, int4; numeric.
+        20 | 21 | 23 => "20, 21, 23, 1700".to_owned(),
+        // text, varchar.
+        25 | 1043 => "25, 1043".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The condition that a whole key isn't claimed, where it is known before any row is: with a value for each of its columns, a parameter or a literal. PostgreSQL looks it up once
+/// and doesn't ask production for what is claimed. `None`: not each column has one.
+///
+/// Several keys may equal one value of another type (bigints and a floating-point number, timestamps and one with a time zone): with a parameter of such a
+/// type the condition says nothing.
+#[must_use]
+pub fn unclaimed_key(lower: &Lower, values: &[KeyValue<'_>]) -> Option<String> {
+    if lower.key.is_empty() {
+        return None;
+    }
+    let mut conditions = Vec::with_capacity(lower.key.len());
+    for name in &lower.key {
+        let KeyValue {
+            value, type_oid, ..
+        } = values.iter().find(|known| known.column == *name)?;
+        conditions.push(format!("previewpg_k.{} = {value}", quote_identifier(name)));
+        if value.starts_with('$') {
+            conditions.push(format!(
+                "pg_catalog.pg_typeof({value})::pg_catalog.oid IN ({})",
+                exact_types(*type_oid)
+            ));
+        }
+    }
+    Some(format!(
+        "NOT EXISTS (SELECT FROM {} AS previewpg_k WHERE {})",
+        lower.claims,
+        conditions.join(" AND ")
+    ))
 }
 
 #[cfg(test)]
@@ -94,12 +179,15 @@ mod tests {
                 unsupported: None,
                 dirty: Arc::default(),
             }),
+            copied: false,
             definition: None,
             reads: Vec::new(),
             row_security: false,
             rules: false,
             trigger_functions: Vec::new(),
             row_functions: Vec::new(),
+            rule_reads: Vec::new(),
+            heirs: Vec::new(),
             children: Vec::new(),
             partition_root: None,
             inherits: false,
@@ -116,16 +204,67 @@ mod tests {
     }
 
     #[test]
+    fn relations_are_locked_while_they_are_looked_at() {
+        let relation = users(&["id"]);
+        assert_eq!(
+            all_still_mean([&relation]).unwrap_or_default(),
+            "SELECT FROM \"public\".\"users\" AS r0 WHERE CASE WHEN '\"public\".\"users\"'::pg_catalog.regclass::pg_catalog.oid \
+             = 7::pg_catalog.oid THEN true ELSE previewpg.renamed() END LIMIT 0"
+        );
+        assert_eq!(all_still_mean([]), None);
+    }
+
+    #[test]
+    fn a_key_is_looked_up_when_all_of_it_is_known() {
+        let gate = |key: &[&str], values: &[(&str, &'static str)]| {
+            let relation = users(key);
+            let values: Vec<KeyValue<'_>> = values
+                .iter()
+                .map(|(name, value)| KeyValue {
+                    column: (*name).to_owned(),
+                    type_oid: 23,
+                    value,
+                })
+                .collect();
+            relation
+                .lower
+                .as_ref()
+                .and_then(|lower| unclaimed_key(lower, &values))
+        };
+        assert_eq!(
+            gate(&["id"], &[("kind", "3"), ("id", "5")]).as_deref(),
+            Some(
+                "NOT EXISTS (SELECT FROM previewpg_claims.r7 AS previewpg_k WHERE previewpg_k.\"id\" = 5)"
+            )
+        );
+        assert_eq!(
+            gate(&["id", "kind"], &[("kind", "$2"), ("id", "5")]).as_deref(),
+            Some(
+                "NOT EXISTS (SELECT FROM previewpg_claims.r7 AS previewpg_k WHERE previewpg_k.\"id\" = 5 AND previewpg_k.\"kind\" = $2 \
+                 AND pg_catalog.pg_typeof($2)::pg_catalog.oid IN (20, 21, 23, 1700))"
+            )
+        );
+        assert_eq!(
+            exact_types(1114),
+            "1114",
+            "a timestamptz equals two in autumn"
+        );
+        assert_eq!(gate(&["id", "kind"], &[("id", "5")]), None);
+        assert_eq!(gate(&[], &[("id", "5")]), None);
+    }
+
+    #[test]
     fn the_filter_stands_above_the_union() {
         assert_eq!(
             text(&["id"]),
             "SELECT \"id\", \"kind\" FROM (SELECT \"id\", \"kind\", 1 AS previewpg_src FROM ONLY \"public\".\"users\" \
              UNION ALL SELECT \"id\", \"kind\", 0 FROM previewpg_lower.r7) AS previewpg_m \
-             WHERE previewpg_src = 1 OR NOT EXISTS (SELECT FROM previewpg_claims.r7 AS previewpg_c WHERE previewpg_c.\"id\" = \"previewpg_m\".\"id\")"
+             WHERE (previewpg_src = 1 OR NOT EXISTS (SELECT FROM previewpg_claims.r7 AS previewpg_c WHERE previewpg_c.\"id\" = \"previewpg_m\".\"id\")) \
+             AND CASE WHEN '\"public\".\"users\"'::pg_catalog.regclass::pg_catalog.oid = 7::pg_catalog.oid THEN true ELSE previewpg.renamed() END"
         );
-        assert!(text(&["id", "kind"]).ends_with(
+        assert!(text(&["id", "kind"]).contains(
             "WHERE previewpg_c.\"id\" = \"previewpg_m\".\"id\" AND previewpg_c.\"kind\" = \"previewpg_m\".\"kind\")"
         ));
-        assert!(text(&[]).ends_with("OR NOT EXISTS (SELECT FROM previewpg_claims.r7)"));
+        assert!(text(&[]).contains("OR NOT EXISTS (SELECT FROM previewpg_claims.r7))"));
     }
 }

@@ -59,6 +59,25 @@ pub const WAITED_OUT: Duration = Duration::from_millis(2600);
 /// How long a client's statement waits for the line to fresh before the session is ended with an error.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For who may have changed fresh behind the replicas' back: [`announce_change`], if the catalog is another one than when it was last announced so.
+/// What its tables hold is no part of it: writes are told in another way.
+///
+/// # Errors
+/// When fresh doesn't answer.
+pub async fn announce_difference(fresh: &Client) -> Result<(), Error> {
+    const LOOK: &str = r#"SELECT now.digest, now.digest IS DISTINCT FROM (SELECT m.value FROM previewpg.meta AS m WHERE m.name = 'announced')
+        FROM (SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
+            pg_catalog.regexp_replace(previewpg.catalog(), '"written" : (true|false)', '', 'g'), 'UTF8')), 'hex')) AS now(digest)"#;
+    const NOTE: &str = "INSERT INTO previewpg.meta VALUES ('announced', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    let row = fresh.query_one(LOOK, &[]).await?;
+    if row.try_get(1)? {
+        announce_change(fresh).await?;
+        let digest: String = row.try_get(0)?;
+        fresh.execute(NOTE, &[&digest]).await?;
+    }
+    Ok(())
+}
+
 /// For who has changed fresh behind the replicas' back (as its owner, over any connection, outside of a transaction): has them read the catalog again, and waits until they all
 /// have, or have stopped to believe the old one.
 ///

@@ -81,6 +81,12 @@ const SYSTEM: [(&str, &str); 28] = [
 const TRIGGER: &str = "oid, tgrelid, tgparentid, tgname, tgfoid, tgtype, CASE WHEN tgisinternal AND tgenabled = 'D' THEN 'O' ELSE tgenabled END AS tgenabled, \
     tgisinternal, tgconstrrelid, tgconstrindid, tgconstraint, tgdeferrable, tginitdeferred, tgnargs, tgattr, tgargs, tgqual, tgoldtable, tgnewtable";
 
+/// The columns of information_schema.triggers; a trigger's place is counted among those that are shown.
+const TRIGGERS: &str = "trigger_catalog, trigger_schema, trigger_name, event_manipulation, event_object_catalog, event_object_schema, event_object_table, \
+    (pg_catalog.rank() OVER (PARTITION BY event_object_schema, event_object_table, event_manipulation, action_orientation, action_timing \
+    ORDER BY trigger_name))::information_schema.cardinal_number AS action_order, action_condition, action_statement, action_orientation, action_timing, \
+    action_reference_old_table, action_reference_new_table, action_reference_old_row, action_reference_new_row, created";
+
 /// The same for information_schema.
 const INFORMATION_SCHEMA: [(&str, &str); 21] = [
     ("column_privileges", "table_schema !~ '^previewpg'"),
@@ -137,6 +143,7 @@ impl Planner<'_> {
             let name = quote_identifier(&named.name.name);
             let columns = match named.name.name.as_str() {
                 "pg_trigger" if triggers_known => TRIGGER,
+                "triggers" => TRIGGERS,
                 _ => "*",
             };
             let select =

@@ -24,9 +24,10 @@ mod whole_table;
 )]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::catalog::model::{Catalog, Oid, Relation};
+use crate::catalog::model::{Catalog, Oid, Relation, RelationKind};
 use crate::overlay::merged;
 use crate::overlay::names::identifier_list;
 use crate::placement;
@@ -49,6 +50,32 @@ pub struct Context<'a> {
 pub fn plan(text: &str, statement: &Statement, context: Context<'_>) -> Plan {
     let planner = Planner::new(text, statement, context);
     planner.plan().unwrap_or_else(Plan::Refuse)
+}
+
+/// Why the function of this OID can't be called by itself, without a statement (the protocol's FunctionCall).
+#[must_use]
+pub fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
+    routine::refuse_call(oid, context)
+}
+
+/// What keeps the names of a read or write from coming to mean other relations than it was planned for: run in front of it, it locks them, and fails where
+/// a name means another one already. (Merged reads look after themselves.)
+#[must_use]
+pub fn still_mean(statement: &Statement, context: Context<'_>) -> Option<Before> {
+    let known = statement
+        .relations
+        .iter()
+        .filter(|named| !matches!(named.role, Role::Object | Role::New))
+        .filter_map(|named| resolve::relation(&named.name, context).known())
+        .filter(|relation| !relation.temporary && relation.kind != RelationKind::Composite)
+        .map(|relation| (relation.oid, relation))
+        .collect::<BTreeMap<Oid, &Arc<Relation>>>();
+    let text = merged::all_still_mean(known.into_values().map(Arc::as_ref))?;
+    Some(Before {
+        text,
+        parameters: 0,
+        apart: false,
+    })
 }
 
 /// One statement being planned.
@@ -132,7 +159,7 @@ impl<'a> Planner<'a> {
             | Kind::CreateRoutine
             | Kind::Do
             | Kind::Unreadable { .. }
-            | Kind::CreateTableAs { execute: true }
+            | Kind::CreateTableAs { execute: Some(_) }
             | Kind::CreateView {
                 materialized: false,
             } => Ok(Plan::Pass(effects)),
@@ -190,7 +217,7 @@ impl<'a> Planner<'a> {
             | Kind::Explain { .. }
             | Kind::Prepare { .. }
             | Kind::Declare { .. }
-            | Kind::CreateTableAs { execute: false } => self.rows(effects),
+            | Kind::CreateTableAs { execute: None } => self.rows(effects),
         }
     }
 
@@ -276,7 +303,7 @@ impl<'a> Planner<'a> {
             }
             return Ok(self.utility(Vec::new(), effects));
         }
-        if relation.kind == crate::catalog::model::RelationKind::Partitioned {
+        if relation.kind == RelationKind::Partitioned {
             return Ok(Plan::Pass(effects));
         }
         let unknown = copy

@@ -71,6 +71,8 @@ pub struct Production {
 /// Why a statement isn't served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
+    /// `0A000`, unless the client had better try again.
+    pub sqlstate: &'static str,
     /// Short and stable, for the metric's label: `function_body`, `system_column`, ...
     pub construct: &'static str,
     /// The primary message: names the construct; lower case, no full stop.
@@ -80,5 +82,5 @@ pub struct Refusal {
     /// What to do. A sentence.
     pub hint: String,
     /// The tables of production that let it run after all once they are copied up as a whole; none: it's refused for good.
-    pub copy_up: Vec<Oid>,
+    pub copy_up: Box<[Oid]>,
 }

@@ -14,7 +14,7 @@ use crate::sql::patch::Edits;
 /// Views in views, to this depth: deeper ones are refused.
 const MAX_VIEW_DEPTH: usize = 32;
 
-const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+pub(super) const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// What to do with the relations whose rows a locking clause locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,11 +11,12 @@ fn refusal(
     hint: impl Into<String>,
 ) -> Refusal {
     Refusal {
+        sqlstate: "0A000",
         construct,
         message,
         detail: detail.into(),
         hint: hint.into(),
-        copy_up: Vec::new(),
+        copy_up: Box::default(),
     }
 }
 
@@ -148,6 +149,16 @@ pub(super) fn lock_view(view: &str) -> Refusal {
         format!("the rows of view \"{view}\" can't be locked in a preview"),
         "The table under the view holds production's rows, which must be found before they are locked.",
         "Lock the rows of the table itself.",
+    )
+}
+
+/// A write that may leave rows of a table that isn't served without their parent.
+pub(super) fn unserved_child(parent: &str, child: &str, why: &str) -> Refusal {
+    refusal(
+        "unserved_child",
+        format!("rows of \"{parent}\" can't be taken away in a preview"),
+        format!("Rows of \"{child}\" may refer to them, and \"{child}\" can't be served. {why}"),
+        format!("Drop the foreign key of \"{child}\" in the preview first."),
     )
 }
 

@@ -4,40 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::plan::{Effects, Refusal};
-use super::{Planner, refusal, resolve, whole_table};
-use crate::catalog::model::{Oid, Reach, Routine};
-use crate::catalog::reach;
+use super::{Context, Planner, refusal, resolve, whole_table};
+use crate::catalog::model::{Oid, Reach, Relation, RelationKind, Routine};
+use crate::catalog::reach::{self, TEXT_QUERIES, UNWRITTEN_OPERATORS};
 use crate::sql::facts::{Kind, Role, WriteKind};
-
-/// Built-in functions, and those of PostgreSQL's own extensions, that run a query or read a table given as text.
-const TEXT_QUERIES: [&str; 26] = [
-    "query_to_xml",
-    "query_to_xmlschema",
-    "query_to_xml_and_xmlschema",
-    "cursor_to_xml",
-    "table_to_xml",
-    "table_to_xmlschema",
-    "table_to_xml_and_xmlschema",
-    "schema_to_xml",
-    "schema_to_xmlschema",
-    "schema_to_xml_and_xmlschema",
-    "database_to_xml",
-    "database_to_xmlschema",
-    "database_to_xml_and_xmlschema",
-    "ts_stat",
-    "crosstab",
-    "crosstab2",
-    "crosstab3",
-    "crosstab4",
-    "crosstabn",
-    "connectby",
-    "xpath_table",
-    "dblink",
-    "dblink_exec",
-    "dblink_open",
-    "dblink_send_query",
-    "lo_import",
-];
 
 /// Settings that change no result, or that PostgreSQL reports when they change.
 const HARMLESS_SETTINGS: [&str; 22] = [
@@ -76,6 +46,15 @@ impl Planner<'_> {
     /// What the statement may change besides rows; refuses what would read past the overlay.
     pub(super) fn effects(&self) -> Result<Effects, Refusal> {
         let mut effects = of_kind(&self.statement.kind);
+        // A view is judged when it's read.
+        if matches!(
+            self.statement.kind,
+            Kind::CreateView {
+                materialized: false
+            }
+        ) {
+            return Ok(effects);
+        }
         for function in &self.statement.functions {
             let name = &function.name;
             effects.schema |= name.name == COPY_UP_ALL;
@@ -88,6 +67,7 @@ impl Planner<'_> {
                 return Err(self.unless_all_copied(refusal::text_query(&name.name)));
             }
         }
+        self.refuse_rules()?;
         let reach = self.reach(|reach, what| self.check(reach, what))?;
         effects.schema |= reach.schema;
         effects.settings |= reach.settings;
@@ -137,9 +117,24 @@ impl Planner<'_> {
             each(&block, "this DO block".to_owned())?;
             all.absorb(&block);
         }
+        for (named, resolved) in self.statement.relations.iter().zip(&self.resolved) {
+            let Some(relation) = resolved.known() else {
+                continue;
+            };
+            let runs = match named.role {
+                Role::Object => matches!(self.statement.kind, Kind::Refresh),
+                _ => relation.kind == RelationKind::View,
+            };
+            let touched = self.context.catalog.view_reach.get(&relation.oid);
+            if let Some(touched) = touched.filter(|_| runs) {
+                each(touched, format!("view \"{}\"", relation.name))?;
+                all.absorb(touched);
+            }
+        }
         for (oids, what) in [
             (self.fired(), "trigger function"),
             (self.evaluated(), "function"),
+            (self.computed(), "function"),
         ] {
             for routine in oids.iter().filter_map(|oid| self.routine(*oid)) {
                 each(&routine.reach, format!("{what} \"{}\"", routine.name))?;
@@ -201,24 +196,40 @@ impl Planner<'_> {
     fn evaluated(&self) -> BTreeSet<Oid> {
         let catalog = self.context.catalog;
         let mut functions = BTreeSet::new();
-        let only_names = match &self.statement.kind {
-            Kind::CreateRoutine => true,
-            Kind::Utility { tag } => tag.ends_with(" OPERATOR") || tag.starts_with("COMMENT"),
+        let evaluates_nothing = match &self.statement.kind {
+            Kind::CreateRoutine
+            | Kind::Transaction(_)
+            | Kind::Set(_)
+            | Kind::Show
+            | Kind::Discard(_)
+            | Kind::Session
+            | Kind::Deallocate(_)
+            | Kind::Cursor
+            | Kind::Lock => true,
+            Kind::Utility { tag } => {
+                tag.ends_with(" OPERATOR") || tag.starts_with("COMMENT") || tag.starts_with("DROP")
+            }
             _ => false,
         };
-        if only_names {
+        if evaluates_nothing {
             return functions;
         }
+        let text = self.source(&self.statement.span);
+        functions.extend(reach::casts_in(text, &catalog.casts));
         if !catalog.operators.is_empty() {
-            let text = self.source(&self.statement.span);
-            let operators = catalog.operators.iter();
-            let used = operators.filter(|(operator, _)| text.contains(operator.as_str()));
+            let used = catalog.operators.iter().filter(|(operator, _)| {
+                UNWRITTEN_OPERATORS.contains(&operator.as_str()) || text.contains(operator.as_str())
+            });
             functions.extend(used.map(|(_, function)| *function));
         }
         for name in &self.statement.types {
             // `domain[]` names the domain too.
             let same_name = catalog.types.get(&name.name).into_iter().flatten();
             functions.extend(same_name.flat_map(|of_type| &of_type.functions));
+        }
+        let named = self.resolved.iter().filter_map(|resolved| resolved.known());
+        for relation in named.filter(|relation| relation.row_security) {
+            functions.extend(&relation.row_functions);
         }
         let deletes_only = !self.statement.writes.is_empty()
             && self
@@ -227,9 +238,43 @@ impl Planner<'_> {
                 .iter()
                 .all(|write| matches!(write.kind, WriteKind::Delete { .. }));
         if !deletes_only && !matches!(self.statement.kind, Kind::Truncate) {
-            let tables = self.written();
-            let tables = tables.iter().filter_map(|oid| catalog.relations.get(oid));
-            functions.extend(tables.flat_map(|relation| &relation.row_functions));
+            for relation in self.touched() {
+                functions.extend(&relation.row_functions);
+            }
+        }
+        functions
+    }
+
+    /// The functions that a schema change runs on the rows that there are: those that it names, and those that its table has already.
+    fn computed(&self) -> BTreeSet<Oid> {
+        let catalog = self.context.catalog;
+        let mut functions = BTreeSet::new();
+        let words = &self.statement.words;
+        let (names, has) = match &self.statement.kind {
+            Kind::AlterTable(alter) => (
+                true,
+                alter.retype || alter.computed_default || words.contains("validate"),
+            ),
+            Kind::Utility { tag } => match tag.as_str() {
+                "CREATE INDEX" | "ALTER DOMAIN" => (true, false),
+                "CREATE TABLE" => (words.contains("partition"), false),
+                "REINDEX" | "CLUSTER" => (false, true),
+                _ => (false, false),
+            },
+            _ => (false, false),
+        };
+        if names {
+            let text = self.source(&self.statement.span);
+            let routines = words
+                .iter()
+                .filter_map(|word| catalog.routines.get_key_value(word));
+            for (_, same_name) in routines.filter(|(name, _)| is_called(text, name)) {
+                functions.extend(same_name.iter().map(|routine| routine.oid));
+            }
+        }
+        if has {
+            let named = self.resolved.iter().filter_map(|resolved| resolved.known());
+            functions.extend(named.flat_map(|relation| &relation.row_functions));
         }
         functions
     }
@@ -283,14 +328,45 @@ impl Planner<'_> {
 
     /// The functions of the triggers that the statement may fire.
     fn fired(&self) -> BTreeSet<Oid> {
-        let catalog = self.context.catalog;
-        let tables = self.written();
+        let tables = self.touched();
         tables
             .iter()
-            .filter_map(|oid| catalog.relations.get(oid))
             .flat_map(|relation| &relation.trigger_functions)
             .copied()
             .collect()
+    }
+
+    /// The relations whose rows the statement may write: their partitions and heirs, and what stands under a view, included.
+    fn touched(&self) -> Vec<&Arc<Relation>> {
+        let catalog = self.context.catalog;
+        let mut tables = self.written();
+        reach::follow(&mut tables, catalog, |relation| {
+            relation.heirs.iter().chain(&relation.reads)
+        });
+        tables
+            .iter()
+            .filter_map(|oid| catalog.relations.get(oid))
+            .collect()
+    }
+
+    /// A rule makes other statements of a write, inside of PostgreSQL. (Those of production's own tables are refused wherever a write is looked at.)
+    fn refuse_rules(&self) -> Result<(), Refusal> {
+        let catalog = self.context.catalog;
+        let reads = |relation: &&&Arc<Relation>| {
+            relation.rules
+                && relation
+                    .rule_reads
+                    .iter()
+                    .any(|oid| catalog.is_backed(*oid))
+        };
+        match self.touched().iter().find(reads) {
+            Some(relation) => Err(whole_table::unless_copied(
+                refusal::rules(&relation.name),
+                relation.rule_reads.iter().copied(),
+                self.context,
+            )),
+            None => Ok(()),
+        }
     }
 
     /// The tables that the statement may write to by itself: its targets, the tables under a view, and those that foreign keys lead to.
@@ -331,6 +407,30 @@ impl Planner<'_> {
         }
         tables
     }
+}
+
+/// Why the function of this OID can't be called by itself, without a statement (the protocol's FunctionCall). Nothing is copied up for that.
+pub(super) fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
+    let catalog = context.catalog;
+    let mut routines = catalog.routines.values().flatten();
+    let routine = routines.find(|routine| routine.oid == oid)?;
+    let what = format!("function \"{}\"", routine.name);
+    let mut reads = routine.reach.reads.iter();
+    if let Some(read) = reads.find_map(|oid| catalog.relations.get(oid)) {
+        return Some(refusal::body_reads(&what, &read.name));
+    }
+    (routine.reach.opaque && !catalog.backed.is_empty()).then(|| refusal::body_opaque(&what))
+}
+
+/// Whether a routine's name stands there with a parenthesis after it.
+fn is_called(text: &str, name: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let name = name.to_ascii_lowercase();
+    text.match_indices(&name).any(|(at, _)| {
+        let rest = text.get(at + name.len()..).unwrap_or_default();
+        let rest = rest.strip_prefix('"').unwrap_or(rest);
+        rest.trim_start().starts_with('(')
+    })
 }
 
 /// What a kind of statement may change, whatever it says in detail.

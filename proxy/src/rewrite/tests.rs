@@ -1,7 +1,7 @@
 //! The planner as values: what is sent for which statement.
 
 use super::plan::{Fresh, Plan};
-use super::{Context, plan};
+use super::{Context, plan, refuse_call};
 use crate::catalog::load::{self, Shared};
 use crate::catalog::model::Catalog;
 use crate::overlay::merged::merged;
@@ -215,6 +215,54 @@ fn a_read_is_merged_wherever_a_table_can_stand() {
 }
 
 #[test]
+fn the_key_is_grouped_by_where_it_is_an_item_of_the_list() {
+    let catalog = shop(true);
+    let users = merged_of(&catalog, "users");
+    let added = |select: &str, group: &str| {
+        let text = format!("SELECT {select} FROM users u GROUP BY {group}");
+        let changed = fresh(&catalog, &text).text.unwrap().to_string();
+        let expected = format!("SELECT {select} FROM ({users}) u GROUP BY {group}");
+        changed
+            .strip_prefix(&expected)
+            .unwrap_or(&changed)
+            .to_owned()
+    };
+    for (select, group) in [
+        ("u.id, u.name", "1"),
+        ("u.id AS key, u.name", "1"),
+        ("u.id \"The Key\", u.name", "\"The Key\""),
+        ("id AS key, u.name", "KEY"),
+        ("count(*), u.name, (u.id)", "3"),
+        ("u.name", "(u.id)"),
+        ("u.name", "((lower(u.email)), (u.id))"),
+        ("u.name", "lower('(,'), u.id"),
+    ] {
+        assert_eq!(
+            added(select, group),
+            ", \"u\".\"name\"",
+            "{select} / {group}"
+        );
+    }
+    for (select, group) in [
+        ("max(u.name)", "u.id / 10"),
+        ("max(u.name)", "(u.id + 1)"),
+        ("max(u.name)", "(u.id) + (u.id)"),
+        (
+            "max(u.name)",
+            "EXISTS (SELECT 1 FROM mine m WHERE m.id = u.id)",
+        ),
+        ("u.id / 10, max(u.name)", "1"),
+        ("u.id / 10 AS id10, max(u.name)", "id10"),
+        ("u.id % 10 email, max(u.name)", "email"),
+        ("max(u.name), *", "2"),
+        ("max(u.name), 'u.id'", "2"),
+        ("max(u.name)", "-u.id"),
+    ] {
+        assert_eq!(added(select, group), "", "{select} / {group}");
+    }
+}
+
+#[test]
 fn a_view_is_expanded() {
     let catalog = shop(true);
     let text = fresh(&catalog, "SELECT * FROM big_spenders b")
@@ -278,19 +326,19 @@ fn a_write_copies_up_first() {
         (
             "UPDATE users SET name = 'x' WHERE id = 5",
             vec![format!(
-                "{start} AND (id = 5) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+                "{start} AND NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_k WHERE previewpg_k.\"id\" = 5) AND (id = 5) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
             )],
         ),
         (
             "DELETE FROM public.users WHERE public.users.id = $1",
             vec![format!(
-                "{start} AND (\"users\".id = $1) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+                "{start} AND NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_k WHERE previewpg_k.\"id\" = $1 AND pg_catalog.pg_typeof($1)::pg_catalog.oid IN (20, 21, 23, 1700)) AND (\"users\".id = $1) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
             )],
         ),
         (
             "UPDATE users SET name = 'x' WHERE id = 5 AND random() < 0.5",
             vec![format!(
-                "{start} AND (id = 5) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+                "{start} AND NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_k WHERE previewpg_k.\"id\" = 5) AND (id = 5) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
             )],
         ),
         (
@@ -670,6 +718,19 @@ fn code_that_a_statement_does_not_name_is_found() {
 }
 
 #[test]
+fn a_call_by_oid_is_refused_like_one_by_name() {
+    let catalog = shop(true);
+    let oid = |name: &str| catalog.routines[name][0].oid;
+    let context = Context {
+        catalog: &catalog,
+        search_path: &[],
+    };
+    let refused = |oid| refuse_call(oid, context).map(|refusal| refusal.construct);
+    assert_eq!(refused(oid("count_users")), Some("function_body"));
+    assert_eq!(refused(1), None);
+}
+
+#[test]
 fn a_choice_of_rows_that_copying_up_may_change_is_settled() {
     let catalog = shop(true);
     let settles = |text| {
@@ -717,7 +778,7 @@ fn a_partitioned_table_alone_has_no_rows() {
 #[test]
 fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
     let tables = |catalog: &Catalog, text: &str| match one(catalog, text) {
-        Plan::Refuse(refusal) => refusal.copy_up,
+        Plan::Refuse(refusal) => refusal.copy_up.into_vec(),
         other => panic!("{text}: {other:?}"),
     };
     let catalog = shop(true);
@@ -751,7 +812,7 @@ fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
         ),
         ("SELECT * FROM previewpg.relation", &[]),
     ] {
-        assert_eq!(tables(&catalog, text), expected, "{text}");
+        assert_eq!(*tables(&catalog, text), *expected, "{text}");
     }
     assert!(matches!(
         one(
@@ -771,7 +832,7 @@ fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
         catalog.relations.insert(1, users.into());
         match one(&catalog, "SELECT count_users()") {
             Plan::Refuse(refusal) => {
-                assert_eq!(refusal.copy_up, [0; 0]);
+                assert_eq!(*refusal.copy_up, [0; 0]);
                 assert!(
                     refusal.detail.contains("the limit is 1000 rows and 256 MB"),
                     "{}",
@@ -785,5 +846,28 @@ fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
             one(&catalog, "DO $$ BEGIN UPDATE users SET name = ''; END $$"),
             Plan::Refuse(_)
         ));
+    }
+}
+
+#[test]
+fn parents_of_unserved_rows_stay() {
+    let mut catalog = shop(true);
+    let mut orders = (*catalog.relations[&2]).clone();
+    if let Some(lower) = &mut orders.lower {
+        lower.unsupported = Some("It is too strange.".to_owned());
+    }
+    let mut users = (*catalog.relations[&1]).clone();
+    users.children = vec![2];
+    catalog.relations.insert(1, users.into());
+    catalog.relations.insert(2, orders.into());
+    for (text, refused) in [
+        ("DELETE FROM users WHERE id = 1", true),
+        ("UPDATE users SET id = 2 WHERE id = 1", true),
+        ("UPDATE users SET name = 'x' WHERE id = 1", false),
+        ("DELETE FROM items WHERE n = 1", false),
+        ("INSERT INTO users VALUES (1)", false),
+    ] {
+        let is_refused = matches!(one(&catalog, text), Plan::Refuse(refusal) if refusal.construct == "unserved_child");
+        assert_eq!(is_refused, refused, "{text}");
     }
 }

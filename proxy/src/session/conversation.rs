@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use self::replay::Replay;
 use super::expect::{Answer, Describe, Expect, Flight, OnError, Rows};
 use super::journal::Journal;
-use super::planner::{Reading, Readings};
+use super::planner::{Reading, Readings, needs_names};
 use super::prepared::{self, Prepares};
 use super::production::{Read, ReadEvent};
 use super::report;
@@ -27,7 +27,8 @@ use super::statement::{Description, Ours, Statements, Undo};
 use crate::admin::metrics::{Metrics, Placement};
 use crate::catalog::model::Oid;
 use crate::catalog::store::Store;
-use crate::rewrite::plan::{Effects, Plan, Refusal};
+use crate::rewrite;
+use crate::rewrite::plan::{Before, Effects, Plan, Refusal};
 use crate::sql::facts::{Kind, Statement};
 use crate::wire::MessageError;
 use crate::wire::frame::{Direction, FrameError, HEADER, Limits, Scanner};
@@ -414,6 +415,7 @@ impl Conversation {
             self.waiting = None;
         }
         if let Some(ready) = self.held.take() {
+            self.sight.published();
             self.say(ready);
         }
         self.advance();
@@ -497,23 +499,28 @@ impl Conversation {
             .readings
             .plan(reading, statement, self.sight.context());
         self.common.metrics.rewritten(started.elapsed());
+        if self.sight.is_behind() && needs_names(statement) {
+            return Plan::Refuse(prepared::behind());
+        }
         let changes = !matches!(plan, Plan::Pass(_));
         if changes && !self.sight.readable() {
             return Plan::Refuse(Refusal {
+                sqlstate: "0A000",
                 construct: "client_encoding",
                 message: "a statement over merged rows can't be read in this client_encoding".to_owned(),
                 detail: "In this encoding ASCII bytes may be parts of other characters, so the statement can't be changed safely.".to_owned(),
                 hint: "SET client_encoding = 'UTF8'.".to_owned(),
-                copy_up: Vec::new(),
+                copy_up: Box::default(),
             });
         }
         if reading.foreign_names {
             return Plan::Refuse(Refusal {
+                sqlstate: "0A000",
                 construct: "client_encoding",
                 message: "a relation's name with characters beyond ASCII can't be read in this client_encoding".to_owned(),
                 detail: "The preview has to compare names with the catalog's, which is UTF8.".to_owned(),
                 hint: "SET client_encoding = 'UTF8'.".to_owned(),
-                copy_up: Vec::new(),
+                copy_up: Box::default(),
             });
         }
         let generation = self.sight.generation();
@@ -536,6 +543,14 @@ impl Conversation {
         }
         self.prepares.note(reading, statement, &plan, generation);
         plan
+    }
+
+    /// What has to run before a statement, where a name in it may mean another table by the time that it runs: while another session is changing the schema.
+    pub(crate) fn before_names(&self, statement: &Statement) -> Option<Before> {
+        if self.sight.is_plain() || !self.sight.is_shaking() || self.in_failed_block() {
+            return None;
+        }
+        rewrite::still_mean(statement, self.sight.context())
     }
 
     /// Marks relations as dirty; gives whether that has to be waited for.
@@ -633,7 +648,7 @@ impl Conversation {
         text: Option<(&[u8], OnError)>,
     ) -> bool {
         const NAME: &[u8] = b"previewpg_whole";
-        if copying.tables != refusal.copy_up {
+        if *copying.tables != *refusal.copy_up {
             // Progress was made, or this is the beginning.
             if copying
                 .tables
@@ -643,7 +658,7 @@ impl Conversation {
                 return false;
             }
             *copying = Copying {
-                tables: refusal.copy_up.clone(),
+                tables: refusal.copy_up.to_vec(),
                 done: Copied::Nothing,
             };
         }
@@ -663,11 +678,17 @@ impl Conversation {
                 if frontend::bind(b"", b"", &[], &mut bind).is_err() {
                     return false;
                 }
-                self.ask(Asked::Apart(vec![ApartStatement {
-                    text: Arc::from(whole(&copying.tables, false, patience)),
+                let bind = bind.freeze().slice(HEADER..);
+                let statements = [
+                    whole(&copying.tables, patience),
+                    "SELECT previewpg.hide_copied()".to_owned(),
+                ];
+                let statements = statements.map(|text| ApartStatement {
+                    text: Arc::from(text),
                     types: Box::default(),
-                    bind: bind.freeze().slice(HEADER..),
-                }]));
+                    bind: bind.clone(),
+                });
+                self.ask(Asked::Apart(statements.into()));
                 true
             }
             Copied::Apart => {
@@ -687,7 +708,7 @@ impl Conversation {
                 });
                 self.flight.run(
                     NAME,
-                    whole(&copying.tables, in_block, "NULL").as_bytes(),
+                    whole(&copying.tables, "NULL").as_bytes(),
                     Rows::CopiedUp,
                     OnError::Refuse(refused),
                 );
@@ -713,13 +734,14 @@ impl Conversation {
     /// Refuses a statement whose rewritten form has other columns.
     pub(crate) fn refuse_columns(&mut self) {
         self.refuse_parse(&Refusal {
+            sqlstate: "0A000",
             construct: "columns",
             message: "this statement can't be served over merged rows".to_owned(),
             detail: "Read over merged rows it has columns of other types than on the table itself."
                 .to_owned(),
             hint: "Name each column, and cast those whose type is derived from the table's row."
                 .to_owned(),
-            copy_up: Vec::new(),
+            copy_up: Box::default(),
         });
     }
 
@@ -769,10 +791,10 @@ impl Conversation {
 }
 
 /// The statement that makes tables the preview's own, see `previewpg.copy_up_whole`.
-fn whole(tables: &[Oid], in_block: bool, patience: &str) -> String {
+fn whole(tables: &[Oid], patience: &str) -> String {
     let oids: Vec<String> = tables.iter().map(ToString::to_string).collect();
     format!(
-        "SELECT previewpg.copy_up_whole(ARRAY[{}]::pg_catalog.oid[], {in_block}, {patience})",
+        "SELECT previewpg.copy_up_whole(ARRAY[{}]::pg_catalog.oid[], {patience})",
         oids.join(", ")
     )
 }

@@ -136,6 +136,7 @@ impl Conversation {
         };
         let fresh = match plan.as_ref() {
             Plan::Pass(_) => {
+                self.hold_names(reading, statement, &message)?;
                 self.statements.bind(portal, kept);
                 self.forward_bind(&frame);
                 return None;
@@ -348,6 +349,9 @@ impl Conversation {
             .statements
             .first()
             .map_or("SELECT", super::script::command);
+        if let Some(statement) = reading.script.statements.first() {
+            self.hold_names(reading, statement, message)?;
+        }
         for (before, text) in fresh.before.iter().zip(befores) {
             self.run_before(before, &text, message, description, command);
         }
@@ -377,6 +381,29 @@ impl Conversation {
             message.write(message.portal, &name, out)
         });
         (text.is_some() && fresh.describe_original).then(|| row_description(description, message))
+    }
+
+    /// Has the statement's names keep their meaning, where another session may be changing it. `None`: that can't be said, and the client's message fails.
+    fn hold_names(
+        &mut self,
+        reading: &Reading,
+        statement: &Statement,
+        message: &Bind<'_>,
+    ) -> Option<()> {
+        let Some(before) = self.before_names(statement) else {
+            return Some(());
+        };
+        let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {
+            self.fail(unencodable());
+            return None;
+        };
+        let nothing = Description {
+            parameters: Vec::new(),
+            row: None,
+        };
+        let command = super::script::command(statement);
+        self.run_before(&before, &text, message, &nothing, command);
+        Some(())
     }
 
     fn run_before(

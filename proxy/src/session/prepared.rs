@@ -30,7 +30,10 @@ pub(crate) struct Prepares {
 /// The prepared statement that this one runs.
 fn executed(kind: &Kind) -> Option<&str> {
     match kind {
-        Kind::Execute { name, .. } => Some(name),
+        Kind::Execute { name, .. }
+        | Kind::CreateTableAs {
+            execute: Some(name),
+        } => Some(name),
         Kind::Explain { inner, .. } => executed(inner),
         _ => None,
     }
@@ -120,14 +123,27 @@ impl Prepares {
     }
 }
 
+/// A transaction whose snapshot is older than a table's being copied up as a whole.
+pub(crate) fn behind() -> Refusal {
+    Refusal {
+        sqlstate: "40001",
+        construct: "snapshot",
+        message: "could not serialize access due to a concurrent change of the schema".to_owned(),
+        detail: "Another session had a table copied into the preview as a whole after this transaction began.".to_owned(),
+        hint: "The transaction might succeed if retried.".to_owned(),
+        copy_up: Box::default(),
+    }
+}
+
 /// EXECUTE of a statement that was prepared before a schema change.
 pub(crate) fn refusal(statement: &Statement) -> Refusal {
     let name = executed(&statement.kind).unwrap_or_default();
     Refusal {
+        sqlstate: "0A000",
         construct: "prepared_before_change",
         message: format!("prepared statement \"{name}\" can't run any more in this preview"),
         detail: "A schema change or another search path gave its names another meaning after it was prepared.".to_owned(),
         hint: "DEALLOCATE it and PREPARE it again.".to_owned(),
-        copy_up: Vec::new(),
+        copy_up: Box::default(),
     }
 }

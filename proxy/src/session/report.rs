@@ -15,6 +15,9 @@ pub(crate) const SIGNAL: &[u8] = b"PPG01";
 /// The SQLSTATE of the in-band mark: the relation whose OID the DETAIL gives was written to.
 pub(crate) const MARK: &[u8] = b"PPG02";
 
+/// The SQLSTATE of the error that a relation's name means another one than when the text was made.
+pub(crate) const RENAMED: &[u8] = b"PPG04";
+
 /// Takes our own things out of a notice; `None`: it's about nothing else.
 pub(crate) fn notice(mut report: Report) -> Option<Report> {
     if report.severity().starts_with(b"DEBUG") && debugs_us(&report) {
@@ -193,7 +196,7 @@ pub(crate) fn outdated() -> Report {
 
 /// A refusal as an error.
 pub(crate) fn refusal(refusal: &Refusal) -> Report {
-    Report::error("0A000", refusal.message.clone())
+    Report::error(refusal.sqlstate, refusal.message.clone())
         .detail(refusal.detail.clone())
         .hint(refusal.hint.clone())
 }

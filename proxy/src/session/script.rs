@@ -75,6 +75,14 @@ impl Script {
         }
     }
 
+    /// Whether nothing was sent but the question for columns, which may be asked once more from the catalog as it is now.
+    pub(crate) fn may_compare_again(&self) -> bool {
+        self.step == Step::Comparing
+            && !self.again
+            && self.next == 0
+            && self.reading.script.statements.len() == 1
+    }
+
     fn sent(&mut self, kind: &Kind) {
         self.takes_data = takes_data(kind);
         self.copying = Copying::default();
@@ -253,6 +261,9 @@ impl Conversation {
             let Plan::Pass(effects) = plan else {
                 return Whole::Each((statements.len() == 1).then_some(plan));
             };
+            if self.before_names(statement).is_some() {
+                return Whole::Each(None);
+            }
             all.push(effects);
             let changes_names = effects.schema
                 || effects.search_path
@@ -333,6 +344,15 @@ impl Conversation {
             }
             Plan::Pass(effects) => {
                 let error = OnError::Shift(reading.offset(statement));
+                if let Some(before) = self.before_names(statement) {
+                    let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {
+                        self.fail(unencodable());
+                        script.next = reading.script.statements.len();
+                        return true;
+                    };
+                    let error = OnError::Before(command(statement));
+                    self.flight.run(b"", &text, Rows::CopiedUp, error);
+                }
                 let text = reading
                     .encode(reading.statement(statement), self.sight.encoding())
                     .unwrap_or_default();
@@ -416,9 +436,9 @@ impl Conversation {
             .unwrap_or_default();
         let shift = OnError::Shift(reading.offset(statement));
         let texts = (
-            fresh
-                .before
+            self.before_names(statement)
                 .iter()
+                .chain(&fresh.before)
                 .map(|before| reading.encode(&before.text, encoding))
                 .collect::<Option<Vec<_>>>(),
             fresh

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::catalog::load;
 use crate::catalog::model::{Catalog, Oid};
-use crate::catalog::store::Store;
+use crate::catalog::store::{Changing, Store};
 use crate::preview::likeness::CARRIED;
 use crate::rewrite::Context;
 use crate::sql::facts::{Kind, Statement, Transaction};
@@ -72,12 +72,16 @@ pub(crate) struct Sight {
     path_touched: bool,
     /// The schema changed in a transaction that may still roll back.
     schema_touched: bool,
+    /// Others are told so until this session's schema is published.
+    changing: Option<Changing>,
     /// Grows whenever a name may mean something else: what was planned for an older one is planned again.
     generation: u64,
     /// Production's answers might differ from fresh's, for good.
     pinned: bool,
     default_read_committed: bool,
     isolation: Isolation,
+    /// The transaction's snapshot may be older than what the catalog says: a table was copied up as a whole since.
+    behind: bool,
     settings: BTreeMap<String, String>,
     /// What gives a production session these settings and this path, once it was needed.
     production_settings: Option<Arc<str>>,
@@ -100,10 +104,12 @@ impl Sight {
             path_known: false,
             path_touched: false,
             schema_touched: false,
+            changing: None,
             generation: 1,
             pinned: false,
             default_read_committed: false,
             isolation: Isolation::ReadCommitted,
+            behind: false,
             settings: BTreeMap::new(),
             production_settings: None,
             encoding: Encoding::Utf8,
@@ -178,6 +184,11 @@ impl Sight {
         )
     }
 
+    /// Whether what the transaction sees is older than what is known of tables: nothing that it reads can be right.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
     /// What has to be asked before names can be resolved: what it is, and the question.
     pub(crate) fn lacks(&mut self) -> Option<(Rows, String)> {
         if !self.path_known {
@@ -193,12 +204,16 @@ impl Sight {
         }
         if self.stale {
             self.version = self.store.version();
+            let query = if self.schema_touched {
+                load::QUERY
+            } else {
+                load::OWN_QUERY
+            };
             // The answer comes in the client's encoding, of which we may not know the characters.
             let question = match self.encoding {
-                Encoding::Utf8 => load::QUERY.to_owned(),
+                Encoding::Utf8 => query.to_owned(),
                 _ => format!(
-                    "SELECT pg_catalog.encode(pg_catalog.convert_to(({})::pg_catalog.text, 'UTF8'), 'hex')",
-                    load::QUERY
+                    "SELECT pg_catalog.encode(pg_catalog.convert_to(({query})::pg_catalog.text, 'UTF8'), 'hex')"
                 ),
             };
             return Some((Rows::Catalog, question));
@@ -218,7 +233,16 @@ impl Sight {
 
     fn adopt(&mut self) {
         self.version = self.store.version();
-        self.catalog = self.store.current();
+        let current = self.store.current();
+        if self.isolation == Isolation::Other {
+            let was_merged = |oid: &Oid| {
+                let before = self.catalog.relations.get(oid);
+                before.is_none_or(|relation| relation.lower.is_some())
+            };
+            let mut relations = current.relations.iter();
+            self.behind |= relations.any(|(oid, relation)| relation.copied && was_merged(oid));
+        }
+        self.catalog = current;
         self.own = false;
         self.stale = false;
         self.generation += 1;
@@ -260,6 +284,13 @@ impl Sight {
                         .to_owned(),
                     _ => unhex(value).ok_or("not hexadecimal")?,
                 };
+                // It has nothing of its own; unless it has changed something since, the shared one will do.
+                if document.is_empty() {
+                    if !self.schema_touched {
+                        self.adopt();
+                    }
+                    return Ok(());
+                }
                 let catalog = load::parse(&document, &self.store.shared)
                     .map_err(|error| error.to_string())?;
                 let temporary = catalog
@@ -296,6 +327,8 @@ impl Sight {
     pub(crate) fn schema_changed(&mut self) {
         self.schema_touched = true;
         self.stale = true;
+        let store = &self.store;
+        self.changing.get_or_insert_with(|| Changing::new(store));
         self.path_changed();
     }
 
@@ -367,6 +400,16 @@ impl Sight {
         status == b'I' && self.schema_touched
     }
 
+    /// What this session changed is known to everybody, or was rolled back.
+    pub(crate) fn published(&mut self) {
+        self.changing = None;
+    }
+
+    /// Whether another session has changed the schema, so that at its commit, which may be now, a name may come to mean something else.
+    pub(crate) fn is_shaking(&self) -> bool {
+        self.store.changing() > usize::from(self.changing.is_some())
+    }
+
     /// ReadyForQuery.
     pub(crate) fn ready(&mut self, status: u8, failed: bool) {
         if failed || status == b'E' {
@@ -382,6 +425,7 @@ impl Sight {
                 self.stale = true;
             }
             self.isolation = Isolation::ReadCommitted;
+            self.behind = false;
         }
         self.stale |= self.own && self.catalog.incomplete;
     }

@@ -1,5 +1,7 @@
 //! A file of psql's into what it sends piece by piece, by psql's own rules.
 
+use std::collections::BTreeSet;
+
 /// One statement, or a line of psql's commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Chunk {
@@ -30,6 +32,11 @@ impl Chunk {
             self.words().first().map(String::as_str),
             Some("drop" | "rollback" | "abort" | "truncate")
         )
+    }
+
+    /// Whether one of its words is the name of one of these relations.
+    pub(super) fn names(&self, relations: &BTreeSet<String>) -> bool {
+        self.words().iter().any(|word| relations.contains(word))
     }
 
     /// Whether its answer is a plan.

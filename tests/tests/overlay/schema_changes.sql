@@ -85,7 +85,17 @@ DELETE FROM users WHERE key = 999;
 INSERT INTO items VALUES (999999, 1, 's', 2);
 ALTER TABLE items DROP COLUMN order_id;
 SELECT count(*), sum(qty) FROM {items};
+DROP TABLE remarks;
+-- up events: id = 3
+DELETE FROM events WHERE id = 3;
+SELECT count(*), sum(id) FROM {events};
+DROP TABLE strict_refs;
+-- up users: key = 905
+DELETE FROM users WHERE key = 905;
+SELECT count(*), sum(id) FROM {events};
+SELECT count(*), sum(key) FROM {users};
 DROP TABLE measures;
+DROP TABLE moods;
 DROP TYPE st;
 DROP TABLE users CASCADE;
 INSERT INTO prof(user_id, bio) VALUES (99999, 'free');

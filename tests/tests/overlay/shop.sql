@@ -41,3 +41,5 @@ INSERT INTO remarks SELECT i, i, date '2020-01-01' + i * 10 FROM generate_series
 CREATE DOMAIN small AS int;
 CREATE TABLE measures(id int PRIMARY KEY, size small, mood st, moods st[]);
 INSERT INTO measures VALUES (1, 5, 'new', '{new,paid}'), (2, NULL, 'paid', NULL);
+CREATE TABLE moods(mood st PRIMARY KEY, note text);
+INSERT INTO moods VALUES ('new', 'n'), ('paid', 'p');

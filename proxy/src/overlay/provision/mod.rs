@@ -194,7 +194,7 @@ pub async fn provision(
         restore::check_version(options, inspection.production.version).await?;
         let plan = plan(options, &inspection);
         let outcome = execute(options, &plan, fresh, progress).await?;
-        crate::replicas::announce_change(fresh)
+        crate::replicas::announce_difference(fresh)
             .await
             .map_err(Error::Fresh)?;
         Ok::<_, Error>(outcome)

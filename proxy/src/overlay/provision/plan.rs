@@ -336,11 +336,11 @@ fn opening(options: &Options, inspection: &Inspection) -> Vec<Step> {
         sql(
             "silence event triggers and fix names",
             "SET session_replication_role = replica; SET search_path = pg_catalog; SET quote_all_identifiers = off; SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan; SET check_function_bodies = off; \
-             SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET synchronous_commit = off; SET log_statement = none; SET log_min_error_statement = panic; SET log_min_duration_statement = -1",
+             SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off; SET synchronous_commit = off; SET log_statement = none; SET log_min_error_statement = panic; SET log_min_duration_statement = -1",
         ),
         sql(
             "create our schemas and the foreign data wrapper",
-            include_str!("../sql/setup.sql"),
+            anew(include_str!("../sql/setup.sql")),
         ),
         Step {
             name: "create the role that clients use".to_owned(),
@@ -368,7 +368,15 @@ fn opening(options: &Options, inspection: &Inspection) -> Vec<Step> {
     ];
     let current = is_current(inspection);
     if !current {
-        steps.push(sql("create lineage and the runtime", runtime()));
+        // Granted at once: what is made anew is everybody's otherwise.
+        let grants = format!(
+            "SELECT previewpg.put_grants({})",
+            quote_literal(&options.app.name)
+        );
+        steps.push(sql(
+            "create lineage and the runtime",
+            format!("{}\n{grants}", anew(&runtime())),
+        ));
     }
     steps.push(sql("store the settings", settings(options, inspection)));
     if !current || other_role(options, inspection) {
@@ -633,6 +641,22 @@ fn runtime() -> String {
         catalog::load::FUNCTION,
     ]
     .join("\n")
+}
+
+/// A text that makes functions in schema `previewpg`, so that it can be run where an older version has made them: what can't be replaced (other names or types of
+/// arguments, another result) is dropped first, in the same transaction. Functions that something depends on stay, to be replaced: those are triggers', which have no arguments.
+fn anew(text: &str) -> String {
+    const MAKES: &str = "CREATE OR REPLACE FUNCTION previewpg.";
+    let names: BTreeSet<&str> = text
+        .split(MAKES)
+        .skip(1)
+        .filter_map(|rest| rest.split('(').next())
+        .collect();
+    let names: Vec<String> = names.into_iter().map(quote_literal).collect();
+    format!(
+        "{}\n{text}",
+        include_str!("../sql/drop_functions.sql").replace("'names'", &names.join(", "))
+    )
 }
 
 fn settings(options: &Options, inspection: &Inspection) -> String {

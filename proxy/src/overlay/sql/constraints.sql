@@ -271,6 +271,26 @@ BEGIN
 END
 $$;
 
+-- What stands in front of the checks of an UPDATE: most change no column that a key is made of, and one look tells. Nothing where
+-- an index may be made of more than columns.
+CREATE OR REPLACE FUNCTION previewpg.unless_unchanged(relation oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    IF EXISTS (SELECT FROM pg_index i WHERE i.indrelid = $1 AND (i.indisexclusion OR i.indisunique AND (i.indpred IS NOT NULL OR i.indexprs IS NOT NULL))) THEN
+        RETURN '';
+    END IF;
+    RETURN (
+    SELECT coalesce(format(E'    IF NOT EXISTS (SELECT %1$s FROM previewpg_new EXCEPT SELECT %1$s FROM previewpg_old) THEN\n        RETURN NULL;\n    END IF;\n',
+        string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)), '')
+    FROM pg_attribute a
+    WHERE a.attrelid = $1 AND (
+        EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = $1 AND a.attnum = ANY (r.key_numbers))
+        OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND a.attnum = ANY ((i.indkey::smallint[])[0:i.indnkeyatts - 1]))
+        OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = $1 AND k.contype = 'f' AND a.attnum = ANY (k.conkey))));
+END
+$$;
+
 -- Builds everything that checks a table's new rows: for lower-backed tables, and for the preview's own tables that reference one.
 CREATE OR REPLACE FUNCTION previewpg.build_checks(relation oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -332,6 +352,7 @@ $f$, r.claims, previewpg.column_list(relation, r.key_numbers));
         PERFORM previewpg.put_function('n' || relation, '', 'trigger', '', E'\nBEGIN\n' || inserted || E'    RETURN NULL;\nEND\n');
     END IF;
     IF updated <> '' THEN
+        updated := previewpg.unless_unchanged(relation) || updated;
         PERFORM previewpg.put_function('u' || relation, '', 'trigger', '', E'\nBEGIN\n' || updated || E'    RETURN NULL;\nEND\n');
     END IF;
     PERFORM previewpg.put_trigger(relation, '0previewpg_guard', backed,

@@ -11,7 +11,7 @@ DECLARE
 BEGIN
     SELECT format('SELECT %s FROM previewpg_fdw.r%s%s',
                string_agg(format('%s AS %I', p.expression, a.attname), ', ' ORDER BY a.attnum), relation,
-               CASE WHEN (SELECT r.state FROM previewpg.relation r WHERE r.upper = $1) = 'detached' THEN ' WHERE false' ELSE '' END),
+               CASE WHEN EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = $1 AND r.state = 'detached' AND r.copied_by IS NULL) THEN ' WHERE false' ELSE '' END),
            string_agg(format('%I %s %s', a.attname, format_type(a.atttypid, a.atttypmod), a.attcollation), ', ' ORDER BY a.attnum)
     INTO query, shape
     FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.upper = $1 AND p.number = a.attnum
@@ -108,15 +108,20 @@ DECLARE
     target text := previewpg.name_of(relation);
     app text := previewpg.setting('app_role');
     stored text := previewpg.stored_columns(relation, '');
-    joined text;
+    of_rows text := previewpg.column_list(relation, key, 'r.');
+    move text;
     silent boolean;
 BEGIN
     IF key = '{}' THEN
         RETURN;
     END IF;
-    SELECT string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
-               previewpg.index_equality(to_regclass('previewpg_claims.r' || previewpg.claims_of($1) || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
-    INTO joined
+    SELECT format('WITH want AS MATERIALIZED (SELECT DISTINCT ON (%1$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
+             claimed AS (INSERT INTO previewpg_claims.r%2$s (%3$s, previewpg_copied) SELECT %1$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %3$s)
+        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s',
+               of_rows, previewpg.claims_of($1), previewpg.column_list($1, key), target, stored, previewpg.stored_columns($1, 'want.'),
+               string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
+                   previewpg.index_equality(to_regclass('previewpg_claims.r' || previewpg.claims_of($1) || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place))
+    INTO move
     FROM unnest(key) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number;
     PERFORM previewpg.put_function('i' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint', 'SECURITY DEFINER', format($f$
 #variable_conflict use_column
@@ -126,16 +131,12 @@ DECLARE
 BEGIN
     -- A subtransaction only where it is needed: who waits for what one did waits for the whole transaction, ROLLBACK TO or not.
     IF pg_catalog.current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
-        WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
-             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s, previewpg_copied) SELECT %3$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
-        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
+        %2$s;
         GET DIAGNOSTICS previewpg_n = ROW_COUNT;
         RETURN previewpg_n;
     END IF;
     BEGIN
-        WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
-             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s, previewpg_copied) SELECT %3$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
-        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
+        %2$s;
         GET DIAGNOSTICS previewpg_n = ROW_COUNT;
         RETURN previewpg_n;
     EXCEPTION WHEN serialization_failure THEN
@@ -145,7 +146,7 @@ BEGIN
         END IF;
         -- Somebody claimed one after this transaction's snapshot: is it in upper?
         BEGIN
-            INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT DISTINCT ON (%3$s) %9$s FROM pg_catalog.unnest(previewpg_rows) AS r;
+            INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT DISTINCT ON (%3$s) %6$s FROM pg_catalog.unnest(previewpg_rows) AS r;
             RAISE SQLSTATE 'PPG03';
         EXCEPTION
             WHEN SQLSTATE 'PPG03' THEN
@@ -155,8 +156,7 @@ BEGIN
         END;
     END;
 END
-$f$, relation, previewpg.column_list(relation, key), previewpg.column_list(relation, key, 'r.'), target, stored,
-        previewpg.stored_columns(relation, 'want.'), joined, previewpg.claims_of(relation), previewpg.stored_columns(relation, 'r.')));
+$f$, relation, move, of_rows, target, stored, previewpg.stored_columns(relation, 'r.')));
     EXECUTE format('ALTER FUNCTION previewpg_copy.i%s OWNER TO %I', relation, app);
     -- The client's triggers and rules, and those of foreign keys that we don't check, are for new rows. Where there are none, ours alone are told
     -- to look away: each change of session_replication_role makes the session plan everything anew.
@@ -256,8 +256,8 @@ END
 $$;
 
 -- Makes tables the preview's own, in a fixed order, so that two sessions that need the same ones wait for each other. patience: the lock_timeout from here
--- to the end of the transaction; NULL: as it is. in_block: the transaction may stay open, so it must not lock what others read.
-CREATE OR REPLACE FUNCTION previewpg.copy_up_whole(relations oid[], in_block boolean, patience text) RETURNS bigint
+-- to the end of the transaction; NULL: as it is.
+CREATE OR REPLACE FUNCTION previewpg.copy_up_whole(relations oid[], patience text) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     relation pg_catalog.oid;
@@ -269,9 +269,6 @@ BEGIN
     FOR relation IN SELECT DISTINCT r FROM pg_catalog.unnest(relations) AS r ORDER BY r LOOP
         copied := copied + previewpg.copy_up_all(relation, true);
     END LOOP;
-    IF NOT in_block THEN
-        PERFORM previewpg.hide_detached();
-    END IF;
     RETURN copied;
 END
 $$;
@@ -289,25 +286,27 @@ BEGIN
 END
 $$;
 
--- The same for one whose rows are all claimed: the projection view may go on showing them to whoever looks (what production adds later is visible to
--- nobody, but its keys are taken), so it needn't be changed at once, and nobody waits for transactions that have read it: see hide_detached.
+-- The same for one whose rows were all copied up and claimed. Its projection view goes on showing them (what production adds later is visible to nobody, but
+-- its keys are taken): snapshots that are older than this don't see the claims nor the copies, and whoever has read the view would have to be waited for.
 CREATE OR REPLACE FUNCTION previewpg.detach_claimed(relation oid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE previewpg.relation AS r SET state = 'detached', reason = 'It was copied up as a whole', same_shape = false WHERE $1 IN (r.upper, r.claims);
+    UPDATE previewpg.relation AS r SET state = 'detached', reason = 'It was copied up as a whole', same_shape = false, copied_by = pg_current_xact_id()
+    WHERE $1 IN (r.upper, r.claims);
     PERFORM previewpg.signal();
 END
 $$;
 
--- Makes the projection views of detached relations empty, those that nobody reads at this moment.
-CREATE OR REPLACE FUNCTION previewpg.hide_detached() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $$
+-- Makes the projection views of relations that were copied up as a whole empty: once every snapshot sees that, and unless somebody reads them at this moment.
+CREATE OR REPLACE FUNCTION previewpg.hide_copied() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $$
 DECLARE
     relation oid;
 BEGIN
-    FOR relation IN SELECT r.upper FROM previewpg.relation AS r WHERE r.state = 'detached'
-        AND obj_description(to_regclass('previewpg_lower.r' || r.upper), 'pg_class') NOT LIKE '% WHERE false' LOOP
+    FOR relation IN SELECT r.upper FROM previewpg.relation AS r WHERE r.copied_by IS NOT NULL
+        AND NOT EXISTS (SELECT FROM pg_stat_activity AS a WHERE a.datname = current_database() AND age(a.backend_xmin) >= age(r.copied_by::xid)) LOOP
         BEGIN
+            UPDATE previewpg.relation AS r SET copied_by = NULL WHERE r.upper = relation;
             PERFORM previewpg.build_projection(relation);
         EXCEPTION WHEN lock_not_available OR object_in_use THEN
             NULL;

@@ -2,7 +2,8 @@
 --
 -- previewpg.follow brings everything around one table in step with upper's columns, keys and constraints, checks what is new against the
 -- rows of lower with PostgreSQL's own errors, and copies the table up and detaches it where a change can't be expressed over lower.
--- Event triggers call it, so that DDL from functions and DO blocks counts too. They run with triggers off, so that our own DDL calls nothing.
+-- Event triggers call it, so that DDL from functions and DO blocks counts too. Our own DDL, which they run, is followed by nothing: they know it by what
+-- stands below them. Triggers are switched off only where somebody else's would see it, for that makes the session plan everything anew.
 
 -- Whether any row of lower is still seen.
 CREATE OR REPLACE FUNCTION previewpg.has_lower_rows(relation oid) RETURNS boolean
@@ -43,7 +44,7 @@ $$;
 
 -- Copies the rest of lower up while upper's shape has just changed, and detaches: columns that lower can't express are left to their defaults.
 CREATE OR REPLACE FUNCTION previewpg.absorb(relation oid, reason text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     r previewpg.relation;
     rows_limit bigint := previewpg.setting('copy_up_rows');
@@ -112,7 +113,7 @@ BEGIN
     EXECUTE format('DROP VIEW IF EXISTS previewpg_lower.r%s', relation);
     EXECUTE format('DROP FOREIGN TABLE IF EXISTS previewpg_fdw.r%s', relation);
     EXECUTE format('DROP TABLE IF EXISTS previewpg_claims.r%s', relation);
-    -- Our own foreign key doesn't act here: triggers are off.
+    -- Our own foreign key may not act here: triggers may be off.
     DELETE FROM previewpg.attribute p WHERE p.upper = relation;
     DELETE FROM previewpg.relation r WHERE r.upper = relation;
     DELETE FROM previewpg.verified v WHERE v.upper = relation;
@@ -239,6 +240,7 @@ BEGIN
         END IF;
         UPDATE previewpg.relation AS x SET same_shape = x.state = 'merged' AND previewpg.has_same_shape(relation) WHERE x.upper = relation;
     ELSIF r.state = 'detached' THEN
+        UPDATE previewpg.relation AS x SET copied_by = NULL WHERE x.upper = relation;
         DELETE FROM previewpg.attribute AS p WHERE p.upper = relation;
         INSERT INTO previewpg.attribute (upper, number, expression, source, type, not_null)
         SELECT relation, a.attnum, format('NULL::%s', format_type(a.atttypid, a.atttypmod)), NULL, format_type(a.atttypid, a.atttypmod), a.attnotnull
@@ -392,13 +394,54 @@ BEGIN
 END
 $$;
 
+-- Whether an event trigger of ours was fired by the DDL of another one, by its PG_CONTEXT: a stack of calls, the innermost first.
+CREATE OR REPLACE FUNCTION previewpg.is_nested(stack text) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT substr(stack, nullif(strpos(stack, E'\n'), 0)) ~ 'previewpg\.(ddl_command_end|sql_drop)\(\)'
+$$;
+
+-- Somebody else's event triggers must not see our DDL. For the rest of the function that calls this.
+CREATE OR REPLACE FUNCTION previewpg.hide_from_others() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_event_trigger AS e WHERE e.evtenabled IN ('O', 'A') AND e.evtname !~ '^previewpg_') THEN
+        PERFORM pg_catalog.set_config('session_replication_role', 'replica', true);
+    END IF;
+END
+$$;
+
+-- The relations that something of a type stands in: columns, indexes, constraints, defaults; of types that are made of it, too.
+CREATE OR REPLACE FUNCTION previewpg.users_of_type(type oid) RETURNS SETOF oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH RECURSIVE made(type) AS (
+        SELECT $1
+        UNION
+        SELECT coalesce(nullif(c.reltype, 0), d.objid)
+        FROM made m
+        JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = m.type AND d.classid IN ('pg_type'::regclass, 'pg_class'::regclass)
+        LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+        WHERE d.classid = 'pg_type'::regclass OR c.reltype <> 0
+    ), used AS (
+        SELECT d.classid, d.objid FROM made m JOIN pg_depend d ON d.refclassid = 'pg_type'::regclass AND d.refobjid = m.type
+    )
+    SELECT coalesce(i.indrelid, u.objid) FROM used u LEFT JOIN pg_index i ON i.indexrelid = u.objid WHERE u.classid = 'pg_class'::regclass
+    UNION SELECT k.conrelid FROM used u JOIN pg_constraint k ON k.oid = u.objid WHERE u.classid = 'pg_constraint'::regclass
+    UNION SELECT f.adrelid FROM used u JOIN pg_attrdef f ON f.oid = u.objid WHERE u.classid = 'pg_attrdef'::regclass
+$$;
+
 CREATE OR REPLACE FUNCTION previewpg.ddl_command_end() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET client_min_messages = warning SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET client_min_messages = warning SET plan_cache_mode = force_generic_plan SET jit = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    stack text;
     target oid;
     wide boolean;
 BEGIN
-    SELECT coalesce(bool_or(c.classid IN ('pg_type'::regclass, 'pg_namespace'::regclass, 'pg_extension'::regclass) AND c.command_tag LIKE 'ALTER %'), false)
+    GET DIAGNOSTICS stack = PG_CONTEXT;
+    IF previewpg.is_nested(stack) THEN
+        RETURN;
+    END IF;
+    PERFORM previewpg.hide_from_others();
+    SELECT coalesce(bool_or(c.classid IN ('pg_namespace'::regclass, 'pg_extension'::regclass) AND c.command_tag LIKE 'ALTER %'), false)
     INTO wide FROM pg_event_trigger_ddl_commands() AS c;
     PERFORM CASE t.typtype WHEN 'e' THEN previewpg.verify_enum(t.oid) WHEN 'd' THEN previewpg.verify_domain(t.oid) END
     FROM pg_event_trigger_ddl_commands() AS c JOIN pg_type t ON t.oid = c.objid
@@ -417,6 +460,12 @@ BEGIN
                 JOIN previewpg.relation r ON r.upper = h.inhparent WHERE c.classid = 'pg_class'::regclass
             -- A partition that has just left its tree.
             UNION SELECT r.upper FROM previewpg.relation r JOIN pg_class o ON o.oid = r.upper WHERE r.state = 'merged' AND r.claims <> r.upper AND NOT o.relispartition
+            -- Texts of ours name the types of columns. A composite type's is its relation's.
+            UNION SELECT u.relation FROM pg_event_trigger_ddl_commands() AS c
+                LEFT JOIN pg_class o ON c.classid = 'pg_class'::regclass AND o.oid = c.objid AND o.relkind = 'c',
+                LATERAL previewpg.users_of_type(coalesce(o.reltype, c.objid)) AS u(relation)
+                WHERE (c.classid = 'pg_type'::regclass OR o.oid IS NOT NULL) AND c.command_tag LIKE 'ALTER %'
+                  AND EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = u.relation AND r.state <> 'unsupported')
             UNION SELECT r.upper FROM previewpg.relation r WHERE wide AND r.state <> 'unsupported') AS x(relation)
         JOIN pg_class t ON t.oid = x.relation AND t.relkind IN ('r', 'p', 'm', 'f') AND t.relpersistence <> 't'
         ORDER BY x.relation
@@ -428,11 +477,24 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.sql_drop() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET client_min_messages = warning SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET client_min_messages = warning SET plan_cache_mode = force_generic_plan SET jit = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    stack text;
+    children oid[];
+    constraints oid[];
     target oid;
     dropped oid;
 BEGIN
+    GET DIAGNOSTICS stack = PG_CONTEXT;
+    IF previewpg.is_nested(stack) THEN
+        RETURN;
+    END IF;
+    PERFORM previewpg.hide_from_others();
+    -- The lower-backed tables that lost a constraint, themselves perhaps: their parents' triggers may copy them up.
+    SELECT array_agg(DISTINCT r.upper) INTO children
+    FROM pg_event_trigger_dropped_objects() AS d JOIN previewpg.relation r ON r.upper = CASE
+        WHEN d.classid = 'pg_class'::regclass THEN d.objid
+        WHEN d.object_type = 'table constraint' THEN to_regclass(format('%I.%I', d.address_names[1], d.address_names[2])) END;
     FOR target IN SELECT d.objid FROM pg_event_trigger_dropped_objects() AS d JOIN previewpg.relation r ON r.upper = d.objid
                   WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 LOOP
         IF (SELECT r.state = 'merged' AND r.claims <> r.upper AND EXISTS (SELECT FROM pg_class c WHERE c.oid = r.claims) FROM previewpg.relation r WHERE r.upper = target) THEN
@@ -443,9 +505,13 @@ BEGIN
     FOR dropped IN SELECT d.objid FROM pg_event_trigger_dropped_objects() AS d WHERE d.object_type = 'table constraint' AND to_regclass('previewpg_copy.k' || d.objid) IS NOT NULL LOOP
         EXECUTE format('DROP TABLE IF EXISTS previewpg_copy.k%s', dropped);
     END LOOP;
+    -- Those of which there are functions of ours.
+    SELECT array_agg(d.objid) INTO constraints FROM pg_event_trigger_dropped_objects() AS d
+    WHERE d.classid = 'pg_class'::regclass AND to_regproc('previewpg_copy.x' || d.objid) IS NOT NULL
+       OR d.classid = 'pg_constraint'::regclass AND (to_regproc('previewpg_copy.f' || d.objid) IS NOT NULL OR to_regproc('previewpg_copy.g' || d.objid) IS NOT NULL);
     -- Tables whose checks call a dropped index's or constraint's function, and parents of dropped foreign keys.
     FOR target IN
-        SELECT DISTINCT substr(p.proname, 2)::oid FROM pg_event_trigger_dropped_objects() AS d
+        SELECT substr(p.proname, 2)::oid FROM unnest(constraints) AS d(objid)
         JOIN pg_proc p ON p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname ~ '^n[0-9]+$'
          AND (strpos(p.prosrc, format('previewpg_copy.x%s(', d.objid)) > 0 OR strpos(p.prosrc, format('previewpg_copy.f%s(', d.objid)) > 0 OR strpos(p.prosrc, format('previewpg_copy.k%s ', d.objid)) > 0)
         JOIN pg_class c ON c.oid = substr(p.proname, 2)::oid
@@ -454,10 +520,15 @@ BEGIN
         SELECT r.upper FROM pg_event_trigger_dropped_objects() AS d JOIN previewpg.relation r ON d.object_type = 'view' AND d.schema_name = 'previewpg_lower' AND d.object_name = 'r' || r.upper
         JOIN pg_class c ON c.oid = r.upper
         UNION
-        SELECT r.upper FROM previewpg.relation r WHERE EXISTS (SELECT FROM pg_event_trigger_dropped_objects() AS d WHERE d.object_type = 'table constraint')
-          AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.upper AND t.tgname LIKE '0previewpg\_children%')
+        SELECT substr(p.proname, 2)::oid FROM unnest(children) AS l(child)
+        JOIN pg_proc p ON p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname ~ '^d[0-9]+$' AND strpos(p.prosrc, format('previewpg_lower.r%s AS ', l.child)) > 0
+        JOIN pg_class c ON c.oid = substr(p.proname, 2)::oid
     LOOP
         PERFORM previewpg.follow(target);
+    END LOOP;
+    -- Types that the functions are declared with may be dropped next.
+    FOR dropped IN SELECT p.oid FROM unnest(constraints) AS d(objid) JOIN pg_proc p ON p.pronamespace = 'previewpg_copy'::regnamespace AND p.proname IN ('x' || d.objid, 'f' || d.objid, 'g' || d.objid) LOOP
+        EXECUTE format('DROP FUNCTION %s', dropped::regprocedure);
     END LOOP;
     PERFORM previewpg.signal((SELECT coalesce(bool_or(NOT d.is_temporary), true) FROM pg_event_trigger_dropped_objects() AS d));
 END
@@ -492,8 +563,10 @@ DECLARE
     name constant text := '("(?:[^"]|"")+"|[[:alpha:]_][[:alnum:]_$]*)';
     part text[];
     child text;
+    stack text;
 BEGIN
-    IF query !~* 'references' THEN
+    GET DIAGNOSTICS stack = PG_CONTEXT;
+    IF query !~* 'references' OR pg_catalog.substr(stack, nullif(pg_catalog.strpos(stack, E'\n'), 0)) ~ 'previewpg\.(ddl_command_end|sql_drop)\(\)' THEN
         RETURN;
     END IF;
     FOR part IN

@@ -26,7 +26,9 @@ WITH space AS MATERIALIZED (
     UNION ALL
     SELECT concat_ws(' ', 'inherits', p.space, p.relname, r.space, r.relname) FROM pg_inherits h JOIN rel r ON r.oid = h.inhrelid JOIN rel p ON p.oid = h.inhparent
     UNION ALL
-    SELECT concat_ws(' ', 'constraint', r.space, r.relname, k.conname, k.convalidated, pg_get_constraintdef(k.oid)) FROM pg_constraint k JOIN rel r ON r.oid = k.conrelid
+    SELECT concat_ws(' ', 'constraint', r.space, r.relname, k.conname, k.convalidated,
+        -- A partition's definition is its root's, as in describe.sql.
+        CASE WHEN k.conparentid = 0 THEN pg_get_constraintdef(k.oid) END) FROM pg_constraint k JOIN rel r ON r.oid = k.conrelid
     UNION ALL
     SELECT concat_ws(' ', 'index', pg_get_indexdef(i.indexrelid), i.indisvalid) FROM pg_index i JOIN rel r ON r.oid = i.indrelid
     UNION ALL

@@ -7,7 +7,12 @@ DECLARE
 BEGIN
     FOR f IN SELECT p.oid::regprocedure AS name, p.proname FROM pg_proc p WHERE p.pronamespace = 'previewpg'::regnamespace LOOP
         EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', f.name);
-        IF f.proname IN ('catalog', 'unprovisioned', 'view_definition', 'permit', 'settle', 'copy_up_all', 'copy_up_whole', 'hide_detached', 'copy_up_available', 'is_written', 'raise_limit', 'raise_duplicate', 'raise_conflict', 'raise_missing_parent', 'index_text', 'setting', 'signal', 'note_change', 'touched', 'note_written', 'name_of', 'claims_of', 'upper_of', 'table_rewrite', 'ddl_command_start', 'copy_up_parents', 'guard') THEN
+        IF f.proname IN (
+            'catalog', 'unprovisioned', 'renamed', 'view_definition', 'permit', 'settle',
+            'copy_up_all', 'copy_up_whole', 'hide_copied', 'copy_up_available', 'is_written', 'written',
+            'raise_limit', 'raise_duplicate', 'raise_conflict', 'raise_missing_parent', 'index_text', 'setting',
+            'signal', 'note_change', 'touched', 'note_written', 'name_of', 'claims_of',
+            'upper_of', 'table_rewrite', 'ddl_command_start', 'copy_up_parents', 'guard') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', f.name, role_name);
         END IF;
         IF f.proname IN ('as_app', 'value_as_app') THEN

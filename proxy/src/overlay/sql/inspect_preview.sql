@@ -20,7 +20,9 @@ SELECT json_build_object(
             'reads', (SELECT e.origin FROM previewpg.attribute e WHERE e.upper = p.upper AND e.number = a.attnum)) ORDER BY a.attnum)
             FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'),
-        'constraints', coalesce((SELECT json_object_agg(k.conname, pg_get_constraintdef(k.oid)) FROM pg_constraint k
+        'constraints', coalesce((SELECT json_object_agg(k.conname,
+                -- A partition's definition is its root's, as in describe.sql.
+                CASE WHEN k.conparentid = 0 THEN pg_get_constraintdef(k.oid) ELSE '' END) FROM pg_constraint k
             WHERE k.conrelid = c.oid AND k.contype IN ('c', 'f', 'p', 'u', 'x')), '{}'),
         'indexes', coalesce((SELECT json_object_agg(x.relname, pg_get_indexdef(i.indexrelid)) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
             WHERE i.indrelid = c.oid), '{}')))

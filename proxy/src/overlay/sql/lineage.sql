@@ -36,6 +36,9 @@ CREATE TABLE IF NOT EXISTS previewpg.relation (
 -- The state that it had before production changed so that its rows can't be shown truly; it is 'unsupported' meanwhile.
 ALTER TABLE previewpg.relation ADD COLUMN IF NOT EXISTS halted text;
 
+-- Detached by this transaction, which copied all rows up: lower shows them until nobody's snapshot is older.
+ALTER TABLE previewpg.relation ADD COLUMN IF NOT EXISTS copied_by xid8;
+
 -- Every relation of production that was brought, those without rows included, as it was described when its changes were last brought in.
 CREATE TABLE IF NOT EXISTS previewpg.production (
     schema text NOT NULL,
@@ -113,6 +116,15 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     WHERE f.path IS NOT NULL
 $$;
 
+-- The relations of which that is so: one call for all of them.
+CREATE OR REPLACE FUNCTION previewpg.written() RETURNS SETOF oid
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.upper FROM previewpg.relation AS r
+    WHERE r.state <> 'unsupported' AND EXISTS (
+        SELECT FROM (VALUES (pg_relation_filepath(r.upper)), (pg_relation_filepath(to_regclass('previewpg_claims.r' || coalesce(r.claims, r.upper::bigint))))) AS f(path)
+        WHERE f.path IS NOT NULL AND coalesce((pg_stat_file(f.path, true)).size > 0, true))
+$$;
+
 CREATE OR REPLACE FUNCTION previewpg.setting(setting text) RETURNS text
 LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT m.value FROM previewpg.meta AS m WHERE m.name = $1); END $$;
 
@@ -130,7 +142,6 @@ $$;
 
 -- Tells the proxy that the schema, or a relation's state, changed. INFO is sent whatever client_min_messages says.
 -- shared: other sessions see it when it is committed (nothing but a temporary object's).
-DROP FUNCTION IF EXISTS previewpg.signal();
 CREATE OR REPLACE FUNCTION previewpg.signal(shared boolean DEFAULT true) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -233,5 +244,13 @@ BEGIN
     END IF;
     EXECUTE format('CREATE OR REPLACE FUNCTION previewpg_copy.%I(%s) RETURNS %s LANGUAGE plpgsql %s AS %L', name, arguments, returns, attributes, body);
     -- Nobody but the app role has a right on the schema: that is enough.
+END
+$$;
+
+-- What a merged text calls when it's planned and finds that the relation's name means another one by now. Immutable, so that planning calls it.
+CREATE OR REPLACE FUNCTION previewpg.renamed() RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RAISE EXCEPTION 'the relation was renamed' USING ERRCODE = 'PPG04';
 END
 $$;

@@ -110,8 +110,7 @@ $$;
 -- For who changes fresh behind the proxies' back (with event triggers off, or the tables of schema previewpg): every proxy reads the catalog again.
 -- Gives the number of the news: when previewpg.behind(0, number) has no rows, all proxies know, and those that it still has 2.6 s after the commit have stopped to
 -- read by what they know. To be called in a short transaction: until it has ended, nobody else can announce anything.
-DROP FUNCTION IF EXISTS previewpg.changed();
-CREATE FUNCTION previewpg.changed() RETURNS bigint
+CREATE OR REPLACE FUNCTION previewpg.changed() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     announced bigint;

@@ -9,7 +9,6 @@ CREATE EXTENSION IF NOT EXISTS postgres_fdw SCHEMA previewpg_fdw;
 
 -- The foreign server with exactly these options, and its extensions if those are to be kept. It is altered only where it differs, for a changed one makes every
 -- session connect to production anew.
-DROP FUNCTION IF EXISTS previewpg.put_server(jsonb);
 CREATE OR REPLACE FUNCTION previewpg.put_server(wanted jsonb, keep_extensions boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -36,7 +35,6 @@ $$;
 
 -- The one user mapping: the owner's, with exactly these options (more: others than the name and the password). It is altered only where it differs, for a changed
 -- one makes every session connect to production anew. An error must not show the statement, for it contains the password.
-DROP FUNCTION IF EXISTS previewpg.put_mapping(text, text);
 CREATE OR REPLACE FUNCTION previewpg.put_mapping(username text, secret text, more jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -65,7 +63,6 @@ END
 $$;
 
 -- The app role: an ordinary one. verifier: its password's SCRAM verifier; empty: unchanged. mark: the comment that says whose it is; empty: unchanged.
-DROP FUNCTION IF EXISTS previewpg.put_app_role(text, text);
 CREATE OR REPLACE FUNCTION previewpg.put_app_role(role_name text, verifier text, mark text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -4,7 +4,7 @@ use super::super::plan::{Before, Refusal};
 use super::super::read::Locked;
 use super::{Planner, whole};
 use crate::catalog::model::{Lower, Relation};
-use crate::overlay::merged::unclaimed;
+use crate::overlay::merged::{KeyValue, unclaimed, unclaimed_key};
 use crate::overlay::names::quote_identifier;
 use crate::sql::facts::{self, Level, Span, Write};
 use crate::sql::patch::Edits;
@@ -204,6 +204,10 @@ impl<'p, 'a> Probe<'p, 'a> {
                 unclaimed(self.lower, self.alias),
             ),
         };
+        let unclaimed = match self.key_gate(&search) {
+            Some(gate) => format!("{unclaimed} AND {gate}"),
+            None => unclaimed,
+        };
         let from = match &search.from {
             From::Lower => source,
             From::With(others) => format!("{source}, {others}"),
@@ -239,6 +243,46 @@ impl<'p, 'a> Probe<'p, 'a> {
         )
     }
 
+    /// For a search by key: that it isn't claimed. An operator of the user's may mean anything.
+    fn key_gate(&self, search: &Search) -> Option<String> {
+        if self.through.is_some()
+            || !matches!(search.from, From::Lower)
+            || self.planner.context.catalog.user_operators
+        {
+            return None;
+        }
+        let values: Vec<KeyValue<'_>> = search
+            .conditions
+            .iter()
+            .filter_map(|condition| self.equality(condition))
+            .collect();
+        unclaimed_key(self.lower, &values)
+    }
+
+    /// The column and the value of `column = value`, where the value is a parameter or a plain literal.
+    fn equality<'c>(&self, condition: &'c str) -> Option<KeyValue<'c>> {
+        let (column, value) = condition.split_once('=')?;
+        let value = value.trim();
+        let is_literal = match value.as_bytes() {
+            [b'\'', inside @ .., b'\''] => !inside.contains(&b'\'') && !inside.contains(&b'\\'),
+            [b'$', digits @ ..] | digits => {
+                (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+            }
+        };
+        let mut names = column.trim().split('.').map(plain_name);
+        let column = match (names.next()??, names.next(), names.next()) {
+            (column, None, _) => column,
+            (alias, Some(column), None) if alias == self.alias => column?,
+            _ => return None,
+        };
+        let type_oid = self.relation.column(&column)?.type_oid;
+        is_literal.then_some(KeyValue {
+            column,
+            type_oid,
+            value,
+        })
+    }
+
     pub(super) fn render(&self, span: &Span) -> Result<String, Refusal> {
         self.planner.render(span, &self.edits)
     }
@@ -246,6 +290,21 @@ impl<'p, 'a> Probe<'p, 'a> {
     pub(super) fn quoted_alias(&self) -> String {
         quote_identifier(self.alias)
     }
+}
+
+/// A name as it is compared, of one that needs no further thought.
+fn plain_name(text: &str) -> Option<String> {
+    if let Some(inside) = text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
+        return (!inside.contains('"')).then(|| inside.to_owned());
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '$';
+    (!text.is_empty()
+        && text.chars().all(is_plain)
+        && !text.starts_with(|c: char| c.is_ascii_digit()))
+    .then(|| text.to_ascii_lowercase())
 }
 
 /// Calls the copy-up function for the rows of a query, unless there are none: each call costs the session its cached plans.

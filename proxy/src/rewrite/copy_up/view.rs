@@ -3,6 +3,7 @@
 use crate::catalog::model::{Lower, Relation};
 use crate::overlay::merged::unclaimed;
 use crate::overlay::names::quote_identifier;
+use crate::rewrite::read::SYSTEM_COLUMNS;
 use crate::sql::facts::{self, Role};
 
 /// The one table under a view that PostgreSQL can update by itself (CREATE VIEW, "Updatable Views"), and a query for the view's rows of lower's unclaimed ones,
@@ -24,7 +25,11 @@ pub(super) fn simple_view<'a>(
         && level.group_by.is_none()
         && level.limit.is_none()
         && level.offset.is_none()
-        && statement.functions.is_empty();
+        && statement.functions.is_empty()
+        && !statement.columns.iter().any(|column| {
+            let name = column.parts.last();
+            name.is_some_and(|name| SYSTEM_COLUMNS.contains(&name.as_str()))
+        });
     if !plain || named.role != Role::Read || named.column_aliases {
         return None;
     }

@@ -71,11 +71,12 @@ impl Planner for TestPlanner {
         let text = &text[statement.span.clone()];
         if text.contains("forbidden") {
             return Plan::Refuse(Refusal {
+                sqlstate: "0A000",
                 construct: "forbidden",
                 message: "forbidden is not served".to_owned(),
                 detail: "It is a test.".to_owned(),
                 hint: "Do without.".to_owned(),
-                copy_up: Vec::new(),
+                copy_up: Box::default(),
             });
         }
         let effects = match &statement.kind {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `suites run [NAME..]` | runs suites (all of them without a name) on both sides and compares |
 //! | `suites regress [FILE..]` | PostgreSQL's regression tests, statement by statement (see `regress.rs`) |
-//! | `suites coverage` | prints `docs/coverage.md` from the last runs |
+//! | `suites coverage` | writes `docs/coverage.md` from the last runs |
 //! | `suites with [--sql FILE] COMMAND..` | makes a production from FILE, a full copy and a preview, and runs the command with `PG*` of the preview, `COPY_URL`, `PREVIEW_URL`, `PRODUCTION_URL` and `FRESH_URL` |
 
 #![allow(
@@ -20,7 +20,7 @@ use std::time::Instant;
 use previewpg_tests::preview::Preview;
 use previewpg_tests::regress::{self, FILES, Regression};
 use previewpg_tests::servers::Servers;
-use previewpg_tests::suite::{self, SUITES, Suite, at, coverage};
+use previewpg_tests::suite::{self, SUITES, Suite, at, coverage, coverage_file};
 
 fn main() -> ExitCode {
     // `preview::binary` expects a test's place in target/; ours is one folder higher.
@@ -40,7 +40,9 @@ fn main() -> ExitCode {
     match arguments.split_first() {
         Some((command, names)) if command == "run" => run(names),
         Some((command, _)) if command == "coverage" => {
-            print!("{}", coverage());
+            let file = coverage_file();
+            let before = std::fs::read_to_string(&file).unwrap_or_default();
+            std::fs::write(&file, coverage(&before)).expect("write docs/coverage.md");
             ExitCode::SUCCESS
         }
         Some((command, rest)) if command == "with" => with(rest),
@@ -79,11 +81,11 @@ fn run(names: &[String]) -> ExitCode {
 
 fn regress(files: &[String]) -> ExitCode {
     let regression = Regression::install();
-    let started = Instant::now();
     let mut all = regress::Report::default();
     let mut good = true;
     let named: Vec<&str> = files.iter().map(String::as_str).collect();
     for file in if named.is_empty() { FILES } else { &named } {
+        let started = Instant::now();
         // A preview that doesn't come up for one file's tables says nothing of the others.
         let Ok(report) = std::panic::catch_unwind(|| regression.file(file)) else {
             println!("{file}: NOT RUN");
@@ -96,13 +98,14 @@ fn regress(files: &[String]) -> ExitCode {
         let violations = report.violations(file);
         print!("{violations}");
         println!("{file}: {}", report.summary());
+        suite::keep(
+            &regress::kept(file),
+            &report.coverage(started.elapsed().as_secs()),
+        );
         good &= violations.is_empty();
         all.add(report);
     }
     println!("everything: {}", all.summary());
-    if named.is_empty() {
-        suite::keep("regress", &all.coverage(started.elapsed().as_secs()));
-    }
     if good {
         ExitCode::SUCCESS
     } else {

@@ -1,0 +1,63 @@
+//! ORMs, migration tools and applications on a production that holds data: each migrates and uses a full copy and a preview,
+//! and sees and leaves the same.
+//!
+//! `tests/tools/NAME/run.sh` is the tool's script (see [`previewpg_tests::tool`]); `PREVIEWPG_AGAINST=copy` puts a second full
+//! copy in the preview's place: for writing scripts. Those that take long are ignored here: `make tools-all` runs every one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by a panic"
+)]
+
+use previewpg_tests::tool::Tool;
+
+/// Runs a tool that needs nothing of a superuser, or these extensions.
+fn same(name: &'static str, production: &'static str, lines: usize) {
+    Tool {
+        name,
+        production,
+        lines,
+        apart: &[],
+    }
+    .run();
+}
+
+#[test]
+fn django() {
+    same("django", "CREATE EXTENSION btree_gist", 3000);
+}
+
+#[test]
+fn alembic() {
+    same("alembic", "", 300);
+}
+
+const SHOP: &str = "CREATE EXTENSION btree_gist; CREATE EXTENSION citext";
+
+#[test]
+fn pg_dump() {
+    same("pg_dump", SHOP, 5000);
+}
+
+#[test]
+fn psql() {
+    same("psql", SHOP, 1000);
+}
+
+#[test]
+fn java() {
+    same("java", "", 1000);
+}
+
+#[test]
+fn node() {
+    same("node", "CREATE EXTENSION \"uuid-ossp\"", 300);
+}
+
+#[test]
+#[ignore = "takes more than a minute, and two versions of Wagtail"]
+fn wagtail() {
+    same("wagtail", "", 3000);
+}
