@@ -22,6 +22,7 @@
 //! | `previewpg.copy_up_all(oid, detach bool) returns bigint` | copies the whole table up, within the limit; with `detach` lower is not looked at any more (always, for a keyless table, call it with `detach`) | EXECUTE |
 //! | `previewpg.copy_up_available(oid, previewpg_lower.rN[], wanted bigint, otherwise text) returns bigint` | copies up the first `wanted` rows (NULL: all) that nobody else holds a claim of, without waiting; held ones are left out (`'skip'`) or an error 55P03 (`'error'`) | EXECUTE |
 //! | `previewpg.touched(oid) returns void` | marks a relation, and what shares its claims, as written to (`PPG02`, see below) | EXECUTE |
+//! | `previewpg.renamed() returns boolean` | an error (`PPG04`) when it's planned: a merged text's name for a relation means another one by now, see [`merged::still_means`] | EXECUTE |
 //! | `previewpg.permit(oid) returns void` | lets the *next* UPDATE/DELETE/MERGE/ON CONFLICT DO UPDATE statement of the client itself on that table through (see below) | EXECUTE |
 //! | triggers `0previewpg_*` on upper tables | guard, uniqueness, claims, foreign keys, exclusion, truncation, children. The name sorts before PostgreSQL's own | |
 //! | event triggers `previewpg_*` | DDL follow-up | |

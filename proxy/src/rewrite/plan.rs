@@ -82,5 +82,5 @@ pub struct Refusal {
     /// What to do. A sentence.
     pub hint: String,
     /// The tables of production that let it run after all once they are copied up as a whole; none: it's refused for good.
-    pub copy_up: Vec<Oid>,
+    pub copy_up: Box<[Oid]>,
 }

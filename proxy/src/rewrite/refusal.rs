@@ -16,7 +16,7 @@ fn refusal(
         message,
         detail: detail.into(),
         hint: hint.into(),
-        copy_up: Vec::new(),
+        copy_up: Box::default(),
     }
 }
 

@@ -510,7 +510,7 @@ impl Conversation {
                 message: "a statement over merged rows can't be read in this client_encoding".to_owned(),
                 detail: "In this encoding ASCII bytes may be parts of other characters, so the statement can't be changed safely.".to_owned(),
                 hint: "SET client_encoding = 'UTF8'.".to_owned(),
-                copy_up: Vec::new(),
+                copy_up: Box::default(),
             });
         }
         if reading.foreign_names {
@@ -520,7 +520,7 @@ impl Conversation {
                 message: "a relation's name with characters beyond ASCII can't be read in this client_encoding".to_owned(),
                 detail: "The preview has to compare names with the catalog's, which is UTF8.".to_owned(),
                 hint: "SET client_encoding = 'UTF8'.".to_owned(),
-                copy_up: Vec::new(),
+                copy_up: Box::default(),
             });
         }
         let generation = self.sight.generation();
@@ -648,7 +648,7 @@ impl Conversation {
         text: Option<(&[u8], OnError)>,
     ) -> bool {
         const NAME: &[u8] = b"previewpg_whole";
-        if copying.tables != refusal.copy_up {
+        if *copying.tables != *refusal.copy_up {
             // Progress was made, or this is the beginning.
             if copying
                 .tables
@@ -658,7 +658,7 @@ impl Conversation {
                 return false;
             }
             *copying = Copying {
-                tables: refusal.copy_up.clone(),
+                tables: refusal.copy_up.to_vec(),
                 done: Copied::Nothing,
             };
         }
@@ -741,7 +741,7 @@ impl Conversation {
                 .to_owned(),
             hint: "Name each column, and cast those whose type is derived from the table's row."
                 .to_owned(),
-            copy_up: Vec::new(),
+            copy_up: Box::default(),
         });
     }
 

@@ -131,7 +131,7 @@ pub(crate) fn behind() -> Refusal {
         message: "could not serialize access due to a concurrent change of the schema".to_owned(),
         detail: "Another session had a table copied into the preview as a whole after this transaction began.".to_owned(),
         hint: "The transaction might succeed if retried.".to_owned(),
-        copy_up: Vec::new(),
+        copy_up: Box::default(),
     }
 }
 
@@ -144,6 +144,6 @@ pub(crate) fn refusal(statement: &Statement) -> Refusal {
         message: format!("prepared statement \"{name}\" can't run any more in this preview"),
         detail: "A schema change or another search path gave its names another meaning after it was prepared.".to_owned(),
         hint: "DEALLOCATE it and PREPARE it again.".to_owned(),
-        copy_up: Vec::new(),
+        copy_up: Box::default(),
     }
 }

@@ -71,7 +71,7 @@ impl Conversation {
                         message: "parameters of this size can't be served over merged rows".to_owned(),
                         detail: format!("The message has {} bytes; the preview has to send it twice, and keeps at most {BIND_LIMIT}.", header.total()),
                         hint: "Send the data by COPY, or in smaller parts.".to_owned(),
-                        copy_up: Vec::new(),
+                        copy_up: Box::default(),
                     });
                     self.dropping = header.total();
                     continue;

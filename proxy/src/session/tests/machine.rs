@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::support::{TestPlanner, say};
 use crate::admin::metrics::Metrics;
-use crate::catalog::store::Store;
+use crate::catalog::load;
+use crate::catalog::store::{Changing, Store};
 use crate::session::conversation::{Asked, Common, Conversation};
 use crate::session::planner::Readings;
 use crate::wire::frame::Limits;
@@ -21,9 +22,14 @@ struct Both(Conversation);
 impl Both {
     /// A session whose names are known and whose greeting was said.
     fn new() -> Self {
+        Self::over(Arc::new(Store::default()))
+    }
+
+    /// The same, with this catalog.
+    fn over(store: Arc<Store>) -> Self {
         let common = Common {
             readings: Readings::new(Arc::new(TestPlanner::default())),
-            store: Arc::new(Store::default()),
+            store,
             metrics: Arc::new(Metrics::new()),
         };
         let mut both = Self(Conversation::new(
@@ -140,6 +146,54 @@ fn the_signal_is_swallowed_and_ready_waits_for_the_publication() {
     assert_eq!(both.heard(), "Z");
     both.client(&left);
     assert_eq!(both.sent(), "PBECCS", "its own catalog is asked for first");
+}
+
+#[test]
+fn names_are_held_while_another_session_changes_the_schema() {
+    let store = Arc::new(Store::default());
+    let document = r#"{"fresh_major": 15, "production_major": 15, "user_operators": false, "routines": [], "types": [],
+        "relations": [{"oid": 7, "schema": "public", "name": "mine", "kind": "r", "temporary": false, "row_security": false, "rules": false, "inherits": false}]}"#;
+    store.publish(Arc::new(load::parse(document, &store.shared).unwrap()));
+    let mut both = Both::over(Arc::clone(&store));
+    let holds = |sent: &[u8]| {
+        let sent = String::from_utf8_lossy(sent).into_owned();
+        sent.contains(r#"SELECT FROM "public"."mine" AS r0 WHERE"#)
+    };
+    both.client(&query("SELECT a FROM mine"));
+    assert_eq!(both.sent(), "Q");
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "Z");
+
+    let changing = Changing::new(&store);
+    both.client(&query("SELECT a FROM mine"));
+    let sent = both.0.flight.out.split();
+    assert_eq!((tags(&sent).as_str(), holds(&sent)), ("PBEPBDECS", true));
+    both.fresh(&error("PPG04"));
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "", "it is planned anew");
+    assert!(matches!(both.0.next_asked(), Some(Asked::Reload)));
+    both.0.told();
+    both.client(b"");
+    assert_eq!(tags(&both.0.flight.out.split()), "PBEPBDECS");
+    both.fresh(&error("PPG04"));
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "EZ", "but not for ever");
+
+    both.client(&say(|out| {
+        frontend::parse(b"s", b"SELECT a FROM mine", [].into_iter(), out).unwrap();
+        frontend::bind(b"", b"s", &[], out).unwrap();
+        frontend::execute(b"", 0, out).unwrap();
+        frontend::sync(out);
+    }));
+    let sent = both.0.flight.out.split();
+    assert_eq!((tags(&sent).as_str(), holds(&sent)), ("PPBEBES", true));
+    both.fresh(&error("42601"));
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "EZ");
+
+    drop(changing);
+    both.client(&query("SELECT a FROM mine"));
+    assert_eq!(both.sent(), "Q");
 }
 
 #[test]

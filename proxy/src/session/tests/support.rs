@@ -76,7 +76,7 @@ impl Planner for TestPlanner {
                 message: "forbidden is not served".to_owned(),
                 detail: "It is a test.".to_owned(),
                 hint: "Do without.".to_owned(),
-                copy_up: Vec::new(),
+                copy_up: Box::default(),
             });
         }
         let effects = match &statement.kind {
