@@ -122,12 +122,8 @@ impl<'a> Planner<'a> {
                 current_of: true, ..
             }
             | WriteKind::Delete { current_of: true } => {
-                let refusal = refusal::current_of(&relation.name);
-                return Err(whole_table::unless_copied(
-                    refusal,
-                    [relation.oid],
-                    self.context,
-                ));
+                // Copied up now, the row would be another one than the cursor's, and nothing would be changed.
+                return Err(refusal::current_of(&relation.name));
             }
             WriteKind::Update { .. } | WriteKind::Delete { .. } => probe.condition(write)?,
             WriteKind::Merge {
