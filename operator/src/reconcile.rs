@@ -235,9 +235,11 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         (at_once, at_once)
     } else if is_ready(object) {
         (now_and_then, now_and_then)
-    } else {
-        // What is to be mended is the user's; our own Secrets are as we left them.
+    } else if is_starting(object) {
+        // It may take long, and our own Secrets are as we left them.
         (at_once, now_and_then)
+    } else {
+        (at_once, at_once)
     };
     let references = References::of(&object.spec);
     let resolved = context
@@ -461,6 +463,18 @@ fn is_ready(object: &PreviewDatabase) -> bool {
         .flat_map(|status| &status.conditions)
         .any(|condition| {
             condition.type_ == ConditionType::Ready.as_str() && condition.status == "True"
+        })
+}
+
+/// Whether it waits for its managed PostgreSQL, as far as was told.
+fn is_starting(object: &PreviewDatabase) -> bool {
+    object
+        .status
+        .iter()
+        .flat_map(|status| &status.conditions)
+        .any(|condition| {
+            condition.type_ == ConditionType::FreshReady.as_str()
+                && condition.reason == Reason::FreshStarting.as_str()
         })
 }
 

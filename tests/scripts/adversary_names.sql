@@ -60,3 +60,12 @@ DEALLOCATE q;
 PREPARE q AS SELECT value FROM counters WHERE name = $1;
 -- ignore: origin: a prepared statement's columns don't tell the table that they come from (docs/limits.md)
 EXECUTE q('c12');
+
+PREPARE into_table AS SELECT * FROM categories WHERE id < 4;
+CREATE TABLE from_prepared AS EXECUTE into_table;
+SELECT count(*) FROM from_prepared;
+ALTER TABLE categories ADD COLUMN later int DEFAULT 4;
+-- expect: refused into_table: its text holds the columns as they were
+CREATE TABLE from_prepared_later AS EXECUTE into_table;
+-- expect: refused into_table: the same, explained
+EXPLAIN CREATE TABLE from_prepared_later AS EXECUTE into_table;

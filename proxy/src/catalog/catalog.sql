@@ -104,7 +104,7 @@ WITH space AS MATERIALIZED (
     WHERE k.contype = 'f' AND k.conrelid <> k.confrelid
     GROUP BY k.confrelid
 ), heir_of AS (
-    SELECT h.inhparent, json_agg(h.inhrelid::bigint) AS heirs
+    SELECT h.inhparent, json_agg(h.inhrelid::bigint ORDER BY h.inhrelid) AS heirs
     FROM pg_inherits h JOIN rel r ON r.oid = h.inhparent
     GROUP BY h.inhparent
 ), code AS MATERIALIZED (
@@ -248,7 +248,7 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
     'operators', coalesce((SELECT json_agg(json_build_object('name', o.oprname, 'function', code.oid::bigint) ORDER BY o.oid)
         FROM pg_operator o JOIN code ON code.oid = o.oprcode), '[]'),
     -- Casts that a statement may apply without naming a user's type.
-    'casts', coalesce((SELECT json_agg(json_build_object('function', code.oid::bigint, 'written', k.castcontext = 'e'))
+    'casts', coalesce((SELECT json_agg(json_build_object('function', code.oid::bigint, 'written', k.castcontext = 'e') ORDER BY k.oid)
         FROM code JOIN pg_cast k ON k.castfunc = code.oid
         WHERE k.castcontext <> 'e' OR NOT EXISTS (SELECT FROM pg_type t JOIN space s ON s.oid = t.typnamespace WHERE t.oid = k.casttarget)), '[]'),
     'types', coalesce((SELECT json_agg(json_build_object(

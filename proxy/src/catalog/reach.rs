@@ -116,6 +116,7 @@ pub(super) fn close(
             // PostgreSQL knows what it reads: no table of production. A word that is one's name is a column's here.
             found.reach.reads.clear();
             found.reach.names.clear();
+            found.reach.changes.clear();
             found.reach.schema = false;
             direct.insert(Callee::View(view.oid), found);
         }
@@ -369,7 +370,7 @@ fn make_sql(body: &str, names: &Names<'_>, direct: &mut Direct) {
         direct.calls.extend(run.calls);
     }
     if made.fires_any {
-        // What is changed is named at run time: by a constant of the body, if that can be told.
+        // The name of what is changed is put in at run time.
         let tokens = tokens(body);
         for (at, token) in tokens.iter().enumerate() {
             let context = Context {
@@ -377,10 +378,10 @@ fn make_sql(body: &str, names: &Names<'_>, direct: &mut Direct) {
                 at,
             };
             if let Token::Word(word) = token
+                && let Some(relations) = names.backed.get(word.as_str())
                 && context.is_literal()
             {
-                let named = names.backed.get(word.as_str()).into_iter().flatten();
-                direct.reach.changes.extend(named);
+                direct.reach.changes.extend(relations);
             }
         }
         direct.calls.extend(names.used.values().flatten());
@@ -410,7 +411,7 @@ fn scan(body: &str, names: &Names<'_>) -> Direct {
     let mut direct = Direct::default();
     let lower = body.to_ascii_lowercase();
     direct.reach.opaque = lower.contains("u&\"");
-    let updates_on_conflict = lower.contains("conflict");
+    let upserts = lower.contains("conflict");
     let used = names.operators.iter().filter(|(operator, _)| {
         UNWRITTEN_OPERATORS.contains(&operator.as_str()) || body.contains(operator.as_str())
     });
@@ -426,7 +427,7 @@ fn scan(body: &str, names: &Names<'_>) -> Direct {
         };
         if let Some(relations) = names.backed.get(word) {
             direct.reach.names.extend(relations);
-            if context.changes_rows(updates_on_conflict) {
+            if context.changes_rows(upserts) {
                 direct.reach.changes.extend(relations);
             }
             if context.may_read(names) {
@@ -436,7 +437,7 @@ fn scan(body: &str, names: &Names<'_>) -> Direct {
         direct
             .calls
             .extend(names.used.get(word).into_iter().flatten());
-        if updates_on_conflict || !context.is_inserted_into(names) {
+        if upserts || !context.is_inserted_into(names) {
             let cascades = names.cascades.get(word).into_iter().flatten();
             direct.calls.extend(cascades);
         }

@@ -7,7 +7,7 @@
 //! then [`still_means`] raises an error when the statement is planned, and the session plans anew.
 
 use super::names::{identifier_list, qualified, quote_identifier, quote_literal};
-use crate::catalog::model::{Lower, Relation};
+use crate::catalog::model::{Lower, Oid, Relation};
 
 /// The `SELECT` that gives the merged rows of a relation, without parentheses or alias: upper's live columns in order.
 #[must_use]
@@ -87,22 +87,48 @@ pub fn unclaimed(lower: &Lower, alias: &str) -> String {
     )
 }
 
+/// What a column of a key is known to equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyValue<'a> {
+    /// The column's name.
+    pub column: String,
+    /// Its type's OID.
+    pub type_oid: Oid,
+    /// A parameter (`$1`) or a literal.
+    pub value: &'a str,
+}
+
+/// The types of which a value equals one value of this type at most, as a list.
+fn exact_types(type_oid: Oid) -> String {
+    match type_oid {
+        // int8, int2, int4; numeric.
+        20 | 21 | 23 => "20, 21, 23, 1700".to_owned(),
+        // text, varchar.
+        25 | 1043 => "25, 1043".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// The condition that a whole key isn't claimed, where it is known before any row is: with a value for each of its columns, a parameter or a literal. PostgreSQL looks it up once
 /// and doesn't ask production for what is claimed. `None`: not each column has one.
 ///
-/// Many bigints equal one value of a floating-point type: with a parameter of such a type the condition says nothing.
+/// Several keys may equal one value of another type (bigints and a floating-point number, timestamps and one with a time zone): with a parameter of such a
+/// type the condition says nothing.
 #[must_use]
-pub fn unclaimed_key(lower: &Lower, values: &[(String, &str)]) -> Option<String> {
+pub fn unclaimed_key(lower: &Lower, values: &[KeyValue<'_>]) -> Option<String> {
     if lower.key.is_empty() {
         return None;
     }
     let mut conditions = Vec::with_capacity(lower.key.len());
     for name in &lower.key {
-        let (_, value) = values.iter().find(|(column, _)| column == name)?;
+        let KeyValue {
+            value, type_oid, ..
+        } = values.iter().find(|known| known.column == *name)?;
         conditions.push(format!("previewpg_k.{} = {value}", quote_identifier(name)));
         if value.starts_with('$') {
             conditions.push(format!(
-                "pg_catalog.pg_typeof({value})::pg_catalog.oid NOT IN (700, 701)"
+                "pg_catalog.pg_typeof({value})::pg_catalog.oid IN ({})",
+                exact_types(*type_oid)
             ));
         }
     }
@@ -192,9 +218,13 @@ mod tests {
     fn a_key_is_looked_up_when_all_of_it_is_known() {
         let gate = |key: &[&str], values: &[(&str, &'static str)]| {
             let relation = users(key);
-            let values: Vec<(String, &str)> = values
+            let values: Vec<KeyValue<'_>> = values
                 .iter()
-                .map(|(name, value)| ((*name).to_owned(), *value))
+                .map(|(name, value)| KeyValue {
+                    column: (*name).to_owned(),
+                    type_oid: 23,
+                    value,
+                })
                 .collect();
             relation
                 .lower
@@ -211,8 +241,13 @@ mod tests {
             gate(&["id", "kind"], &[("kind", "$2"), ("id", "5")]).as_deref(),
             Some(
                 "NOT EXISTS (SELECT FROM previewpg_claims.r7 AS previewpg_k WHERE previewpg_k.\"id\" = 5 AND previewpg_k.\"kind\" = $2 \
-                 AND pg_catalog.pg_typeof($2)::pg_catalog.oid NOT IN (700, 701))"
+                 AND pg_catalog.pg_typeof($2)::pg_catalog.oid IN (20, 21, 23, 1700))"
             )
+        );
+        assert_eq!(
+            exact_types(1114),
+            "1114",
+            "a timestamptz equals two in autumn"
         );
         assert_eq!(gate(&["id", "kind"], &[("id", "5")]), None);
         assert_eq!(gate(&[], &[("id", "5")]), None);

@@ -52,6 +52,12 @@ pub fn plan(text: &str, statement: &Statement, context: Context<'_>) -> Plan {
     planner.plan().unwrap_or_else(Plan::Refuse)
 }
 
+/// Why the function of this OID can't be called by itself, without a statement (the protocol's FunctionCall).
+#[must_use]
+pub fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
+    routine::refuse_call(oid, context)
+}
+
 /// What keeps the names of a read or write from coming to mean other relations than it was planned for: run in front of it, it locks them, and fails where
 /// a name means another one already. (Merged reads look after themselves.)
 #[must_use]
@@ -153,7 +159,7 @@ impl<'a> Planner<'a> {
             | Kind::CreateRoutine
             | Kind::Do
             | Kind::Unreadable { .. }
-            | Kind::CreateTableAs { execute: true }
+            | Kind::CreateTableAs { execute: Some(_) }
             | Kind::CreateView {
                 materialized: false,
             } => Ok(Plan::Pass(effects)),
@@ -211,7 +217,7 @@ impl<'a> Planner<'a> {
             | Kind::Explain { .. }
             | Kind::Prepare { .. }
             | Kind::Declare { .. }
-            | Kind::CreateTableAs { execute: false } => self.rows(effects),
+            | Kind::CreateTableAs { execute: None } => self.rows(effects),
         }
     }
 

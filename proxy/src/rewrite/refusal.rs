@@ -152,6 +152,16 @@ pub(super) fn lock_view(view: &str) -> Refusal {
     )
 }
 
+/// A write that may leave rows of a table that isn't served without their parent.
+pub(super) fn unserved_child(parent: &str, child: &str, why: &str) -> Refusal {
+    refusal(
+        "unserved_child",
+        format!("rows of \"{parent}\" can't be taken away in a preview"),
+        format!("Rows of \"{child}\" may refer to them, and \"{child}\" can't be served. {why}"),
+        format!("Drop the foreign key of \"{child}\" in the preview first."),
+    )
+}
+
 /// A write to something that is read from production only.
 pub(super) fn read_only(relation: &str) -> Refusal {
     refusal(

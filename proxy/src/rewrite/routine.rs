@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::plan::{Effects, Refusal};
-use super::{Planner, refusal, resolve, whole_table};
+use super::{Context, Planner, refusal, resolve, whole_table};
 use crate::catalog::model::{Oid, Reach, Relation, RelationKind, Routine};
 use crate::catalog::reach::{self, TEXT_QUERIES, UNWRITTEN_OPERATORS};
 use crate::sql::facts::{Kind, Role, WriteKind};
@@ -407,6 +407,19 @@ impl Planner<'_> {
         }
         tables
     }
+}
+
+/// Why the function of this OID can't be called by itself, without a statement (the protocol's FunctionCall). Nothing is copied up for that.
+pub(super) fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
+    let catalog = context.catalog;
+    let mut routines = catalog.routines.values().flatten();
+    let routine = routines.find(|routine| routine.oid == oid)?;
+    let what = format!("function \"{}\"", routine.name);
+    let mut reads = routine.reach.reads.iter();
+    if let Some(read) = reads.find_map(|oid| catalog.relations.get(oid)) {
+        return Some(refusal::body_reads(&what, &read.name));
+    }
+    (routine.reach.opaque && !catalog.backed.is_empty()).then(|| refusal::body_opaque(&what))
 }
 
 /// Whether a routine's name stands there with a parenthesis after it.

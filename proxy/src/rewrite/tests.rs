@@ -1,7 +1,7 @@
 //! The planner as values: what is sent for which statement.
 
 use super::plan::{Fresh, Plan};
-use super::{Context, plan};
+use super::{Context, plan, refuse_call};
 use crate::catalog::load::{self, Shared};
 use crate::catalog::model::Catalog;
 use crate::overlay::merged::merged;
@@ -332,7 +332,7 @@ fn a_write_copies_up_first() {
         (
             "DELETE FROM public.users WHERE public.users.id = $1",
             vec![format!(
-                "{start} AND NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_k WHERE previewpg_k.\"id\" = $1 AND pg_catalog.pg_typeof($1)::pg_catalog.oid NOT IN (700, 701)) AND (\"users\".id = $1) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
+                "{start} AND NOT EXISTS (SELECT FROM previewpg_claims.r1 AS previewpg_k WHERE previewpg_k.\"id\" = $1 AND pg_catalog.pg_typeof($1)::pg_catalog.oid IN (20, 21, 23, 1700)) AND (\"users\".id = $1) LIMIT 1001) AS previewpg_s HAVING pg_catalog.count(*) > 0"
             )],
         ),
         (
@@ -718,6 +718,19 @@ fn code_that_a_statement_does_not_name_is_found() {
 }
 
 #[test]
+fn a_call_by_oid_is_refused_like_one_by_name() {
+    let catalog = shop(true);
+    let oid = |name: &str| catalog.routines[name][0].oid;
+    let context = Context {
+        catalog: &catalog,
+        search_path: &[],
+    };
+    let refused = |oid| refuse_call(oid, context).map(|refusal| refusal.construct);
+    assert_eq!(refused(oid("count_users")), Some("function_body"));
+    assert_eq!(refused(1), None);
+}
+
+#[test]
 fn a_choice_of_rows_that_copying_up_may_change_is_settled() {
     let catalog = shop(true);
     let settles = |text| {
@@ -833,5 +846,28 @@ fn what_is_refused_says_which_tables_would_have_to_be_copied_up() {
             one(&catalog, "DO $$ BEGIN UPDATE users SET name = ''; END $$"),
             Plan::Refuse(_)
         ));
+    }
+}
+
+#[test]
+fn parents_of_unserved_rows_stay() {
+    let mut catalog = shop(true);
+    let mut orders = (*catalog.relations[&2]).clone();
+    if let Some(lower) = &mut orders.lower {
+        lower.unsupported = Some("It is too strange.".to_owned());
+    }
+    let mut users = (*catalog.relations[&1]).clone();
+    users.children = vec![2];
+    catalog.relations.insert(1, users.into());
+    catalog.relations.insert(2, orders.into());
+    for (text, refused) in [
+        ("DELETE FROM users WHERE id = 1", true),
+        ("UPDATE users SET id = 2 WHERE id = 1", true),
+        ("UPDATE users SET name = 'x' WHERE id = 1", false),
+        ("DELETE FROM items WHERE n = 1", false),
+        ("INSERT INTO users VALUES (1)", false),
+    ] {
+        let is_refused = matches!(one(&catalog, text), Plan::Refuse(refusal) if refusal.construct == "unserved_child");
+        assert_eq!(is_refused, refused, "{text}");
     }
 }

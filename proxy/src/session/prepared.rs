@@ -30,7 +30,10 @@ pub(crate) struct Prepares {
 /// The prepared statement that this one runs.
 fn executed(kind: &Kind) -> Option<&str> {
     match kind {
-        Kind::Execute { name, .. } => Some(name),
+        Kind::Execute { name, .. }
+        | Kind::CreateTableAs {
+            execute: Some(name),
+        } => Some(name),
         Kind::Explain { inner, .. } => executed(inner),
         _ => None,
     }

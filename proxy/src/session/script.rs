@@ -75,6 +75,14 @@ impl Script {
         }
     }
 
+    /// Whether nothing was sent but the question for columns, which may be asked once more from the catalog as it is now.
+    pub(crate) fn may_compare_again(&self) -> bool {
+        self.step == Step::Comparing
+            && !self.again
+            && self.next == 0
+            && self.reading.script.statements.len() == 1
+    }
+
     fn sent(&mut self, kind: &Kind) {
         self.takes_data = takes_data(kind);
         self.copying = Copying::default();

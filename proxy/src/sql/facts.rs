@@ -135,8 +135,8 @@ pub enum Kind {
     Cursor,
     /// `CREATE [TEMP] TABLE .. AS query` (also `AS TABLE t`, `AS EXECUTE p`: then `execute` is set).
     CreateTableAs {
-        /// `AS EXECUTE`.
-        execute: bool,
+        /// `AS EXECUTE`: the prepared statement's name.
+        execute: Option<String>,
     },
     /// `CREATE [OR REPLACE] VIEW`; its query's facts are in this statement with role [`Role::Read`].
     CreateView {

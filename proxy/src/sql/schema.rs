@@ -163,12 +163,15 @@ fn create_table(reader: &mut Reader<'_>, from: usize, end: usize) -> Result<Kind
         return Ok(tagged("CREATE TABLE"));
     }
     let end = without_data(reader, end);
-    let execute = reader.is_keyword(query + 1, Keyword::Execute);
-    if execute {
-        utility::statement(reader, query + 1, end)?;
+    let execute = if reader.is_keyword(query + 1, Keyword::Execute) {
+        match utility::statement(reader, query + 1, end)? {
+            Kind::Execute { name, .. } => Some(name),
+            _ => None,
+        }
     } else {
         reader.query(query + 1, end)?;
-    }
+        None
+    };
     Ok(Kind::CreateTableAs { execute })
 }
 

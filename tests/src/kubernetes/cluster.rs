@@ -429,8 +429,13 @@ fn program() -> String {
     String::from_utf8_lossy(&out.stdout).trim().to_owned()
 }
 
-/// The images of what is built now, in this test's own profile.
+/// The images of what is built now, in this test's own profile, as archives; made once for a test binary.
 pub fn images() -> Vec<PathBuf> {
+    static MADE: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    MADE.get_or_init(make_images).clone()
+}
+
+fn make_images() -> Vec<PathBuf> {
     let built = binary();
     let target = built.parent().expect("a folder of binaries");
     let profile = target

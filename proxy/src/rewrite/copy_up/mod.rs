@@ -100,6 +100,9 @@ impl<'a> Planner<'a> {
                 self.context,
             ));
         }
+        if let Some((child, why)) = self.unserved_child(write, relation) {
+            return Err(refusal::unserved_child(&relation.name, &child.name, why));
+        }
         let probe = Probe::new(
             self,
             relation,
@@ -138,6 +141,35 @@ impl<'a> Planner<'a> {
             before.push(permit(relation.oid));
         }
         Ok(before)
+    }
+
+    /// A table that can't be served and whose rows may refer to rows that the write takes away.
+    fn unserved_child(
+        &self,
+        write: &Write,
+        relation: &Relation,
+    ) -> Option<(&'a Relation, &'a str)> {
+        let in_key = |column: &String| {
+            let mut keys = relation.keys.iter();
+            keys.any(|key| key.columns.contains(column))
+        };
+        let takes_away = match &write.kind {
+            WriteKind::Delete { .. } | WriteKind::Merge { .. } => true,
+            WriteKind::Update { columns, .. } => columns.iter().any(in_key),
+            // ON CONFLICT .. SET of a key is left to PostgreSQL, see docs/limits.md.
+            WriteKind::Insert { .. } => false,
+        };
+        let relations = &self.context.catalog.relations;
+        let mut children = relation
+            .children
+            .iter()
+            .filter_map(|oid| relations.get(oid));
+        children
+            .find_map(|child| {
+                let why = child.lower.as_ref()?.unsupported.as_deref()?;
+                Some((child.as_ref(), why))
+            })
+            .filter(|_| takes_away)
     }
 
     /// UPDATE or DELETE through a view that PostgreSQL can update by itself: the rows of the one table under it are looked for through its definition.

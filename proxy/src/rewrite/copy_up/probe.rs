@@ -4,7 +4,7 @@ use super::super::plan::{Before, Refusal};
 use super::super::read::Locked;
 use super::{Planner, whole};
 use crate::catalog::model::{Lower, Relation};
-use crate::overlay::merged::{unclaimed, unclaimed_key};
+use crate::overlay::merged::{KeyValue, unclaimed, unclaimed_key};
 use crate::overlay::names::quote_identifier;
 use crate::sql::facts::{self, Level, Span, Write};
 use crate::sql::patch::Edits;
@@ -251,7 +251,7 @@ impl<'p, 'a> Probe<'p, 'a> {
         {
             return None;
         }
-        let values: Vec<(String, &str)> = search
+        let values: Vec<KeyValue<'_>> = search
             .conditions
             .iter()
             .filter_map(|condition| self.equality(condition))
@@ -260,7 +260,7 @@ impl<'p, 'a> Probe<'p, 'a> {
     }
 
     /// The column and the value of `column = value`, where the value is a parameter or a plain literal.
-    fn equality<'c>(&self, condition: &'c str) -> Option<(String, &'c str)> {
+    fn equality<'c>(&self, condition: &'c str) -> Option<KeyValue<'c>> {
         let (column, value) = condition.split_once('=')?;
         let value = value.trim();
         let is_literal = match value.as_bytes() {
@@ -275,7 +275,12 @@ impl<'p, 'a> Probe<'p, 'a> {
             (alias, Some(column), None) if alias == self.alias => column?,
             _ => return None,
         };
-        is_literal.then_some((column, value))
+        let type_oid = self.relation.column(&column)?.type_oid;
+        is_literal.then_some(KeyValue {
+            column,
+            type_oid,
+            value,
+        })
     }
 
     pub(super) fn render(&self, span: &Span) -> Result<String, Refusal> {

@@ -359,7 +359,9 @@ impl Conversation {
             .queue
             .front()
             .map_or(OnError::AsIs, Expect::on_error);
+        let mut compares_again = false;
         match Report::read(body(frame)) {
+            Ok(report) if self.compares_again(&report, &meaning) => compares_again = true,
             // What fails wasn't to be heard anyway.
             Ok(_) if self.replay.is_begun() && self.status == b'I' => {}
             // What was planned is out of date, and nothing of it was done: once more.
@@ -405,6 +407,11 @@ impl Conversation {
             }
         }
         self.asking = false;
+        if compares_again {
+            self.compared = Some(false);
+            self.flight.sync(Answer::Swallow);
+            return;
+        }
         match self.flight.queue.front() {
             Some(Expect::Sync {
                 answer: Answer::Forward,
@@ -440,6 +447,21 @@ impl Conversation {
                     }
                 )
             })
+    }
+
+    /// Whether the query string at hand, of whose only statement the columns are being asked for, is to be planned again instead of this error: another session's
+    /// schema change came between our planning and fresh's parsing of our text, outside of a transaction block.
+    fn compares_again(&self, report: &Report, meaning: &OnError) -> bool {
+        let state = report.sqlstate();
+        let unknown = matches!(state, b"42P01" | b"42703");
+        let outdated = unknown || state.starts_with(b"42") && self.sight.is_outdated();
+        let comparing =
+            matches!(&self.work, Some(Work::Script(script)) if script.may_compare_again());
+        comparing
+            && outdated
+            && *meaning == OnError::Unserved
+            && self.status == b'I'
+            && self.flight.queue.iter().all(|expect| !expect.ends_ready())
     }
 
     /// Whether the batch is to be said again instead of this error: another session's schema change came between our planning and fresh's parsing

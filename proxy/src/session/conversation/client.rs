@@ -8,6 +8,7 @@ use super::super::expect::{Answer, Expect, OnError};
 use super::super::script::Script;
 use super::super::statement::Portal;
 use super::{BIND_LIMIT, Binding, Broken, Conversation, Copying, HIGH, Work, pass};
+use crate::rewrite;
 use crate::rewrite::plan::{Plan, Refusal};
 use crate::wire::frame::{Next, body};
 use crate::wire::frontend;
@@ -121,11 +122,20 @@ impl Conversation {
         self.barrier
     }
 
+    /// Why the function of a FunctionCall (its body's start) may not be called.
+    fn refused_call(&self, start: &[u8]) -> Option<Refusal> {
+        let oid = start.first_chunk().map(|oid| u32::from_be_bytes(*oid))?;
+        if self.sight.is_plain() {
+            return None;
+        }
+        rewrite::refuse_call(oid, self.sight.context())
+    }
+
     /// Whether a large message can go on in pieces, unread but for its start; its answer is remembered if so.
     fn streams(&mut self, tag: u8, total: usize, start: &[u8]) -> bool {
         let no_bytes = |_: &mut BytesMut| Ok(());
         match tag {
-            b'F' => {
+            b'F' if self.refused_call(start).is_none() => {
                 self.flight.send(Expect::Function, no_bytes);
                 true
             }
@@ -215,7 +225,13 @@ impl Conversation {
             b'H' => {
                 self.flight.flush();
             }
-            b'F' => self.flight.send(Expect::Function, pass(&frame)),
+            b'F' => match self.refused_call(body(&frame)) {
+                Some(refusal) => {
+                    self.refuse_parse(&refusal);
+                    self.flight.sync(Answer::Forward);
+                }
+                None => self.flight.send(Expect::Function, pass(&frame)),
+            },
             b'c' | b'f' => {
                 self.flight.out.extend_from_slice(&frame);
                 self.copy_in = false;

@@ -135,11 +135,13 @@ fn kinds_are_told_apart() {
         ("FETCH 10 FROM c", Kind::Cursor),
         (
             "CREATE TEMP TABLE x AS EXECUTE p(1)",
-            Kind::CreateTableAs { execute: true },
+            Kind::CreateTableAs {
+                execute: Some("p".into()),
+            },
         ),
         (
             "CREATE TABLE x AS (SELECT 1) WITH DATA",
-            Kind::CreateTableAs { execute: false },
+            Kind::CreateTableAs { execute: None },
         ),
         (
             "CREATE OR REPLACE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END",
