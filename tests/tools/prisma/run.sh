@@ -13,7 +13,7 @@ prisma() {
     local status=0
     node node_modules/prisma/build/index.js "$@" >said 2>&1 </dev/null || status=$?
     echo "prisma $*: $status"
-    sed -E "s/$PGHOST:$PGPORT|$PGDATABASE//g; s/[0-9.]+ ?m?s$//; s/[0-9]{14}/<time>/" said | grep -vE '^$|Prisma schema loaded|in [0-9.]+m?s|^warn|Tip:|help us improve|https?://'
+    sed -E "s/$PGHOST:$PGPORT|$PGDATABASE//g; s/[0-9.]+ ?m?s$//; s/[0-9]{14}/<time>/" said | grep -v $'\e' | grep -vE '^$|Prisma schema loaded|in [0-9.]+m?s|^warn|Tip:|help us improve|https?://' || true
 }
 models() { cp "models_$1.prisma" schema.prisma; }
 case $1 in
@@ -45,7 +45,7 @@ tour)
     # Without a migration (migrate dev can't drop its shadow database with this engine, on a copy neither).
     models 3
     prisma migrate diff --from-schema-datasource schema.prisma --to-schema-datamodel schema.prisma --script
-    prisma db push --accept-data-loss
+    prisma db push --accept-data-loss --skip-generate
     prisma db execute --file after.sql
     cp empty.prisma schema.prisma
     prisma db pull
