@@ -36,6 +36,7 @@ tour)
 {"dialect": "postgresql", "out": "out", "dbCredentials": {"host": "$PGHOST", "port": $PGPORT, "user": "$PGUSER", "password": "$PGPASSWORD", "database": "$PGDATABASE", "ssl": false}}
 END
     node "$NODE_PATH/drizzle-kit/bin.cjs" pull --config drizzle.config.json >pull.log 2>&1 || { cat pull.log; exit 1; }
-    cat out/schema.ts out/relations.ts out/*.sql
+    # Tables and imports stand in the order in which it met them.
+    cat out/schema.ts out/relations.ts out/*.sql | grep -v '^import' | sort
     ;;
 esac

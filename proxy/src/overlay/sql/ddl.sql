@@ -226,7 +226,7 @@ BEGIN
         IF absorbed IS NOT NULL AND r.state = 'merged' THEN
             PERFORM previewpg.absorb(relation, absorbed);
         END IF;
-        -- Dropped columns, and production's columns that nothing reads any more (their types may be dropped next).
+        -- Dropped columns.
         DELETE FROM previewpg.attribute AS p USING pg_attribute a
         WHERE p.upper = relation AND a.attrelid = relation AND a.attnum = p.number AND a.attisdropped;
         -- Columns that only defaults could fill, now that lower is empty.
@@ -247,6 +247,7 @@ BEGIN
         FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped;
     END IF;
     PERFORM previewpg.build(relation);
+    PERFORM previewpg.release_types(relation);
     -- Tables that this one's foreign keys connect it with: their functions name its columns.
     FOR item IN
         SELECT k.conrelid AS other FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = relation AND k.conrelid <> relation
@@ -259,6 +260,23 @@ BEGIN
         PERFORM previewpg.build_children(item.other);
     END LOOP;
     PERFORM previewpg.verify(relation);
+END
+$$;
+
+-- Production's columns that nothing reads any more become text: the preview may drop their types next.
+CREATE OR REPLACE FUNCTION previewpg.release_types(relation oid) RETURNS void
+LANGUAGE plpgsql SET client_min_messages = warning SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    item record;
+BEGIN
+    FOR item IN
+        SELECT a.attname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+        WHERE a.attrelid = to_regclass('previewpg_fdw.r' || relation) AND a.attnum > 0 AND NOT a.attisdropped AND t.typnamespace <> 'pg_catalog'::regnamespace
+          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass
+                          AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'n')
+    LOOP
+        EXECUTE format('ALTER FOREIGN TABLE previewpg_fdw.r%s ALTER COLUMN %I TYPE text', relation, item.attname);
+    END LOOP;
 END
 $$;
 

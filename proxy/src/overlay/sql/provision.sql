@@ -125,11 +125,12 @@ END
 $$;
 
 -- The foreign table. It has no NOT NULLs: production may drop one before we hear of it, and newer planners take them for granted.
+-- Nothing reads a column whose type the preview has dropped: it's text.
 CREATE OR REPLACE FUNCTION previewpg.put_foreign_table(target oid, description jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE format('CREATE FOREIGN TABLE previewpg_fdw.r%s (%s) SERVER previewpg_production OPTIONS (schema_name %L, table_name %L, updatable ''false'', truncatable ''false'')',
-        target, (SELECT string_agg(format('%I %s%s', c ->> 'name', c ->> 'type', coalesce(' COLLATE ' || (c ->> 'collation'), '')), ', ' ORDER BY place)
+        target, (SELECT string_agg(format('%I %s%s', c ->> 'name', CASE WHEN to_regtype(c ->> 'type') IS NULL THEN 'text' ELSE c ->> 'type' END, coalesce(' COLLATE ' || (c ->> 'collation'), '')), ', ' ORDER BY place)
                  FROM jsonb_array_elements(description -> 'columns') WITH ORDINALITY AS x(c, place)),
         description ->> 'schema', description ->> 'name');
 END

@@ -9,10 +9,8 @@ exports.up = async (knex) => {
   await knex.schema.alterTable("articles", (t) => t.dropColumn("likes"));
 };
 exports.down = async (knex) => {
-  await knex.schema.alterTable("articles", (t) => {
-    t.integer("likes").defaultTo(0);
-    t.check("?? >= 0", ["likes"], "posts_likes");
-  });
+  await knex.schema.alterTable("articles", (t) => t.integer("likes").defaultTo(0));
+  await knex.raw("ALTER TABLE articles ADD CONSTRAINT posts_likes CHECK (likes >= 0)");
   await knex.raw("UPDATE articles a SET likes = 41 FROM likes l WHERE l.article_id = a.id");
   await knex.schema.dropTable("likes");
 };

@@ -1,0 +1,2 @@
+UPDATE "Member" SET points = points + id WHERE id % 10 = 0;
+UPDATE _prisma_migrations SET id = migration_name;
