@@ -6,7 +6,7 @@
 //! code, and a name counts as a read unless the words around it say that it is not. What a body runs without naming it counts as called: triggers, defaults and checks of a
 //! table that it names (referential actions and partitions followed), functions of operators, casts that PostgreSQL applies by itself, views.
 //!
-//! SQL that a body makes at run time makes it *opaque* unless it's known but for values and names: [`super::dynamic`] has the rule. So do built-in functions
+//! SQL that a body makes at run time makes it *opaque* unless it's known but for values and names: `dynamic.rs` has the rule. So do built-in functions
 //! that run a query given as text ([`TEXT_QUERIES`]), languages that can't be read here, names in escapes (`U&".."`), and C functions that no extension owns.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
