@@ -80,7 +80,7 @@ pub(crate) struct Sight {
     pinned: bool,
     default_read_committed: bool,
     isolation: Isolation,
-    /// The transaction's snapshot may be older than what the catalog says: a table was copied up as a whole since.
+    /// The transaction's snapshot may be older than what the catalog says: production isn't looked at any more for a table of which it may not see the copies.
     behind: bool,
     settings: BTreeMap<String, String>,
     /// What gives a production session these settings and this path, once it was needed.
@@ -237,10 +237,11 @@ impl Sight {
         if self.isolation == Isolation::Other {
             let was_merged = |oid: &Oid| {
                 let before = self.catalog.relations.get(oid);
-                before.is_none_or(|relation| relation.lower.is_some())
+                before.is_some_and(|relation| relation.lower.is_some())
             };
             let mut relations = current.relations.iter();
-            self.behind |= relations.any(|(oid, relation)| relation.copied && was_merged(oid));
+            self.behind |=
+                relations.any(|(oid, relation)| relation.lower.is_none() && was_merged(oid));
         }
         self.catalog = current;
         self.own = false;
@@ -368,6 +369,10 @@ impl Sight {
     pub(crate) fn sent(&mut self, statement: &Statement) {
         match &statement.kind {
             Kind::Transaction(Transaction::Begin { isolation }) => {
+                // What is published already, the transaction's snapshot will see.
+                if self.is_outdated() && !self.own && !self.stale {
+                    self.adopt();
+                }
                 self.isolation = match isolation.as_deref() {
                     None if self.default_read_committed => Isolation::ReadCommitted,
                     Some("READ COMMITTED") => Isolation::ReadCommitted,
