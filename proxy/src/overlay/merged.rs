@@ -47,19 +47,22 @@ pub fn still_means(relation: &Relation) -> String {
 }
 
 /// A statement that locks these relations, as any read does, and fails as [`still_means`] says. `None` for none.
+///
+/// What is read straight from lower (a materialized view of production's) can't be read in upper, and isn't locked.
 #[must_use]
 pub fn all_still_mean<'a>(relations: impl IntoIterator<Item = &'a Relation>) -> Option<String> {
-    let (names, same): (Vec<String>, Vec<String>) = relations
-        .into_iter()
-        .enumerate()
-        .map(|(at, relation)| {
+    let (mut names, mut same) = (Vec::new(), Vec::new());
+    for relation in relations {
+        if !relation.lower.as_ref().is_some_and(|lower| lower.read_only) {
             let name = qualified(&relation.schema, &relation.name);
-            (format!("{name} AS r{at}"), still_means(relation))
-        })
-        .unzip();
-    (!names.is_empty()).then(|| {
+            names.push(format!("{name} AS r{}", names.len()));
+        }
+        same.push(still_means(relation));
+    }
+    let from = if names.is_empty() { "" } else { " FROM " };
+    (!same.is_empty()).then(|| {
         let (names, same) = (names.join(", "), same.join(" AND "));
-        format!("SELECT FROM {names} WHERE {same} LIMIT 0")
+        format!("SELECT{from}{names} WHERE {same} LIMIT 0")
     })
 }
 
@@ -211,6 +214,27 @@ mod tests {
              = 7::pg_catalog.oid THEN true ELSE previewpg.renamed() END LIMIT 0"
         );
         assert_eq!(all_still_mean([]), None);
+    }
+
+    #[test]
+    fn what_is_read_from_lower_alone_is_not_read_in_upper() {
+        let mut view = users(&["id"]);
+        view.oid = 8;
+        view.name = "totals".to_owned();
+        if let Some(lower) = &mut view.lower {
+            lower.read_only = true;
+        }
+        let alone = all_still_mean([&view]).unwrap_or_default();
+        assert!(
+            alone.starts_with("SELECT WHERE CASE WHEN '\"public\".\"totals\"'"),
+            "{alone}"
+        );
+        let both = all_still_mean([&view, &users(&["id"])]).unwrap_or_default();
+        assert!(
+            both.starts_with("SELECT FROM \"public\".\"users\" AS r0 WHERE"),
+            "{both}"
+        );
+        assert!(both.contains("totals") && both.contains("8::pg_catalog.oid"));
     }
 
     #[test]

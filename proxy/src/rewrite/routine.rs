@@ -408,11 +408,26 @@ impl Planner<'_> {
     }
 }
 
+/// The OIDs of PostgreSQL's own [`TEXT_QUERIES`] (src/include/catalog/pg_proc.dat): `table_to_xml` (2923) to `database_to_xml_and_xmlschema` (2938), `ts_rewrite`
+/// with a query, `ts_stat`.
+const BUILTIN_TEXT_QUERIES: [Oid; 17] = [
+    2923, 2924, 2925, 2926, 2927, 2928, 2929, 2930, 2933, 2934, 2935, 2936, 2937, 2938, 3685, 3689,
+    3690,
+];
+
 /// Why the function of this OID can't be called by itself, without a statement (the protocol's FunctionCall). Nothing is copied up for that.
 pub(super) fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
     let catalog = context.catalog;
+    if BUILTIN_TEXT_QUERIES.contains(&oid) {
+        return catalog
+            .hides_rows()
+            .then(|| refusal::text_query(&format!("with OID {oid}")));
+    }
     let mut routines = catalog.routines.values().flatten();
     let routine = routines.find(|routine| routine.oid == oid)?;
+    if TEXT_QUERIES.contains(&routine.name.as_str()) && catalog.hides_rows() {
+        return Some(refusal::text_query(&routine.name));
+    }
     let what = format!("function \"{}\"", routine.name);
     let mut reads = routine.reach.reads.iter();
     if let Some(read) = reads.find_map(|oid| catalog.relations.get(oid)) {

@@ -727,6 +727,7 @@ fn a_call_by_oid_is_refused_like_one_by_name() {
     };
     let refused = |oid| refuse_call(oid, context).map(|refusal| refusal.construct);
     assert_eq!(refused(oid("count_users")), Some("function_body"));
+    assert_eq!(refused(2924), Some("text_query"), "query_to_xml");
     assert_eq!(refused(1), None);
 }
 

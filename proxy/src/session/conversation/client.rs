@@ -110,7 +110,15 @@ impl Conversation {
         if self.work.is_some() || self.waiting.is_some() || self.held.is_some() || pending {
             return false;
         }
-        matches!(tag, b'S' | b'H') || !self.barred()
+        if !matches!(tag, b'S' | b'H') && self.barred() {
+            return false;
+        }
+        // What a function reads is told by the catalog.
+        tag != b'F'
+            || self.skipping
+            || self.sight.is_plain()
+            || self.in_failed_block()
+            || self.names_known()
     }
 
     /// Whether the answer to something that changes what names mean is still to come.

@@ -278,6 +278,22 @@ fn without_a_lease_nothing_is_planned_and_what_is_lost_ends_the_session() {
 }
 
 #[test]
+fn a_call_by_oid_waits_for_names() {
+    let mut both = Both::new();
+    let lease = Arc::clone(&both.0.common.store.shared.lease);
+    lease.renounce();
+    // FunctionCall of now(), without arguments.
+    let call = b"F\0\0\0\x0e\0\0\x05\x13\0\0\0\0\0\0";
+    let left = both.client(call);
+    assert_eq!((both.sent().as_str(), &left[..]), ("", &call[..]));
+    assert!(matches!(both.0.next_asked(), Some(Asked::Current)));
+    lease.extend(std::time::Instant::now() + std::time::Duration::from_secs(60));
+    both.0.told();
+    both.client(&left);
+    assert_eq!(both.sent(), "F");
+}
+
+#[test]
 fn a_transaction_that_was_prepared_elsewhere_may_have_changed_the_schema() {
     let mut both = Both::new();
     both.client(&query("COMMIT PREPARED 'x'"));
