@@ -576,7 +576,7 @@ impl Conversation {
             self.sight.path_changed();
         }
         if effects.settings {
-            self.sight.pin();
+            self.sight.settings_changed();
         }
         self.barrier |= effects.schema;
         match &statement.kind {

@@ -15,7 +15,7 @@ use crate::wire::frontend::{self, Subject};
 use crate::wire::report::Report;
 use crate::wire::{TransactionStatus, backend};
 
-const LOGIN: &[u8] = br#"{"path": ["pg_catalog", "public"], "settings": {}, "isolation": "read committed", "pins": 0}"#;
+const LOGIN: &[u8] = br#"{"path": ["pg_catalog", "public"], "settings": {}, "timeout": 0, "default_isolation": "read committed", "isolation": "read committed"}"#;
 
 struct Both(Conversation);
 
