@@ -315,10 +315,7 @@ impl Sight {
                 }
                 let catalog = load::parse(&document, &self.store.shared)
                     .map_err(|error| error.to_string())?;
-                let temporary = catalog
-                    .relations
-                    .values()
-                    .any(|relation| relation.temporary);
+                let temporary = catalog.has_temporary();
                 self.stale = false;
                 if temporary || self.schema_touched {
                     self.catalog = Arc::new(catalog);
@@ -445,22 +442,24 @@ impl Sight {
         self.store.changing() > usize::from(self.changing.is_some())
     }
 
-    /// ReadyForQuery.
-    pub(crate) fn ready(&mut self, status: u8, failed: bool) {
+    /// ReadyForQuery. `more`: something behind it was sent already, which [`Sight::sent`] has been told of.
+    pub(crate) fn ready(&mut self, status: u8, failed: bool, more: bool) {
         if failed || status == b'E' {
             self.path_known &= !self.path_touched;
             self.stale |= self.schema_touched;
         }
         if status == b'I' {
             self.path_known &= !self.path_touched;
-            self.path_touched = false;
+            self.path_touched &= more;
             if self.schema_touched {
                 // Temporary tables may have come, or gone with the transaction (ON COMMIT DROP).
                 self.schema_touched = false;
                 self.stale = true;
             }
-            self.isolation = Isolation::Idle;
-            self.behind = false;
+            if !more {
+                self.isolation = Isolation::Idle;
+                self.behind = false;
+            }
         }
         self.stale |= self.own && self.catalog.incomplete;
     }
@@ -525,7 +524,7 @@ mod tests {
     fn sight(default_isolation: &str) -> Sight {
         let mut sight = Sight::new(Arc::new(Store::default()), false);
         tell(&mut sight, default_isolation, default_isolation);
-        sight.ready(b'I', false);
+        sight.ready(b'I', false, false);
         sight
     }
 
@@ -579,12 +578,18 @@ mod tests {
         assert_eq!(sight.isolation, Isolation::Idle, "there is no snapshot yet");
         send(&mut sight, "SELECT 1");
         assert_eq!(sight.isolation, Isolation::Other);
-        sight.ready(b'I', false);
+        sight.ready(b'I', false, false);
         assert_eq!(sight.isolation, Isolation::Idle);
         send(&mut sight, "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT 1");
         assert_eq!(sight.isolation, Isolation::ReadCommitted);
         send(&mut sight, "COMMIT; BEGIN");
         assert_eq!(sight.isolation, Isolation::Other);
+        sight.ready(b'I', false, true);
+        assert_eq!(
+            sight.isolation,
+            Isolation::Other,
+            "that BEGIN is still to run"
+        );
     }
 
     #[test]
@@ -600,7 +605,7 @@ mod tests {
                 .contains("\"bytea_output\" = 'hex'")
         );
         send(&mut sight, "ROLLBACK");
-        sight.ready(b'I', false);
+        sight.ready(b'I', false, false);
         assert!(sight.lacks().is_some() && !sight.may_leave(false));
     }
 
