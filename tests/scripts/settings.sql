@@ -34,6 +34,6 @@ DISCARD ALL;
 SELECT (total::float8 / 3)::text FROM orders WHERE id = 7;
 -- session: d
 SET statement_timeout = '1s';
-SELECT (SELECT count(*) FROM users a, users b, users c, users d WHERE a.id + b.id + c.id + d.id > 0);
+SELECT count(*) FROM users a, users b, users c, users d WHERE a.id + b.id + c.id + d.id > 0;
 RESET statement_timeout;
 SELECT count(*) FROM users;
