@@ -40,3 +40,7 @@ UPDATE counters SET value = 777 WHERE CURRENT OF c;
 ROLLBACK;
 SELECT count(*) FROM users;
 SELECT value FROM counters WHERE name = 'c5';
+-- A column's name that looks like a statement.
+CREATE FUNCTION reads_a_column() RETURNS bigint LANGUAGE sql AS $$ SELECT count(x) FROM (SELECT id, name AS delete FROM users) x $$;
+-- expect: refused reads_a_column: its body reads a table of production
+SELECT reads_a_column();

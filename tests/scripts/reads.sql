@@ -57,3 +57,7 @@ SELECT id FROM orders WHERE id BETWEEN 700 AND 709 ORDER BY id;
 SELECT * FROM users WHERE email = 'late@example.org';
 SELECT max(id), min(id) FROM users;
 SELECT id FROM users WHERE balance > 100;
+-- What PostgreSQL rejects, or only explains, copies nothing.
+SELEC * FROM tasks;
+SELECT ctid, nothing FROM tasks;
+UPDATE tasks SETT state = 'x';

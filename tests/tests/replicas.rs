@@ -697,6 +697,7 @@ fn what_is_copied_up_as_a_whole_is_seen_by_others_and_waits_for_no_reader() {
     }
     assert_eq!(caller.value("SELECT count_t6()"), "200");
     caller.must("DELETE FROM t6 WHERE id = 1");
+    caller.must("CREATE INDEX ON t6 (v)");
     for (session, query) in [
         (&mut reader, "SELECT count(*) FROM t6"),
         (&mut clean, "SELECT count_t6()"),
@@ -710,8 +711,31 @@ fn what_is_copied_up_as_a_whole_is_seen_by_others_and_waits_for_no_reader() {
         assert_eq!(session.value(query), "199", "{query}");
     }
 
-    // Production isn't looked at any more once nobody has an older snapshot.
+    // What PostgreSQL rejects, or only explains, copies nothing up.
     let mut behind = pair.behind();
+    for statement in [
+        "SELEC * FROM t9",
+        "SELECT ctid, nothing FROM t9",
+        "UPDATE t9 SETT v = 'x'",
+        "EXPLAIN SELECT ctid FROM t9",
+    ] {
+        for protocol in [Protocol::Simple, Protocol::Extended] {
+            let request = Request {
+                sql: statement.to_owned(),
+                ..Request::default()
+            };
+            assert!(
+                caller.run(protocol, request).error().is_some(),
+                "{statement}"
+            );
+        }
+    }
+    let state = "SELECT state FROM previewpg.relation WHERE upper = 't9'::regclass";
+    assert_eq!(behind.value(state), "merged");
+    assert_eq!(caller.value("SELECT count(ctid) FROM t9"), "200");
+    assert_eq!(behind.value(state), "detached");
+
+    // Production isn't looked at any more once nobody has an older snapshot.
     soon("the copied tables' projections are empty", || {
         behind.must("SELECT previewpg.hide_copied()");
         behind.value("SELECT count(*) FROM previewpg.relation WHERE copied_by IS NOT NULL") == "0"

@@ -214,7 +214,6 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
             'same_shape', l.same_shape,
             'row_security', l.row_security,
             'reason', CASE WHEN hidden.rows THEN 'Row-level security is forced on it, and its policies can''t be applied to production''s rows.' ELSE l.reason END,
-            'copied', l.state = 'detached' AND l.copied_by IS NOT NULL,
             'rows', l.production_rows,
             'bytes', l.production_bytes,
             'claims', l.claims::bigint,

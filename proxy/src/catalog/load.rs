@@ -274,8 +274,6 @@ struct LowerRow {
     row_security: bool,
     reason: Option<String>,
     #[serde(default)]
-    copied: bool,
-    #[serde(default)]
     rows: i64,
     #[serde(default)]
     bytes: i64,
@@ -320,7 +318,6 @@ impl RelationRow {
             "c" => RelationKind::Composite,
             _ => return None,
         };
-        let copied = self.lower.as_ref().is_some_and(|row| row.copied);
         let lower = self.lower.and_then(|row| row.build(self.oid, shared));
         Some(Relation {
             oid: self.oid,
@@ -341,7 +338,6 @@ impl RelationRow {
                 .map(KeyRow::build)
                 .collect(),
             lower,
-            copied,
             definition: self
                 .definition
                 .map(|text| text.trim_end().trim_end_matches(';').to_owned()),

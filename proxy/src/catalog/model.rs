@@ -98,8 +98,6 @@ pub struct Relation {
     pub keys: Vec<Key>,
     /// `Some`: it is lower-backed.
     pub lower: Option<Lower>,
-    /// It was lower-backed, and all of production's rows were copied up: an ordinary table since.
-    pub copied: bool,
     /// A view's or materialized view's query, from `pg_get_viewdef`, without its semicolon.
     pub definition: Option<String>,
     /// Views: the OIDs of the relations that the definition reads (from pg_depend).

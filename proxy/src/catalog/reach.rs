@@ -553,7 +553,8 @@ impl Context<'_> {
             return false;
         }
         if first.is("from") {
-            return !second.is_some_and(|token| token.is("delete"));
+            let deletes = second.is_some_and(|token| token.is("delete"));
+            return !(deletes && self.begins_a_statement(back + 1));
         }
         if first.is("table") {
             return !second.is_some_and(|token| {
@@ -571,6 +572,14 @@ impl Context<'_> {
             });
         }
         true
+    }
+
+    /// Whether the word that stands so many tokens before this one begins a statement, for sure: `delete` may be a column's name or an alias as well.
+    fn begins_a_statement(&self, back: usize) -> bool {
+        match self.before(back + 1) {
+            None | Some(Token::Other(';' | '(')) => true,
+            Some(token) => token.is_any(&["begin", "then", "else", "loop", "in", "do", "execute"]),
+        }
     }
 
     /// Whether the word, a relation's name, stands where existing rows of the relation are changed: `UPDATE a`, `DELETE FROM a`, `MERGE INTO a`, and

@@ -260,7 +260,7 @@ impl Control {
                 self.expire(&line, gone).await?;
             }
             if known.forgotten.elapsed() > FORGETTING {
-                within(ANSWER_WITHIN, line.forget_changes()).await?;
+                within(ANSWER_WITHIN, line.forget()).await?;
                 known.forgotten = Instant::now();
             }
             // A large catalog may have taken most of it.

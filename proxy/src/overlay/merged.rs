@@ -179,7 +179,6 @@ mod tests {
                 unsupported: None,
                 dirty: Arc::default(),
             }),
-            copied: false,
             definition: None,
             reads: Vec::new(),
             row_security: false,

@@ -184,14 +184,18 @@ impl Line {
         Ok(())
     }
 
-    /// Forgets the changes that everybody knows.
+    /// Forgets the changes that everybody knows, and production's rows of tables that were copied up as a whole, where nobody's snapshot needs them.
     ///
     /// # Errors
     /// When fresh doesn't answer.
-    pub async fn forget_changes(&self) -> Result<(), Error> {
-        self.client
-            .batch_execute("SELECT previewpg.forget_changes()")
-            .await
+    pub async fn forget(&self) -> Result<(), Error> {
+        for forget in [
+            "SELECT previewpg.forget_changes()",
+            "SELECT previewpg.hide_copied()",
+        ] {
+            self.client.batch_execute(forget).await?;
+        }
+        Ok(())
     }
 
     /// Tells the other replicas of a cancel request.

@@ -49,7 +49,13 @@ pub struct Context<'a> {
 #[must_use]
 pub fn plan(text: &str, statement: &Statement, context: Context<'_>) -> Plan {
     let planner = Planner::new(text, statement, context);
-    planner.plan().unwrap_or_else(Plan::Refuse)
+    planner.plan().unwrap_or_else(|mut refusal| {
+        if matches!(statement.kind, Kind::Explain { analyze: false, .. }) {
+            // Nothing runs: no reason to copy anything.
+            refusal.copy_up = Box::default();
+        }
+        Plan::Refuse(refusal)
+    })
 }
 
 /// Why the function of this OID can't be called by itself, without a statement (the protocol's FunctionCall).

@@ -250,8 +250,10 @@ pub(crate) fn expand(
     };
     let Some(definition) = relation.definition.as_deref() else {
         return Err(refuse(match relation.kind {
+            // A moment's lock is no reason to copy its tables.
             RelationKind::View => {
-                "Another session is changing it, or a table that it reads, at this moment; try again when that is done."
+                let why = "Another session is changing it, or a table that it reads, at this moment; try again when that is done.";
+                return Err(refusal::view(&relation.name, why));
             }
             _ => "It isn't a table or a view.",
         }));

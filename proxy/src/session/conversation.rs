@@ -126,6 +126,8 @@ enum Copied {
     /// Nothing yet.
     #[default]
     Nothing,
+    /// PostgreSQL accepts the statement's text.
+    Parsed,
     /// In a transaction of its own.
     Apart,
     /// The same, and what it changed is published.
@@ -685,12 +687,21 @@ impl Conversation {
         if copying.tables.is_empty() {
             return false;
         }
+        if copying.done == Copied::Nothing {
+            copying.done = Copied::Parsed;
+            if let Some((text, error)) = text {
+                self.parse_only(text, &[], error);
+                self.flight.flush();
+                self.barrier = true;
+                return true;
+            }
+        }
         if self.mark(&copying.tables) {
             return true;
         }
         let in_block = self.status == b'T' || self.flight.executed;
         match copying.done {
-            Copied::Nothing if self.sight.may_go_apart(in_block) => {
+            Copied::Parsed if self.sight.may_go_apart(in_block) => {
                 copying.done = Copied::Apart;
                 // What the client's own transaction holds is no reason to wait.
                 let patience = if in_block { "'200ms'" } else { "NULL" };
@@ -716,11 +727,8 @@ impl Conversation {
                 self.ask(Asked::Reload);
                 true
             }
-            Copied::Nothing | Copied::Published => {
+            Copied::Parsed | Copied::Published => {
                 copying.done = Copied::Here;
-                if let Some((text, error)) = text {
-                    self.parse_only(text, &[], error);
-                }
                 let refused = Box::new(report::refusal(refusal));
                 // One that failed is there still.
                 self.flight.send(Expect::our_close(), |out| {
@@ -736,7 +744,7 @@ impl Conversation {
                 self.barrier = true;
                 true
             }
-            Copied::Here => false,
+            Copied::Here | Copied::Nothing => false,
         }
     }
 

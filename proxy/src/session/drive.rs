@@ -363,6 +363,8 @@ where
             };
             if !matches!(event, ReadEvent::Rows(_)) {
                 self.reading = None;
+                // What was cancelled is over: the next statement isn't meant.
+                self.cancelled.mark_unchanged();
             }
             self.conversation.read_event(event);
             moved = true;

@@ -102,7 +102,7 @@ pub(crate) struct Sight {
     pinned: bool,
     default_read_committed: bool,
     isolation: Isolation,
-    /// The transaction's snapshot may be older than what the catalog says: a table was copied up as a whole since.
+    /// The transaction's snapshot may be older than what the catalog says: production isn't looked at any more for a table of which it may not see the copies.
     behind: bool,
     settings: BTreeMap<String, String>,
     /// `statement_timeout`, in milliseconds; 0: none.
@@ -263,10 +263,11 @@ impl Sight {
         if self.isolation == Isolation::Other {
             let was_merged = |oid: &Oid| {
                 let before = self.catalog.relations.get(oid);
-                before.is_none_or(|relation| relation.lower.is_some())
+                before.is_some_and(|relation| relation.lower.is_some())
             };
             let mut relations = current.relations.iter();
-            self.behind |= relations.any(|(oid, relation)| relation.copied && was_merged(oid));
+            self.behind |=
+                relations.any(|(oid, relation)| relation.lower.is_none() && was_merged(oid));
         }
         self.catalog = current;
         self.own = false;
@@ -388,6 +389,11 @@ impl Sight {
 
     /// A statement that was sent, by its kind.
     pub(crate) fn sent(&mut self, statement: &Statement) {
+        let begins = matches!(statement.kind, Kind::Transaction(Transaction::Begin { .. }));
+        // What is published already, the transaction's snapshot will see.
+        if begins && self.is_outdated() && !self.own && !self.stale {
+            self.adopt();
+        }
         if self.isolation == Isolation::Idle {
             self.isolation = isolation(self.default_read_committed);
         }

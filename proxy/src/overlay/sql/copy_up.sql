@@ -209,6 +209,10 @@ DECLARE
     before bigint;
     copied bigint;
 BEGIN
+    -- In the order of a schema change: the table first.
+    IF (SELECT c.relkind IN ('r', 'p') FROM pg_class AS c WHERE c.oid = relation) THEN
+        EXECUTE format('LOCK TABLE ONLY %s IN ROW EXCLUSIVE MODE', previewpg.name_of(relation));
+    END IF;
     -- FOR UPDATE can't be had by two sessions: a second one waits here and then finds the work done.
     SELECT * INTO r FROM previewpg.relation AS x WHERE x.upper = $1 FOR UPDATE;
     -- What is read from production only, a materialized view, is filled by what comes after.
