@@ -70,6 +70,7 @@ scripts! {
     reads => "reads.sql",
     refused => "refused.sql",
     sequences => "sequences.sql",
+    settings => "settings.sql",
     sets_windows => "sets_windows.sql",
     tour_1_federation => "tour/1_federation.sql",
     tour_2_ddl_isolation => "tour/2_ddl_isolation.sql",

@@ -19,8 +19,12 @@ use super::reach;
 pub const QUERY: &str = "SELECT previewpg.catalog()";
 
 /// The same for a session that has changed nothing that isn't committed: an empty text unless it has temporary objects, which only its own catalog knows.
+/// (A table's row type is the table's.)
 pub const OWN_QUERY: &str = "SELECT CASE WHEN pg_catalog.pg_my_temp_schema() <> 0 \
-    AND EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.relnamespace = pg_catalog.pg_my_temp_schema()) THEN previewpg.catalog() ELSE '' END";
+    AND (EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.relnamespace = pg_catalog.pg_my_temp_schema()) \
+      OR EXISTS (SELECT FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = pg_catalog.pg_my_temp_schema()) \
+      OR EXISTS (SELECT FROM pg_catalog.pg_type AS t WHERE t.typnamespace = pg_catalog.pg_my_temp_schema())) \
+    THEN previewpg.catalog() ELSE '' END";
 
 /// Makes the function that [`QUERY`] calls; provisioning runs it as the owner of schema `previewpg`.
 pub const FUNCTION: &str = include_str!("catalog.sql");

@@ -220,6 +220,22 @@ impl Catalog {
         self.relations.get(self.by_name.get(schema)?.get(name)?)
     }
 
+    /// Whether it was read by a session that has temporary objects, which no other session knows.
+    #[must_use]
+    pub fn has_temporary(&self) -> bool {
+        let of_routines = self
+            .routines
+            .values()
+            .flatten()
+            .map(|routine| &routine.schema);
+        let of_types = self.types.values().flatten().map(|named| &named.schema);
+        self.by_name
+            .keys()
+            .chain(of_routines)
+            .chain(of_types)
+            .any(|schema| schema.starts_with("pg_temp_"))
+    }
+
     /// Whether code that no rewriting reaches may miss rows of production, whatever it reads.
     #[must_use]
     pub fn hides_rows(&self) -> bool {

@@ -83,6 +83,8 @@ pub(crate) fn routines<'a>(
     same_name
         .iter()
         .filter(move |routine| match name.schema.as_deref() {
+            // The session's own: nobody else's are in the catalog.
+            Some("pg_temp") => routine.schema.starts_with("pg_temp_"),
             Some(schema) => routine.schema == schema,
             None => context.search_path.contains(&routine.schema),
         })

@@ -10,7 +10,7 @@ use crate::catalog::reach::{self, TEXT_QUERIES, UNWRITTEN_OPERATORS};
 use crate::sql::facts::{Kind, Role, WriteKind};
 
 /// Settings that change no result, or that PostgreSQL reports when they change.
-const HARMLESS_SETTINGS: [&str; 22] = [
+const HARMLESS_SETTINGS: [&str; 21] = [
     "application_name",
     "client_encoding",
     "client_min_messages",
@@ -28,7 +28,6 @@ const HARMLESS_SETTINGS: [&str; 22] = [
     "max_parallel_workers_per_gather",
     "random_page_cost",
     "standard_conforming_strings",
-    "statement_timeout",
     "synchronous_commit",
     "temp_buffers",
     "timezone",
@@ -36,7 +35,12 @@ const HARMLESS_SETTINGS: [&str; 22] = [
 ];
 
 /// Settings whose values the session reads again when they may have changed.
-const READ_AGAIN: [&str; 3] = ["search_path", "extra_float_digits", "bytea_output"];
+const READ_AGAIN: [&str; 4] = [
+    "search_path",
+    "extra_float_digits",
+    "bytea_output",
+    "statement_timeout",
+];
 
 /// The one function of ours that clients may call, in schema `previewpg`: it makes a table the preview's own, so that what is refused for
 /// production's rows (a function that reads it, say) works from then on.

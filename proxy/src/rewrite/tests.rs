@@ -52,6 +52,8 @@ fn shop(written: bool) -> Catalog {
     let mut sum_users = routine(22, "sum_users", "");
     sum_users["aggregate"] = true.into();
     sum_users["calls"] = serde_json::json!([20]);
+    let mut of_session = routine(24, "of_session", "SELECT count(*) FROM users");
+    of_session["schema"] = "pg_temp_3".into();
     let mut checked = table(7, "checked", &[("id", "integer")], &["id"], false);
     checked["row_functions"] = serde_json::json!([20]);
     let document = serde_json::json!({
@@ -70,6 +72,7 @@ fn shop(written: bool) -> Catalog {
             routine(21, "twice", "SELECT $1 * 2"),
             sum_users,
             routine(23, "over_users", "SELECT 1 <@@> 2"),
+            of_session,
         ],
         "operators": [{"name": "<@@>", "function": 20}],
         "types": [{"oid": 30, "schema": "public", "name": "mood", "kind": "e", "array": false},
@@ -116,6 +119,22 @@ fn fresh(catalog: &Catalog, text: &str) -> Fresh {
 fn merged_of(catalog: &Catalog, name: &str) -> String {
     let relation = catalog.relation("public", name).unwrap();
     merged(relation, relation.lower.as_ref().unwrap())
+}
+
+#[test]
+fn a_temporary_function_is_judged_like_any_other() {
+    let catalog = shop(true);
+    assert!(catalog.has_temporary());
+    for schema in ["pg_temp", "pg_temp_3"] {
+        let plan = one(&catalog, &format!("SELECT {schema}.of_session()"));
+        assert!(
+            matches!(&plan, Plan::Refuse(refusal) if *refusal.copy_up == [1]),
+            "{plan:?}"
+        );
+    }
+    // Unless it is said where it is, PostgreSQL doesn't find it: nor does it run.
+    let unknown = one(&catalog, "SELECT of_session()");
+    assert!(matches!(unknown, Plan::Pass(_)), "{unknown:?}");
 }
 
 #[test]

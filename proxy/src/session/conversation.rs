@@ -525,6 +525,9 @@ impl Conversation {
                 copy_up: Box::default(),
             });
         }
+        if self.executes_past_the_plan(reading, statement) {
+            return Plan::Refuse(prepared::by_protocol(statement));
+        }
         let generation = self.sight.generation();
         for source in self.prepares.outdated(statement, generation) {
             let again = self.common.readings.read(
@@ -545,6 +548,23 @@ impl Conversation {
         }
         self.prepares.note(reading, statement, &plan, generation);
         plan
+    }
+
+    /// Whether it's an EXECUTE of what Parse prepared, which fresh keeps in the client's own text, and which isn't to run as that.
+    fn executes_past_the_plan(&self, reading: &Reading, statement: &Statement) -> bool {
+        let name = prepared::executed(&statement.kind)
+            .and_then(|name| reading.encode(name, self.sight.encoding()));
+        let Some(entry) = name.and_then(|name| self.statements.get(&name)) else {
+            return false;
+        };
+        let Some(parsed) = &entry.reading else {
+            return false;
+        };
+        parsed.script.statements.first().is_some_and(|first| {
+            let context = self.sight.context();
+            let plan = self.common.readings.plan(parsed, first, context);
+            parsed.foreign_names || !prepared::runs_as_it_stands(first, &plan)
+        })
     }
 
     /// What has to run before a statement, where a name in it may mean another table by the time that it runs: while another session is changing the schema.
@@ -578,7 +598,7 @@ impl Conversation {
             self.sight.path_changed();
         }
         if effects.settings {
-            self.sight.pin();
+            self.sight.settings_changed();
         }
         self.barrier |= effects.schema;
         match &statement.kind {

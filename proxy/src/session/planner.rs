@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 
+use super::prepared;
 use crate::rewrite::plan::Plan;
 use crate::rewrite::{self, Context};
 use crate::sql::facts::{self, Kind, Script, Statement};
@@ -149,6 +150,8 @@ pub(crate) fn needs_names(statement: &Statement) -> bool {
         | Kind::Cursor
         | Kind::Discard(_) => false,
         Kind::Unreadable { .. } | Kind::Do | Kind::Call => true,
+        // What it runs is looked at again.
+        _ if prepared::executed(&statement.kind).is_some() => true,
         _ => {
             !(statement.relations.is_empty()
                 && statement.functions.is_empty()

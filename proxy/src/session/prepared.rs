@@ -1,10 +1,10 @@
 //! Statements that the client prepared with SQL's PREPARE: fresh keeps them in the form that names had then, so one whose names mean something else
-//! by now must not run. (Those of the extended protocol are planned anew by themselves.)
+//! by now must not run. (Those of the extended protocol are planned anew by themselves, where they are bound; EXECUTE runs the client's own text.)
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::rewrite::plan::{Plan, Refusal};
+use crate::rewrite::plan::{Effects, Plan, Refusal};
 use crate::sql::facts::{Kind, Statement};
 
 use super::planner::Reading;
@@ -28,7 +28,7 @@ pub(crate) struct Prepares {
 }
 
 /// The prepared statement that this one runs.
-fn executed(kind: &Kind) -> Option<&str> {
+pub(crate) fn executed(kind: &Kind) -> Option<&str> {
     match kind {
         Kind::Execute { name, .. }
         | Kind::CreateTableAs {
@@ -131,6 +131,28 @@ pub(crate) fn behind() -> Refusal {
         message: "could not serialize access due to a concurrent change of the schema".to_owned(),
         detail: "Another session had a table copied into the preview as a whole after this transaction began.".to_owned(),
         hint: "The transaction might succeed if retried.".to_owned(),
+        copy_up: Box::default(),
+    }
+}
+
+/// Whether EXECUTE may run a statement of the extended protocol: as it stands, and without a change to what the session knows.
+pub(crate) fn runs_as_it_stands(statement: &Statement, plan: &Plan) -> bool {
+    let reads_or_writes = matches!(
+        statement.kind,
+        Kind::Query | Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge | Kind::Show
+    );
+    reads_or_writes && *plan == Plan::Pass(Effects::default())
+}
+
+/// EXECUTE of a statement that the client prepared by the extended protocol.
+pub(crate) fn by_protocol(statement: &Statement) -> Refusal {
+    let name = executed(&statement.kind).unwrap_or_default();
+    Refusal {
+        sqlstate: "0A000",
+        construct: "prepared_by_protocol",
+        message: format!("prepared statement \"{name}\" can't be run by EXECUTE in this preview"),
+        detail: "It was prepared by the protocol's Parse, and EXECUTE would run it over the preview's own rows only.".to_owned(),
+        hint: "Run it by the protocol's Bind and Execute, or PREPARE it under another name.".to_owned(),
         copy_up: Box::default(),
     }
 }

@@ -16,9 +16,21 @@ use crate::sql::facts::{Kind, Statement, Transaction};
 use super::expect::Rows;
 use super::planner::Encoding;
 
-/// The schemas that unqualified names are looked up in, as a JSON array.
-const SEARCH_PATH: &str =
-    "SELECT pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text";
+/// The client's own limit for a statement, in milliseconds; 0: none.
+const TIMEOUT: &str = "(extract(epoch FROM pg_catalog.current_setting('statement_timeout')::pg_catalog.interval) * 1000)::pg_catalog.int8";
+
+/// What may be another after a statement that changes a setting, and isn't reported by itself: see [`Told`].
+static PATH: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT pg_catalog.json_build_object(
+    'path', pg_catalog.current_schemas(true),
+    'settings', pg_catalog.json_build_object('bytea_output', pg_catalog.current_setting('bytea_output'),
+        'extra_float_digits', pg_catalog.current_setting('extra_float_digits')),
+    'timeout', {TIMEOUT},
+    'default_isolation', pg_catalog.current_setting('default_transaction_isolation'),
+    'isolation', pg_catalog.current_setting('transaction_isolation'))::pg_catalog.text"
+    )
+});
 
 /// At login: the same, and what ALTER ROLE, ALTER DATABASE and the client's `options` may have set.
 /// A production session is given what a preview's database takes over from production ([`CARRIED`]); pins are other settings that may change results.
@@ -27,10 +39,12 @@ pub(crate) static LOGIN: LazyLock<String> = LazyLock::new(|| {
         "SELECT pg_catalog.json_build_object(
     'path', pg_catalog.current_schemas(true),
     'settings', pg_catalog.json_object_agg(name, setting) FILTER (WHERE name IN ({CARRIED}) AND context = 'user'),
-    'isolation', pg_catalog.current_setting('default_transaction_isolation'),
+    'timeout', {TIMEOUT},
+    'default_isolation', pg_catalog.current_setting('default_transaction_isolation'),
+    'isolation', pg_catalog.current_setting('transaction_isolation'),
     'pins', pg_catalog.count(*) FILTER (
         WHERE source IN ('client', 'user', 'database', 'database user', 'session')
-          AND name NOT IN ({CARRIED}, 'search_path', 'client_encoding', 'application_name', 'client_min_messages', 'lock_timeout', 'log_statement',
+          AND name NOT IN ({CARRIED}, 'search_path', 'client_encoding', 'application_name', 'client_min_messages', 'lock_timeout', 'statement_timeout', 'log_statement',
               'log_min_messages', 'idle_in_transaction_session_timeout', 'tcp_keepalives_idle', 'tcp_keepalives_interval',
               'tcp_keepalives_count', 'tcp_user_timeout', 'jit', 'work_mem', 'maintenance_work_mem', 'synchronous_commit',
               'default_transaction_isolation'))
@@ -38,19 +52,27 @@ pub(crate) static LOGIN: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What LOGIN says.
+/// What LOGIN and PATH say.
 #[derive(Debug, serde::Deserialize)]
-struct Login {
+struct Told {
+    /// The schemas that unqualified names are looked up in.
     path: Vec<String>,
     settings: BTreeMap<String, String>,
+    /// `statement_timeout`, in milliseconds.
+    timeout: i64,
+    default_isolation: String,
+    /// The transaction's that it was asked in.
     isolation: String,
+    /// How many other settings may change results.
+    #[serde(default)]
     pins: i64,
 }
 
 /// What an isolation level is known to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isolation {
-    /// No block, or one that began with a plain BEGIN under READ COMMITTED.
+    /// Nothing has run since fresh was last ready outside of a block.
+    Idle,
     ReadCommitted,
     /// Another, or not known.
     Other,
@@ -83,6 +105,8 @@ pub(crate) struct Sight {
     /// The transaction's snapshot may be older than what the catalog says: production isn't looked at any more for a table of which it may not see the copies.
     behind: bool,
     settings: BTreeMap<String, String>,
+    /// `statement_timeout`, in milliseconds; 0: none.
+    timeout: i64,
     /// What gives a production session these settings and this path, once it was needed.
     production_settings: Option<Arc<str>>,
     encoding: Encoding,
@@ -108,9 +132,10 @@ impl Sight {
             generation: 1,
             pinned: false,
             default_read_committed: false,
-            isolation: Isolation::ReadCommitted,
+            isolation: Isolation::Idle,
             behind: false,
             settings: BTreeMap::new(),
+            timeout: 0,
             production_settings: None,
             encoding: Encoding::Utf8,
             standard_strings: true,
@@ -164,23 +189,24 @@ impl Sight {
             && !self.schema_touched
             && self.encoding == Encoding::Utf8
             && self.standard_strings
+            && self.path_known
             && self.default_read_committed
-            && (!in_block || self.isolation == Isolation::ReadCommitted)
+            && (!in_block || self.isolation != Isolation::Other)
     }
 
     /// A copy-up of its own transaction may go first: the client's would see what it committed.
     pub(crate) fn may_go_apart(&self, in_block: bool) -> bool {
         !self.schema_touched
             && self.default_read_committed
-            && (!in_block || self.isolation == Isolation::ReadCommitted)
+            && (!in_block || self.isolation != Isolation::Other)
     }
 
     /// The statements that give a production session the client's settings; also what they're remembered by.
     pub(crate) fn production_settings(&mut self) -> Arc<str> {
-        let (path, settings) = (&self.path, &self.settings);
+        let (path, settings, timeout) = (&self.path, &self.settings, self.timeout);
         Arc::clone(
             self.production_settings
-                .get_or_insert_with(|| settings_text(path, settings)),
+                .get_or_insert_with(|| settings_text(path, settings, timeout)),
         )
     }
 
@@ -192,7 +218,7 @@ impl Sight {
     /// What has to be asked before names can be resolved: what it is, and the question.
     pub(crate) fn lacks(&mut self) -> Option<(Rows, String)> {
         if !self.path_known {
-            return Some((Rows::SearchPath, SEARCH_PATH.to_owned()));
+            return Some((Rows::SearchPath, PATH.clone()));
         }
         if self.version != self.store.version() {
             // What this session changed itself may be a temporary table, which the shared catalog lacks: then it asks.
@@ -260,20 +286,16 @@ impl Sight {
                     Ok(text) => text.to_owned(),
                     Err(_) => value.iter().map(|byte| char::from(*byte)).collect(),
                 };
-                let path = if text.trim_start().starts_with('{') {
-                    let login: Login =
-                        serde_json::from_str(&text).map_err(|error| error.to_string())?;
-                    self.pinned |= login.pins > 0;
-                    self.default_read_committed = login.isolation == "read committed";
-                    self.settings.extend(login.settings);
-                    self.production_settings = None;
-                    login.path
-                } else {
-                    serde_json::from_str(&text).map_err(|error| error.to_string())?
-                };
+                let told: Told = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                self.pinned |= told.pins > 0;
+                self.default_read_committed = told.default_isolation == READ_COMMITTED;
+                self.isolation = isolation(told.isolation == READ_COMMITTED);
+                self.settings.extend(told.settings);
+                self.timeout = told.timeout;
+                self.production_settings = None;
+                let path = told.path;
                 if path != self.path {
                     self.path = path;
-                    self.production_settings = None;
                     self.generation += 1;
                 }
                 self.path_known = true;
@@ -294,10 +316,7 @@ impl Sight {
                 }
                 let catalog = load::parse(&document, &self.store.shared)
                     .map_err(|error| error.to_string())?;
-                let temporary = catalog
-                    .relations
-                    .values()
-                    .any(|relation| relation.temporary);
+                let temporary = catalog.has_temporary();
                 self.stale = false;
                 if temporary || self.schema_touched {
                     self.catalog = Arc::new(catalog);
@@ -360,43 +379,57 @@ impl Sight {
         self.path_touched = true;
     }
 
-    /// Production isn't asked any more.
-    pub(crate) fn pin(&mut self) {
+    /// Settings may have changed in a way that isn't reported: production isn't asked any more, and the isolation isn't known before fresh has said it again.
+    pub(crate) fn settings_changed(&mut self) {
         self.pinned = true;
+        self.default_read_committed = false;
+        self.isolation = Isolation::Other;
+        self.path_changed();
     }
 
     /// A statement that was sent, by its kind.
     pub(crate) fn sent(&mut self, statement: &Statement) {
+        let begins = matches!(statement.kind, Kind::Transaction(Transaction::Begin { .. }));
+        // What is published already, the transaction's snapshot will see.
+        if begins && self.is_outdated() && !self.own && !self.stale {
+            self.adopt();
+        }
+        if self.isolation == Isolation::Idle {
+            self.isolation = isolation(self.default_read_committed);
+        }
         match &statement.kind {
-            Kind::Transaction(Transaction::Begin { isolation }) => {
-                // What is published already, the transaction's snapshot will see.
-                if self.is_outdated() && !self.own && !self.stale {
-                    self.adopt();
-                }
-                self.isolation = match isolation.as_deref() {
-                    None if self.default_read_committed => Isolation::ReadCommitted,
-                    Some("READ COMMITTED") => Isolation::ReadCommitted,
-                    _ => Isolation::Other,
-                };
+            Kind::Transaction(Transaction::Begin {
+                isolation: Some(level),
+            }) => self.isolation = isolation(level == "READ COMMITTED"),
+            Kind::Transaction(Transaction::Commit) => {
+                self.path_known &= !self.path_touched;
+                self.transaction_ended();
             }
-            Kind::Transaction(Transaction::Commit) => self.path_known &= !self.path_touched,
             // Another session made the transaction, through another process perhaps: what it changed, nobody has said here.
             Kind::Transaction(Transaction::FinishPrepared) => self.schema_touched = true,
-            Kind::Transaction(Transaction::Rollback | Transaction::RollbackTo) => {
+            Kind::Transaction(ended @ (Transaction::Rollback | Transaction::RollbackTo)) => {
                 self.path_known &= !self.path_touched;
                 self.stale |= self.schema_touched;
+                if matches!(ended, Transaction::Rollback) {
+                    self.transaction_ended();
+                }
             }
             Kind::Set(set) => match set.name.as_str() {
-                "transaction" => {
-                    self.isolation = Isolation::Other;
-                    self.default_read_committed = false;
+                "transaction" | "transaction_isolation" | "default_transaction_isolation" => {
+                    self.settings_changed();
                 }
-                "default_transaction_isolation" => self.default_read_committed = false,
                 "search_path" | "role" | "session_authorization" | "all" => self.path_changed(),
                 _ => {}
             },
             Kind::Discard(_) => self.path_changed(),
             _ => {}
+        }
+    }
+
+    /// The next one has the default isolation, unless it's chained.
+    fn transaction_ended(&mut self) {
+        if self.isolation == Isolation::ReadCommitted {
+            self.isolation = Isolation::Idle;
         }
     }
 
@@ -415,28 +448,48 @@ impl Sight {
         self.store.changing() > usize::from(self.changing.is_some())
     }
 
-    /// ReadyForQuery.
-    pub(crate) fn ready(&mut self, status: u8, failed: bool) {
+    /// ReadyForQuery. `more`: something behind it was sent already, which [`Sight::sent`] has been told of.
+    pub(crate) fn ready(&mut self, status: u8, failed: bool, more: bool) {
         if failed || status == b'E' {
             self.path_known &= !self.path_touched;
             self.stale |= self.schema_touched;
         }
         if status == b'I' {
             self.path_known &= !self.path_touched;
-            self.path_touched = false;
+            self.path_touched &= more;
             if self.schema_touched {
                 // Temporary tables may have come, or gone with the transaction (ON COMMIT DROP).
                 self.schema_touched = false;
                 self.stale = true;
             }
-            self.isolation = Isolation::ReadCommitted;
-            self.behind = false;
+            if !more {
+                self.isolation = Isolation::Idle;
+                self.behind = false;
+            }
         }
         self.stale |= self.own && self.catalog.incomplete;
     }
 }
 
-fn settings_text(path: &[String], settings: &BTreeMap<String, String>) -> Arc<str> {
+/// As PostgreSQL shows it.
+const READ_COMMITTED: &str = "read committed";
+
+fn isolation(read_committed: bool) -> Isolation {
+    if read_committed {
+        Isolation::ReadCommitted
+    } else {
+        Isolation::Other
+    }
+}
+
+/// `timeout`: `statement_timeout`, in milliseconds; production's own limit holds where it's lower.
+fn settings_text(path: &[String], settings: &BTreeMap<String, String>, timeout: i64) -> Arc<str> {
+    let limit = (timeout > 0).then(|| {
+        format!(
+            "SELECT pg_catalog.set_config('statement_timeout', '{timeout}', false) FROM pg_catalog.pg_settings \
+             WHERE name = 'statement_timeout' AND setting::pg_catalog.int8 NOT BETWEEN 1 AND {timeout}; "
+        )
+    });
     let path = path
         .iter()
         .filter(|schema| !schema.starts_with("pg_temp"))
@@ -447,6 +500,8 @@ fn settings_text(path: &[String], settings: &BTreeMap<String, String>) -> Arc<st
     settings
         .iter()
         .map(|(name, value)| format!("SET \"{name}\" = '{}'; ", value.replace('\'', "''")))
+        .chain(["RESET statement_timeout; ".to_owned()])
+        .chain(limit)
         .chain([format!("SET search_path = {path}")])
         .collect::<String>()
         .into()
@@ -472,16 +527,112 @@ fn unhex(value: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn sight(default_isolation: &str) -> Sight {
+        let mut sight = Sight::new(Arc::new(Store::default()), false);
+        tell(&mut sight, default_isolation, default_isolation);
+        sight.ready(b'I', false, false);
+        sight
+    }
+
+    fn tell(sight: &mut Sight, default_isolation: &str, isolation: &str) {
+        let told = format!(
+            r#"{{"path": ["public"], "settings": {{"bytea_output": "hex"}}, "timeout": 0,
+                "default_isolation": "{default_isolation}", "isolation": "{isolation}"}}"#
+        );
+        assert_eq!(sight.told(Rows::SearchPath, told.as_bytes()), Ok(()));
+    }
+
+    fn send(sight: &mut Sight, text: &str) {
+        let script = crate::sql::facts::read(text, true);
+        script.statements.iter().for_each(|sent| sight.sent(sent));
+    }
+
+    #[test]
+    fn a_transaction_whose_isolation_was_set_is_not_served_from_elsewhere() {
+        for set in [
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+            "SET transaction_isolation = 'repeatable read'",
+            "SET LOCAL transaction_isolation TO 'repeatable read'",
+            "SET default_transaction_isolation = 'repeatable read'",
+        ] {
+            let mut sight = sight("read committed");
+            send(&mut sight, "BEGIN");
+            assert!(sight.may_leave(true) && sight.may_go_apart(true));
+            send(&mut sight, set);
+            assert!(!sight.may_leave(true) && !sight.may_go_apart(true), "{set}");
+            assert!(sight.lacks().is_some(), "{set}: what it is now is asked");
+            tell(&mut sight, "read committed", "repeatable read");
+            assert_eq!(sight.isolation, Isolation::Other, "{set}");
+            assert!(!sight.may_leave(true) && !sight.may_go_apart(true), "{set}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_is_not_understood_leaves_the_isolation_unknown_until_fresh_says_it() {
+        let mut sight = sight("read committed");
+        send(&mut sight, "BEGIN; SELECT set_config('a.b', 'c', true)");
+        sight.settings_changed();
+        assert!(!sight.may_go_apart(true));
+        assert_eq!(sight.isolation, Isolation::Other);
+        tell(&mut sight, "read committed", "read committed");
+        assert!(sight.may_go_apart(true) && !sight.may_leave(true));
+    }
+
+    #[test]
+    fn an_implicit_transaction_has_the_default_isolation() {
+        let mut sight = sight("repeatable read");
+        assert_eq!(sight.isolation, Isolation::Idle, "there is no snapshot yet");
+        send(&mut sight, "SELECT 1");
+        assert_eq!(sight.isolation, Isolation::Other);
+        sight.ready(b'I', false, false);
+        assert_eq!(sight.isolation, Isolation::Idle);
+        send(&mut sight, "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT 1");
+        assert_eq!(sight.isolation, Isolation::ReadCommitted);
+        send(&mut sight, "COMMIT; BEGIN");
+        assert_eq!(sight.isolation, Isolation::Other);
+        sight.ready(b'I', false, true);
+        assert_eq!(
+            sight.isolation,
+            Isolation::Other,
+            "that BEGIN is still to run"
+        );
+    }
+
+    #[test]
+    fn settings_of_a_transaction_are_asked_again_after_it() {
+        let mut sight = sight("read committed");
+        send(&mut sight, "BEGIN; SET LOCAL bytea_output = 'escape'");
+        sight.path_changed();
+        assert!(!sight.may_leave(true));
+        tell(&mut sight, "read committed", "read committed");
+        assert!(
+            sight
+                .production_settings()
+                .contains("\"bytea_output\" = 'hex'")
+        );
+        send(&mut sight, "ROLLBACK");
+        sight.ready(b'I', false, false);
+        assert!(sight.lacks().is_some() && !sight.may_leave(false));
+    }
+
+    #[test]
+    fn the_lower_of_two_limits_holds_on_production() {
+        let text = settings_text(&[], &BTreeMap::new(), 500);
+        assert!(text.starts_with("RESET statement_timeout; SELECT"));
+        assert!(text.contains("set_config('statement_timeout', '500', false)"));
+        assert!(text.contains("NOT BETWEEN 1 AND 500"));
+    }
+
     #[test]
     fn settings_are_quoted() {
         let settings = BTreeMap::from([("TimeZone".to_owned(), "o'clock".to_owned())]);
         assert_eq!(
-            &*settings_text(&["pg_temp_3".to_owned(), "a\"b".to_owned()], &settings),
-            "SET \"TimeZone\" = 'o''clock'; SET search_path = \"a\"\"b\""
+            &*settings_text(&["pg_temp_3".to_owned(), "a\"b".to_owned()], &settings, 0),
+            "SET \"TimeZone\" = 'o''clock'; RESET statement_timeout; SET search_path = \"a\"\"b\""
         );
         assert_eq!(
-            &*settings_text(&[], &BTreeMap::new()),
-            "SET search_path = ''"
+            &*settings_text(&[], &BTreeMap::new(), 0),
+            "RESET statement_timeout; SET search_path = ''"
         );
     }
 }

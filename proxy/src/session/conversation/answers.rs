@@ -512,8 +512,8 @@ impl Conversation {
         self.status = body(frame).first().copied().unwrap_or(b'I');
         let failed = std::mem::take(&mut self.batch_failed);
         let publish = self.sight.must_publish(self.status);
-        self.sight.ready(self.status, failed);
         self.flight.settled();
+        self.sight.ready(self.status, failed, self.flight.executed);
         if !self.flight.executed {
             self.journal.settle(failed);
         }

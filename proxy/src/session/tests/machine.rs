@@ -8,14 +8,14 @@ use super::support::{TestPlanner, say};
 use crate::admin::metrics::Metrics;
 use crate::catalog::load;
 use crate::catalog::store::{Changing, Store};
-use crate::session::conversation::{Asked, Common, Conversation};
+use crate::session::conversation::{Asked, Common, Conversation, FAILING};
 use crate::session::planner::Readings;
 use crate::wire::frame::Limits;
 use crate::wire::frontend::{self, Subject};
 use crate::wire::report::Report;
 use crate::wire::{TransactionStatus, backend};
 
-const LOGIN: &[u8] = br#"{"path": ["pg_catalog", "public"], "settings": {}, "isolation": "read committed", "pins": 0}"#;
+const LOGIN: &[u8] = br#"{"path": ["pg_catalog", "public"], "settings": {}, "timeout": 0, "default_isolation": "read committed", "isolation": "read committed"}"#;
 
 struct Both(Conversation);
 
@@ -363,6 +363,44 @@ fn a_sync_that_a_failed_copy_swallowed_is_not_one() {
     assert_eq!(both.heard(), "", "fresh answers it");
     both.fresh(&ready(TransactionStatus::Idle));
     assert_eq!(both.heard(), "Z");
+}
+
+#[test]
+fn execute_does_not_run_a_parsed_statement_past_its_plan() {
+    let mut both = Both::new();
+    both.client(&say(|out| {
+        for (name, text) in [
+            ("s", "SELECT id FROM orig"),
+            ("t", "SELECT 1"),
+            ("u", "BEGIN"),
+        ] {
+            let (name, text) = (name.as_bytes(), text.as_bytes());
+            frontend::parse(name, text, [].into_iter(), out).unwrap();
+        }
+        frontend::sync(out);
+    }));
+    both.fresh(&columns(23));
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::parse_complete(out);
+        backend::ready_for_query(TransactionStatus::Idle, out);
+    }));
+    both.sent();
+    for text in ["EXECUTE s", "EXPLAIN ANALYZE EXECUTE s", "EXECUTE u"] {
+        both.client(&query(text));
+        let sent = both.0.flight.out.split();
+        let failing = sent.windows(FAILING.len()).any(|part| part == FAILING);
+        assert!(failing, "{text}");
+        both.fresh(&say(|out| {
+            backend::close_complete(out);
+            backend::parse_complete(out);
+            backend::close_complete(out);
+        }));
+        both.fresh(&error("42601"));
+        both.fresh(&ready(TransactionStatus::Idle));
+    }
+    both.client(&query("EXECUTE t"));
+    assert_eq!(both.sent(), "Q");
 }
 
 #[test]
