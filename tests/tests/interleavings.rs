@@ -253,6 +253,21 @@ scenarios! {
           "BEGIN; ALTER TABLE own_{g} RENAME TO spare_{g}; ALTER TABLE shape_{g} RENAME TO own_{g}", "COMMIT"],
         &["SELECT count(*), max(v) FROM own_{g}", "INSERT INTO own_{g} SELECT id + 10, v FROM own_{g}"]
     ], observe = "SELECT * FROM own_{g} ORDER BY id";
+    // The reader waits for a table's lock, and finds a name that nobody has published yet.
+    view_made_and_read: [
+        &["CREATE TABLE own_{g} (v text); INSERT INTO own_{g} VALUES ('own')",
+          "BEGIN; LOCK TABLE own_{g}; CREATE VIEW made_{g} AS SELECT * FROM shape_{g}", "COMMIT"],
+        &["SELECT count(*), max(m.v) FROM own_{g}, made_{g} m"]
+    ], observe = "SELECT * FROM made_{g} ORDER BY id";
+    table_renamed_and_joined: [
+        &["BEGIN; LOCK TABLE twin_{g}; ALTER TABLE shape_{g} RENAME TO made_{g}", "COMMIT"],
+        &["SELECT count(*), max(m.v) FROM twin_{g} t JOIN made_{g} m USING (id)"]
+    ], observe = "SELECT * FROM made_{g} ORDER BY id";
+    function_made_and_called: [
+        &["CREATE TABLE own_{g} (v text); INSERT INTO own_{g} VALUES ('own')",
+          "BEGIN; LOCK TABLE own_{g}; CREATE FUNCTION made_{g}() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM shape_{g}'", "COMMIT"],
+        &["SELECT made_{g}() FROM own_{g}"]
+    ], observe = "SELECT made_{g}()";
     drop_and_read: [
         &["BEGIN", "DROP TABLE shape_{g}", "COMMIT"],
         &["BEGIN", "SELECT count(*) FROM shape_{g}", "COMMIT"]

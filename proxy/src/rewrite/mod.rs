@@ -13,6 +13,7 @@ mod read;
 mod refusal;
 pub(crate) mod resolve;
 mod routine;
+mod unknown;
 mod whole_row;
 mod whole_table;
 
@@ -33,6 +34,8 @@ use crate::overlay::names::identifier_list;
 use crate::placement;
 use crate::sql::facts::{Copy, Kind, Role, Span, Statement, WriteKind};
 use crate::sql::patch::Edits;
+pub use unknown::still_unknown;
+
 use plan::{Before, Effects, Fresh, Plan, Refusal};
 use resolve::Resolution;
 

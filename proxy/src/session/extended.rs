@@ -122,7 +122,7 @@ impl Conversation {
         let plan = if self.in_failed_block() {
             Arc::new(Plan::Pass(Effects::default()))
         } else {
-            if needs_names(statement) && !self.names_known() {
+            if needs_names(statement) && (!self.names_known() || self.awaits_names(statement)) {
                 return Some(Work::Bind(bind));
             }
             self.plan_prepared(&name, &entry, reading, statement)
@@ -383,13 +383,24 @@ impl Conversation {
         (text.is_some() && fresh.describe_original).then(|| row_description(description, message))
     }
 
-    /// Has the statement's names keep their meaning, where another session may be changing it. `None`: that can't be said, and the client's message fails.
+    /// Has the statement's names keep their meaning, where another session may be changing it, and those that mean nothing be looked for.
+    /// `None`: that can't be said, and the client's message fails.
     fn hold_names(
         &mut self,
         reading: &Reading,
         statement: &Statement,
         message: &Bind<'_>,
     ) -> Option<()> {
+        if let Some(text) = self.unknown(reading, statement).ok()? {
+            // It may have been parsed long ago.
+            self.flight.send(Expect::our_bind(OnError::AsIs), |out| {
+                message.write(OUR_PORTAL, message.statement, out)
+            });
+            self.flight.send(Expect::our_close(), |out| {
+                frontend::close(Subject::Portal, OUR_PORTAL, out)
+            });
+            self.look_for_unknown(&text, statement);
+        }
         let Some(before) = self.before_names(statement) else {
             return Some(());
         };

@@ -35,6 +35,7 @@ mod script;
 pub mod server;
 mod sight;
 mod statement;
+mod unknown;
 
 pub use server::{Hooks, Options, Server};
 

@@ -254,14 +254,14 @@ impl Conversation {
             if needs && !stable {
                 return Whole::Each(None);
             }
-            if needs && !self.names_known() {
+            if needs && (!self.names_known() || self.awaits_names(statement)) {
                 return Whole::Wait;
             }
             let plan = self.plan(reading, statement);
             let Plan::Pass(effects) = plan else {
                 return Whole::Each((statements.len() == 1).then_some(plan));
             };
-            if self.before_names(statement).is_some() {
+            if self.before_names(statement).is_some() || self.has_unknown(statement) {
                 return Whole::Each(None);
             }
             all.push(effects);
@@ -299,7 +299,11 @@ impl Conversation {
         let plan = match script.plan.take() {
             Some(plan) => plan,
             None if self.in_failed_block() => Plan::Pass(Effects::default()),
-            None if needs_names(statement) && !self.names_known() => return false,
+            None if needs_names(statement)
+                && (!self.names_known() || self.awaits_names(statement)) =>
+            {
+                return false;
+            }
             None => self.plan(reading, statement),
         };
         match plan {
@@ -353,9 +357,17 @@ impl Conversation {
                     let error = OnError::Before(command(statement));
                     self.flight.run(b"", &text, Rows::CopiedUp, error);
                 }
-                let text = reading
-                    .encode(reading.statement(statement), self.sight.encoding())
-                    .unwrap_or_default();
+                let Ok(unknown) = self.unknown(reading, statement) else {
+                    script.next = reading.script.statements.len();
+                    return true;
+                };
+                let text = self.original(reading, statement);
+                if let Some(unknown) = unknown {
+                    self.flight.send(Expect::our_parse(error.clone()), |out| {
+                        frontend::parse(b"", &text, [].into_iter(), out)
+                    });
+                    self.look_for_unknown(&unknown, statement);
+                }
                 self.run_described(&text, error.clone(), error, Running::new(statement, script));
                 self.placed(Placement::Fresh, reading.statement(statement));
                 self.sent(statement, effects);
@@ -450,6 +462,9 @@ impl Conversation {
         let (Some(befores), Ok(rewritten)) = texts else {
             return self.fail(unencodable());
         };
+        let Ok(unknown) = self.unknown(reading, statement) else {
+            return;
+        };
         if fresh.describe_original {
             self.flight.send(Expect::our_parse(shift.clone()), |out| {
                 frontend::parse(b"", &original, [].into_iter(), out)
@@ -461,6 +476,9 @@ impl Conversation {
                 },
                 |out| frontend::describe(Subject::Statement, b"", out),
             );
+        }
+        if let Some(unknown) = &unknown {
+            self.look_for_unknown(unknown, statement);
         }
         for before in &befores {
             self.flight.run(

@@ -254,3 +254,23 @@ BEGIN
     RAISE EXCEPTION 'the relation was renamed' USING ERRCODE = 'PPG04';
 END
 $$;
+
+-- The same where a name that meant nothing when the statement was planned means something by now. The caller's search path; what the catalog of the proxy
+-- leaves out doesn't count: PostgreSQL's own (OIDs below 16384), indexes, TOAST tables. Names are looked up as they are now (to_regclass, to_regproc),
+-- whatever the transaction's snapshot; only overloaded routines are looked for in that.
+CREATE OR REPLACE FUNCTION previewpg.renamed(relations text[], routines text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.unnest(relations) AS r(name)
+               WHERE pg_catalog.to_regclass(r.name)::pg_catalog.oid >= 16384::pg_catalog.oid
+                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass(r.name) AND c.relkind IN ('i', 'I', 't')))
+       OR EXISTS (SELECT FROM pg_catalog.unnest(routines) AS r(name)
+               WHERE pg_catalog.to_regproc(r.name)::pg_catalog.oid >= 16384::pg_catalog.oid)
+       OR EXISTS (SELECT FROM pg_catalog.unnest(routines) AS r(name) CROSS JOIN LATERAL pg_catalog.parse_ident(r.name) AS part
+               JOIN pg_catalog.pg_proc p ON p.proname = part[pg_catalog.cardinality(part)]::pg_catalog.name AND p.oid >= 16384::pg_catalog.oid
+               JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace AND n.nspname !~ '^pg_'
+               WHERE CASE WHEN pg_catalog.cardinality(part) = 1 THEN n.nspname = ANY (pg_catalog.current_schemas(true)) ELSE n.nspname = part[1] END) THEN
+        RAISE EXCEPTION 'a name means something by now' USING ERRCODE = 'PPG04';
+    END IF;
+END
+$$;

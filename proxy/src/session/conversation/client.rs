@@ -173,6 +173,7 @@ impl Conversation {
                     let passes = entry.and_then(|entry| match &entry.planned {
                         Some((generation, plan))
                             if believed
+                                && !self.has_unknown_in(entry.reading.as_deref())
                                 && Some(*generation) == current
                                 && matches!(**plan, Plan::Pass(_)) =>
                         {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::support::{TestPlanner, say};
+use super::support::{TestPlanner, say, store};
 use crate::admin::metrics::Metrics;
-use crate::catalog::load;
 use crate::catalog::store::{Changing, Store};
 use crate::session::conversation::{Asked, Common, Conversation, FAILING};
 use crate::session::planner::Readings;
@@ -17,12 +16,14 @@ use crate::wire::{TransactionStatus, backend};
 
 const LOGIN: &[u8] = br#"{"path": ["pg_catalog", "public"], "settings": {}, "timeout": 0, "default_isolation": "read committed", "isolation": "read committed"}"#;
 
+const BUILTINS: &str = r#"[["now", "s", false], ["count", "i", true]]"#;
+
 struct Both(Conversation);
 
 impl Both {
     /// A session whose names are known and whose greeting was said.
     fn new() -> Self {
-        Self::over(Arc::new(Store::default()))
+        Self::over(store(BUILTINS, &["orig", "t"]))
     }
 
     /// The same, with this catalog.
@@ -150,10 +151,7 @@ fn the_signal_is_swallowed_and_ready_waits_for_the_publication() {
 
 #[test]
 fn names_are_held_while_another_session_changes_the_schema() {
-    let store = Arc::new(Store::default());
-    let document = r#"{"fresh_major": 15, "production_major": 15, "user_operators": false, "routines": [], "types": [],
-        "relations": [{"oid": 7, "schema": "public", "name": "mine", "kind": "r", "temporary": false, "row_security": false, "rules": false, "inherits": false}]}"#;
-    store.publish(Arc::new(load::parse(document, &store.shared).unwrap()));
+    let store = store(BUILTINS, &["mine"]);
     let mut both = Both::over(Arc::clone(&store));
     let holds = |sent: &[u8]| {
         let sent = String::from_utf8_lossy(sent).into_owned();
@@ -194,6 +192,82 @@ fn names_are_held_while_another_session_changes_the_schema() {
     drop(changing);
     both.client(&query("SELECT a FROM mine"));
     assert_eq!(both.sent(), "Q");
+}
+
+#[test]
+fn names_that_mean_nothing_are_looked_for_before_anything_runs() {
+    let mut both = Both::over(store(BUILTINS, &[]));
+    let looks = |sent: &[u8]| {
+        let sent = String::from_utf8_lossy(sent).into_owned();
+        sent.contains("previewpg.renamed(ARRAY['\"made\"']::pg_catalog.text[], ARRAY[]")
+    };
+    both.client(&query("SELECT count(*), now() FROM pg_class"));
+    assert_eq!(both.sent(), "Q", "all of it means something");
+    both.fresh(&ready(TransactionStatus::Idle));
+    both.heard();
+
+    // The statement is parsed, for PostgreSQL's own error; then the name is looked for; then it runs.
+    both.client(&query("SELECT count(*) FROM made"));
+    let sent = both.0.flight.out.split();
+    assert_eq!(
+        (tags(&sent).as_str(), looks(&sent)),
+        ("PCPBECCPBDECS", true)
+    );
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::close_complete(out);
+        backend::parse_complete(out);
+        backend::bind_complete(out);
+    }));
+    both.fresh(&error("PPG04"));
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "", "it is planned anew");
+    assert!(matches!(both.0.next_asked(), Some(Asked::Reload)));
+    both.0.told();
+    both.client(b"");
+    assert_eq!(both.sent(), "PCPBECCPBDECS");
+    both.fresh(&error("42P01"));
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "EZ");
+
+    // One that was prepared long ago is bound first, so that its relations are locked.
+    both.client(&say(|out| {
+        frontend::parse(b"s", b"SELECT 1 FROM made", [].into_iter(), out).unwrap();
+        frontend::bind(b"", b"s", &[], out).unwrap();
+        frontend::execute(b"", 0, out).unwrap();
+        frontend::sync(out);
+    }));
+    let sent = both.0.flight.out.split();
+    assert_eq!((tags(&sent).as_str(), looks(&sent)), ("PBCCPBECCBES", true));
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::bind_complete(out);
+        backend::close_complete(out);
+        backend::close_complete(out);
+        backend::parse_complete(out);
+        backend::bind_complete(out);
+    }));
+    both.fresh(&error("PPG04"));
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.heard(), "1", "only its Bind is said again");
+    both.0.told();
+    both.client(b"");
+    assert_eq!(both.sent(), "BCCPBECCBES");
+}
+
+#[test]
+fn what_is_under_way_may_give_a_name_its_meaning() {
+    let mut both = Both::new();
+    both.client(&query("SELECT 1"));
+    assert_eq!(both.sent(), "Q");
+    both.client(&query("SELECT a FROM made"));
+    assert_eq!(both.sent(), "", "its answer first");
+    let mut signal = BytesMut::new();
+    Report::new("INFO", "PPG01", "previewpg").write_notice(&mut signal);
+    both.fresh(&signal);
+    both.fresh(&ready(TransactionStatus::Block));
+    both.client(b"");
+    assert_eq!(both.sent(), "PBECCS", "and then the catalog");
 }
 
 #[test]
@@ -532,7 +606,7 @@ fn what_another_session_has_outdated_is_planned_once_more() {
     both.client(&query("SELECT id FROM orig"));
     assert_eq!(both.sent(), "PDPDBECS");
     let store = Arc::clone(&both.0.common.store);
-    store.publish(Arc::default());
+    store.publish(store.current());
     both.fresh(&columns(23));
     both.fresh(&error("42703"));
     assert_eq!(both.heard(), "", "no error of an outdated plan");
@@ -541,7 +615,7 @@ fn what_another_session_has_outdated_is_planned_once_more() {
     both.client(b"");
     assert_eq!(both.sent(), "PDPDBECS", "the same again");
     both.fresh(&columns(23));
-    store.publish(Arc::default());
+    store.publish(store.current());
     both.fresh(&error("42703"));
     let heard = both.0.to_client.split();
     let report = Report::read(crate::wire::frame::body(&heard)).unwrap();

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::admin::metrics::Metrics;
 use crate::auth::backend::{self, Backend, ConnectError};
 use crate::auth::verifier::Verifier;
+use crate::catalog::load;
 use crate::catalog::model::Oid;
 use crate::catalog::store::Store;
 use crate::net::accept::Greeting;
@@ -34,6 +35,9 @@ const SCHEMA: &str = "CREATE ROLE app LOGIN PASSWORD 'secret';
 CREATE DATABASE base;
 \\c base
 CREATE SCHEMA other;
+CREATE SCHEMA previewpg;
+GRANT USAGE ON SCHEMA previewpg TO app;
+CREATE FUNCTION previewpg.renamed(text[], text[]) RETURNS void LANGUAGE sql AS '';
 CREATE TYPE mood AS ENUM ('sad', 'glad');
 CREATE TABLE orig (id int PRIMARY KEY, v text, m mood);
 CREATE TABLE lower (id int PRIMARY KEY, v text, m mood);
@@ -52,6 +56,25 @@ CREATE DATABASE fresh TEMPLATE base;
 \\c full
 INSERT INTO orig SELECT * FROM lower;
 ";
+
+const TABLES: [&str; 5] = ["orig", "lower", "plain", "deferred", "other.plain"];
+
+/// What a process knows of a database with these tables: `[schema.]name`.
+pub(super) fn store(builtins: &str, tables: &[&str]) -> Arc<Store> {
+    let store = Store::default();
+    store.shared.set_builtins(builtins).unwrap();
+    let relation = |(at, name): (usize, &&str)| {
+        let (schema, name) = name.split_once('.').unwrap_or(("public", name));
+        serde_json::json!({"oid": at + 7, "schema": schema, "name": name, "kind": "r", "temporary": false,
+            "row_security": false, "rules": false, "inherits": false})
+    };
+    let relations: Vec<_> = tables.iter().enumerate().map(relation).collect();
+    let document = serde_json::json!({"fresh_major": 15, "production_major": 15, "user_operators": false, "routines": [], "types": [],
+        "relations": relations});
+    let catalog = load::parse(&document.to_string(), &store.shared).unwrap();
+    store.publish(Arc::new(catalog));
+    Arc::new(store)
+}
 
 /// Makes `orig` look as if it held `lower`'s rows.
 #[derive(Debug, Default)]
@@ -197,7 +220,7 @@ impl Preview {
         std::fs::write(file.path(), SCHEMA).unwrap();
         let output = std::process::Command::new(testing::program("psql"))
             .args([
-                "-Xq",
+                "-XAtq",
                 "-v",
                 "ON_ERROR_STOP=1",
                 "-U",
@@ -209,9 +232,11 @@ impl Preview {
             .arg(postgres.socket_folder())
             .args(["-p", &postgres.port.to_string(), "-f"])
             .arg(file.path())
+            .args(["-c", load::BUILTINS_QUERY])
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
+        let builtins = String::from_utf8(output.stdout).unwrap();
         let mut fresh = postgres.local("app", "");
         fresh.database = "fresh".to_owned();
         let fresh_tls = ClientTls::new(&fresh).unwrap();
@@ -236,7 +261,7 @@ impl Preview {
         let server = Server::new(
             options,
             planner,
-            Arc::new(Store::default()),
+            store(&builtins, &TABLES),
             Arc::clone(&hooks) as Arc<dyn Hooks>,
             Some(pool),
             Arc::clone(&metrics),
