@@ -21,7 +21,10 @@ pub fn still_unknown(statement: &Statement, context: Context<'_>) -> Option<Stri
         .iter()
         .filter(|named| !matches!(named.role, Role::Object | Role::New))
         .map(|named| &named.name)
-        .filter(|name| !is_system(name) && !(name.schema.is_none() && name.name.starts_with("pg_")))
+        .filter(|name| {
+            let may_be_system = name.schema.is_none() && name.name.starts_with("pg_");
+            !is_system(name) && !may_be_system
+        })
         .filter(|name| resolve::relation(name, context).known().is_none());
     let routines = statement
         .functions
