@@ -1,6 +1,6 @@
 //! The planner as values: what is sent for which statement.
 
-use super::plan::{Fresh, Plan};
+use super::plan::{Effects, Fresh, Plan};
 use super::{Context, plan, refuse_call};
 use crate::catalog::load::{self, Shared};
 use crate::catalog::model::Catalog;
@@ -119,6 +119,25 @@ fn fresh(catalog: &Catalog, text: &str) -> Fresh {
 fn merged_of(catalog: &Catalog, name: &str) -> String {
     let relation = catalog.relation("public", name).unwrap();
     merged(relation, relation.lower.as_ref().unwrap())
+}
+
+#[test]
+fn settings_that_hold_on_production_too_are_read_again() {
+    let catalog = shop(true);
+    for (text, search_path, settings) in [
+        ("SET statement_timeout = '5s'", true, false),
+        ("SET LOCAL bytea_output = 'escape'", true, false),
+        ("RESET extra_float_digits", true, false),
+        ("SET transaction_isolation = 'serializable'", true, true),
+        ("SET work_mem = '1MB'", false, false),
+    ] {
+        let effects = Effects {
+            schema: false,
+            search_path,
+            settings,
+        };
+        assert_eq!(one(&catalog, text), Plan::Pass(effects), "{text}");
+    }
 }
 
 #[test]
