@@ -153,6 +153,10 @@ fn every_right_is_used_and_none_is_missing() {
         }
     }
     namespace.condition("own", "Ready", "True", "Serving");
+    // The condition may be of before.
+    namespace.until("the Secret for applications again", || {
+        namespace.get("Secret", "own-app").is_some()
+    });
     // Its Secret for applications gets another name.
     namespace.patch(
         "PreviewDatabase",
