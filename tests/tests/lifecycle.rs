@@ -267,6 +267,23 @@ fn what_production_adds_is_brought_in() {
     assert_eq!(last.collisions, Vec::new());
 }
 
+/// Whoever provisions may be stopped between the restore and what follows it.
+#[test]
+fn what_an_interrupted_restore_made_is_handed_over() {
+    let world = World::new(SHOP);
+    world.bring_up();
+    let mut root = world.superuser();
+    let restorer = root.value("SELECT previewpg.begin_restore()");
+    root.must(&format!(
+        "ALTER TABLE users OWNER TO {restorer}; ALTER VIEW paid OWNER TO {restorer}"
+    ));
+    world.bring_up();
+    let owners = "SELECT string_agg(DISTINCT relowner::regrole::text, ',') FROM pg_class WHERE relname IN ('users', 'orders', 'paid')";
+    assert_eq!(root.value(owners), world.spec.app.name);
+    let left = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{restorer}'");
+    assert_eq!(root.value(&left), "0");
+}
+
 #[test]
 fn a_row_that_the_preview_holds_gets_productions_value_of_a_new_column() {
     let mut world = World::new(SHOP);

@@ -220,6 +220,7 @@ fn a_write_is_seen_through_every_replica_before_its_client_hears() {
     let production = Servers::shared()
         .production
         .admin(&pair.production.database);
+    rotating_role();
     let before = digest(&production);
     let replicas = [
         pair.configuration.serve(),
@@ -904,16 +905,24 @@ fn new_clients_are_served_on_after_the_signal_to_end() {
     );
 }
 
+/// A role of production of its own, with the password `first`: made before any digest is taken, for that sees roles as well.
+fn rotating_role() -> &'static str {
+    static MADE: OnceLock<()> = OnceLock::new();
+    MADE.get_or_init(|| {
+        Servers::shared().production.connect("postgres").must(
+            "CREATE ROLE rotating LOGIN PASSWORD 'first'; GRANT pg_read_all_data TO rotating",
+        );
+    });
+    "rotating"
+}
+
 /// What changes without dropping anybody: the ways to production and to fresh, limits.
 #[test]
 fn credentials_and_limits_are_taken_up_while_it_serves() {
     let pair = Pair::alone();
     let servers = Servers::shared();
     let mut production = servers.production.connect(&pair.production.database);
-    let role = "rotating";
-    production.must(&format!(
-        "CREATE ROLE {role} LOGIN PASSWORD 'first'; GRANT pg_read_all_data TO {role}"
-    ));
+    let role = rotating_role();
     let way = |password: &str| pair.production.role(role, password).url();
     pair.configuration.put("production", &way("first"));
     let replica = pair.configuration.serve();

@@ -7,10 +7,12 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::time::{Interval, interval};
 
 use super::conversation::Conversation;
 use super::sight::Sight;
@@ -38,6 +40,9 @@ const REGCOLLATION: [u32; 2] = [4191, 4192];
 const CHUNKS: usize = 2;
 const CHUNK: usize = 64 << 10;
 const FIRST: usize = 2 << 10;
+
+/// How long a cancel may take before it's asked for again.
+const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// A read for production.
 #[derive(Debug)]
@@ -262,6 +267,16 @@ pub(crate) async fn run(
     events.put(end).await;
 }
 
+/// The next time to ask for a cancel, if one is wanted at all.
+async fn tick(cancels: Option<&mut Interval>) {
+    match cancels {
+        Some(cancels) => {
+            cancels.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// The connection was lost before production said anything, for this reason.
 struct Silent(String);
 
@@ -289,7 +304,9 @@ async fn attempt(
     let _in_use = metrics.production_session();
     last.store(checkout.session.number(), Ordering::Relaxed);
     let handle = checkout.session.cancel_handle();
-    let (mut heard, mut stopped) = (false, false);
+    let mut heard = false;
+    // Set once a cancel was asked for. PostgreSQL ignores one that comes between two messages, so it's asked again.
+    let mut cancels: Option<Interval> = None;
     let result = {
         let running = Running {
             checkout: &mut checkout,
@@ -304,7 +321,9 @@ async fn attempt(
             tokio::select! {
                 result = &mut running => break result,
                 Ok(()) = cancelled.changed() => {
-                    stopped = true;
+                    cancels.get_or_insert_with(|| interval(CANCEL_AGAIN));
+                }
+                () = tick(cancels.as_mut()) => {
                     let handle = handle.clone();
                     tokio::spawn(async move {
                         if let Err(error) = handle.cancel().await {
@@ -315,11 +334,15 @@ async fn attempt(
             }
         }
     };
+    let stopped = cancels.is_some();
     match result {
         // Production was stopped before it ran the statement; fresh would start from the beginning.
         Err(Stop::Fallback(_) | Stop::Lost(_)) if stopped => Ok(ReadEvent::Failed(canceled())),
         Ok(outcome) => {
-            checkout.give_back();
+            // A cancel that is on its way still would stop somebody else's statement.
+            if !stopped {
+                checkout.give_back();
+            }
             Ok(match outcome {
                 Ok(()) => ReadEvent::Done,
                 Err(report) => report,

@@ -351,6 +351,13 @@ fn opening(options: &Options, inspection: &Inspection) -> Vec<Step> {
             )),
         },
         sql(
+            "hand over what an interrupted restore made",
+            format!(
+                "SELECT previewpg.end_restore({}) WHERE EXISTS (SELECT FROM pg_roles r WHERE r.rolname = previewpg.restorer())",
+                quote_literal(&options.app.name)
+            ),
+        ),
+        sql(
             "connect fresh with production",
             format!(
                 "SELECT previewpg.put_server({}::jsonb, true)",
