@@ -515,7 +515,7 @@ mod tests {
             "EXECUTE 'SELECT 1 FROM ' || t::regclass::text",
             "EXECUTE format('DELETE FROM a USING b, %I', t)",
             "EXECUTE format('UPDATE a SET x = 1 FROM %I', t)",
-            "EXECUTE format('COPY %I TO ''/tmp/x''', t)",
+            "EXECUTE format('COPY %I TO ''file''', t)",
             "EXECUTE format('REFRESH MATERIALIZED VIEW %I', t)",
             "EXECUTE format('CREATE VIEW v AS SELECT * FROM %I', t)",
             "EXECUTE format('CREATE TABLE c AS TABLE %I', t)",

@@ -84,3 +84,23 @@ pub struct Refusal {
     /// The tables of production that let it run after all once they are copied up as a whole; none: it's refused for good.
     pub copy_up: Box<[Oid]>,
 }
+
+impl Refusal {
+    /// One for good, with SQLSTATE 0A000.
+    #[must_use]
+    pub fn new(
+        construct: &'static str,
+        message: impl Into<String>,
+        detail: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self {
+            sqlstate: "0A000",
+            construct,
+            message: message.into(),
+            detail: detail.into(),
+            hint: hint.into(),
+            copy_up: Box::default(),
+        }
+    }
+}

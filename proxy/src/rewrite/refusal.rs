@@ -4,22 +4,6 @@
 
 use super::plan::Refusal;
 
-fn refusal(
-    construct: &'static str,
-    message: String,
-    detail: impl Into<String>,
-    hint: impl Into<String>,
-) -> Refusal {
-    Refusal {
-        sqlstate: "0A000",
-        construct,
-        message,
-        detail: detail.into(),
-        hint: hint.into(),
-        copy_up: Box::default(),
-    }
-}
-
 /// The way out where copying whole tables up is out of the question.
 const DIRECTLY: &str = "Run its statements directly, or raise the preview's copy-up limit.";
 
@@ -28,7 +12,7 @@ const ASK: &str =
 
 /// A statement that can't be read and may be about production's rows.
 pub(super) fn unreadable(name: &str, why: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "unreadable_statement",
         "this statement can't be read well enough to run it in a preview".to_owned(),
         format!("It mentions \"{name}\", whose rows come from production, and {why}."),
@@ -38,7 +22,7 @@ pub(super) fn unreadable(name: &str, why: &str) -> Refusal {
 
 /// A table's name stands where no reading of the statement expects one.
 pub(super) fn unaccounted(name: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "unaccounted_name",
         format!("the name \"{name}\" stands in this statement where its role can't be told"),
         format!(
@@ -50,7 +34,7 @@ pub(super) fn unaccounted(name: &str) -> Refusal {
 
 /// A name of ours.
 pub(super) fn own_name(name: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "own_name",
         format!("the name \"{name}\" is reserved"),
         "Names that begin with \"previewpg\" belong to the preview itself.",
@@ -60,7 +44,7 @@ pub(super) fn own_name(name: &str) -> Refusal {
 
 /// A relation that can't be served.
 pub(super) fn unsupported_relation(name: &str, why: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "unsupported_relation",
         format!("relation \"{name}\" can't be served in this preview"),
         why.to_owned(),
@@ -70,7 +54,7 @@ pub(super) fn unsupported_relation(name: &str, why: &str) -> Refusal {
 
 /// A function, procedure, DO block or trigger whose body reads production's rows.
 pub(super) fn body_reads(what: &str, relation: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "function_body",
         format!("{what} can't run in a preview because its body reads \"{relation}\""),
         format!(
@@ -82,7 +66,7 @@ pub(super) fn body_reads(what: &str, relation: &str) -> Refusal {
 
 /// A body that runs SQL which isn't in its text.
 pub(super) fn body_opaque(what: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "dynamic_sql",
         format!("{what} can't run in a preview because it runs SQL made at run time"),
         "What that SQL reads can't be told from its text, and it would not see production's rows.",
@@ -92,7 +76,7 @@ pub(super) fn body_opaque(what: &str) -> Refusal {
 
 /// A built-in function that runs SQL given as text.
 pub(super) fn text_query(function: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "text_query",
         format!("function {function} can't run in a preview"),
         "It runs a query, or reads a table, that is given to it as text, and would not see production's rows.",
@@ -102,7 +86,7 @@ pub(super) fn text_query(function: &str) -> Refusal {
 
 /// ALTER TYPE .. ADD, DROP, ALTER ATTRIBUTE of a type that production's rows hold values of.
 pub(super) fn composite_attribute(relation: &str, column: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "composite_attribute",
         format!(
             "the attributes of the type of \"{relation}\".\"{column}\" can't be changed in a preview"
@@ -114,7 +98,7 @@ pub(super) fn composite_attribute(relation: &str, column: &str) -> Refusal {
 
 /// ctid, xmin, tableoid, ... of merged rows.
 pub(super) fn system_column(column: &str, relation: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "system_column",
         format!("system column \"{column}\" of \"{relation}\" isn't available in a preview"),
         "Rows come from two databases, and a row's place in one of them means nothing in the other.",
@@ -124,7 +108,7 @@ pub(super) fn system_column(column: &str, relation: &str) -> Refusal {
 
 /// TABLESAMPLE.
 pub(super) fn tablesample(relation: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "tablesample",
         format!("TABLESAMPLE of \"{relation}\" isn't available in a preview"),
         "A sample needs one table's pages, and these rows come from two databases.",
@@ -134,7 +118,7 @@ pub(super) fn tablesample(relation: &str) -> Refusal {
 
 /// A write through a view.
 pub(super) fn write_view(view: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "write_view",
         format!("the rows of view \"{view}\" can't be changed in a preview"),
         "The table under the view holds production's rows, which must be found before the statement runs.",
@@ -144,7 +128,7 @@ pub(super) fn write_view(view: &str) -> Refusal {
 
 /// A lock through a view.
 pub(super) fn lock_view(view: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "lock_view",
         format!("the rows of view \"{view}\" can't be locked in a preview"),
         "The table under the view holds production's rows, which must be found before they are locked.",
@@ -154,7 +138,7 @@ pub(super) fn lock_view(view: &str) -> Refusal {
 
 /// A write that may leave rows of a table that isn't served without their parent.
 pub(super) fn unserved_child(parent: &str, child: &str, why: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "unserved_child",
         format!("rows of \"{parent}\" can't be taken away in a preview"),
         format!("Rows of \"{child}\" may refer to them, and \"{child}\" can't be served. {why}"),
@@ -164,7 +148,7 @@ pub(super) fn unserved_child(parent: &str, child: &str, why: &str) -> Refusal {
 
 /// A write to something that is read from production only.
 pub(super) fn read_only(relation: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "read_only_relation",
         format!("\"{relation}\" can't be changed in a preview"),
         "Its rows are read straight from production.",
@@ -174,7 +158,7 @@ pub(super) fn read_only(relation: &str) -> Refusal {
 
 /// A table with rewrite rules.
 pub(super) fn rules(relation: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "rules",
         format!("\"{relation}\" has rewrite rules and can't be changed in a preview"),
         "A rule makes other statements of this one, which would not see production's rows.",
@@ -184,7 +168,7 @@ pub(super) fn rules(relation: &str) -> Refusal {
 
 /// WHERE CURRENT OF.
 pub(super) fn current_of(relation: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "where_current_of",
         format!("WHERE CURRENT OF isn't available for \"{relation}\" in a preview"),
         "The cursor's row may come from production, where it has no place that the preview can change.",
@@ -194,7 +178,7 @@ pub(super) fn current_of(relation: &str) -> Refusal {
 
 /// A locking subquery under SKIP LOCKED chooses what another table's write touches.
 pub(super) fn skip_locked(relation: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "skip_locked_subquery",
         format!(
             "rows of \"{relation}\" can't be chosen by a SKIP LOCKED query of another table in a preview"
@@ -206,7 +190,7 @@ pub(super) fn skip_locked(relation: &str) -> Refusal {
 
 /// PREPARE of something that needs rows copied up.
 pub(super) fn prepare_write() -> Refusal {
-    refusal(
+    Refusal::new(
         "prepare_write",
         "PREPARE of a statement that changes or locks production's rows isn't available in a preview".to_owned(),
         "Rows must be copied into the preview each time it is executed.",
@@ -216,7 +200,7 @@ pub(super) fn prepare_write() -> Refusal {
 
 /// CREATE POLICY with a subquery over production's rows.
 pub(super) fn stored_query(relation: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "stored_query",
         format!("a condition that reads \"{relation}\" can't be stored in a preview"),
         format!(
@@ -228,7 +212,7 @@ pub(super) fn stored_query(relation: &str) -> Refusal {
 
 /// REFRESH or CREATE MATERIALIZED VIEW over production's rows.
 pub(super) fn materialized_view() -> Refusal {
-    refusal(
+    Refusal::new(
         "materialized_view",
         "a materialized view over production's rows can't be filled in a preview".to_owned(),
         "Its query would run inside of the preview's database and see only the rows that the preview changed.",
@@ -238,7 +222,7 @@ pub(super) fn materialized_view() -> Refusal {
 
 /// ATTACH PARTITION, INHERIT.
 pub(super) fn inheritance(relation: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "inheritance",
         format!("the inheritance or partitions of \"{relation}\" can't be changed in a preview"),
         "Its rows come from production, where the other table isn't part of it.",
@@ -248,7 +232,7 @@ pub(super) fn inheritance(relation: &str) -> Refusal {
 
 /// A view whose text can't be rewritten.
 pub(super) fn view(name: &str, why: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "view",
         format!("view \"{name}\" can't be served in this preview"),
         why.to_owned(),
@@ -258,7 +242,7 @@ pub(super) fn view(name: &str, why: &str) -> Refusal {
 
 /// An edit of the text that isn't possible: a defect of ours, told as a refusal rather than risked.
 pub(super) fn patch(why: &str) -> Refusal {
-    refusal(
+    Refusal::new(
         "patch",
         "this statement can't be rewritten for a preview".to_owned(),
         format!("Its parts overlap: {why}."),

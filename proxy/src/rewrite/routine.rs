@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::plan::{Effects, Refusal};
 use super::{Context, Planner, refusal, resolve, whole_table};
-use crate::catalog::model::{Oid, Reach, Relation, RelationKind, Routine};
+use crate::catalog::model::{Catalog, Oid, Reach, Relation, RelationKind, Routine};
 use crate::catalog::reach::{self, TEXT_QUERIES, UNWRITTEN_OPERATORS};
 use crate::sql::facts::{Kind, Role, WriteKind};
 
@@ -139,7 +139,10 @@ impl Planner<'_> {
             (self.evaluated(), "function"),
             (self.computed(), "function"),
         ] {
-            for routine in oids.iter().filter_map(|oid| self.routine(*oid)) {
+            for routine in oids
+                .iter()
+                .filter_map(|oid| routine(self.context.catalog, *oid))
+            {
                 each(&routine.reach, format!("{what} \"{}\"", routine.name))?;
                 all.absorb(&routine.reach);
             }
@@ -150,21 +153,8 @@ impl Planner<'_> {
     /// `row.function`, a call in the form of a field: any routine that reads something and whose name stands after a dot, unless a column is meant.
     fn called_as_fields(&self) -> Vec<&Arc<Routine>> {
         let catalog = self.context.catalog;
-        if !matches!(
-            self.statement.kind,
-            Kind::Query
-                | Kind::SelectInto { .. }
-                | Kind::Insert
-                | Kind::Update
-                | Kind::Delete
-                | Kind::Merge
-                | Kind::Copy(_)
-                | Kind::Explain { .. }
-                | Kind::Prepare { .. }
-                | Kind::Declare { .. }
-                | Kind::CreateTableAs { .. }
-                | Kind::CreateView { .. }
-        ) {
+        let kind = &self.statement.kind;
+        if !(kind.has_rows() || matches!(kind, Kind::CreateView { .. })) {
             return Vec::new();
         }
         let text = self.source(&self.statement.span);
@@ -188,11 +178,6 @@ impl Planner<'_> {
             .filter(|routine| routine.reach.opaque || !routine.reach.reads.is_empty())
             .filter(|routine| !is_column(&routine.name) && after_dot(&routine.name))
             .collect()
-    }
-
-    fn routine(&self, oid: Oid) -> Option<&Arc<Routine>> {
-        let routines = self.context.catalog.routines.values().flatten();
-        routines.into_iter().find(|routine| routine.oid == oid)
     }
 
     /// The functions that the statement may call without naming them: those behind operators, casts and domains, and those that new rows call.
@@ -419,6 +404,12 @@ const BUILTIN_TEXT_QUERIES: [Oid; 17] = [
     3690,
 ];
 
+/// The routine of this OID.
+fn routine(catalog: &Catalog, oid: Oid) -> Option<&Arc<Routine>> {
+    let mut routines = catalog.routines.values().flatten();
+    routines.find(|routine| routine.oid == oid)
+}
+
 /// Why the function of this OID can't be called by itself, without a statement (the protocol's FunctionCall). Nothing is copied up for that.
 pub(super) fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
     let catalog = context.catalog;
@@ -427,8 +418,7 @@ pub(super) fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
             .hides_rows()
             .then(|| refusal::text_query(&format!("with OID {oid}")));
     }
-    let mut routines = catalog.routines.values().flatten();
-    let routine = routines.find(|routine| routine.oid == oid)?;
+    let routine = routine(catalog, oid)?;
     if TEXT_QUERIES.contains(&routine.name.as_str()) && catalog.hides_rows() {
         return Some(refusal::text_query(&routine.name));
     }

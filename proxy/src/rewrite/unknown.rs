@@ -42,22 +42,7 @@ pub fn still_unknown(statement: &Statement, context: Context<'_>) -> Option<Stri
 }
 
 fn reads_or_writes(kind: &Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Query
-            | Kind::SelectInto { .. }
-            | Kind::Insert
-            | Kind::Update
-            | Kind::Delete
-            | Kind::Merge
-            | Kind::Copy(_)
-            | Kind::Explain { .. }
-            | Kind::Prepare { .. }
-            | Kind::Declare { .. }
-            | Kind::CreateTableAs { .. }
-            | Kind::CreateView { materialized: true }
-            | Kind::Call
-    )
+    kind.has_rows() || matches!(kind, Kind::CreateView { materialized: true } | Kind::Call)
 }
 
 fn is_system(name: &Name) -> bool {

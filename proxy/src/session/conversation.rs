@@ -506,24 +506,20 @@ impl Conversation {
         }
         let changes = !matches!(plan, Plan::Pass(_));
         if changes && !self.sight.readable() {
-            return Plan::Refuse(Refusal {
-                sqlstate: "0A000",
-                construct: "client_encoding",
-                message: "a statement over merged rows can't be read in this client_encoding".to_owned(),
-                detail: "In this encoding ASCII bytes may be parts of other characters, so the statement can't be changed safely.".to_owned(),
-                hint: "SET client_encoding = 'UTF8'.".to_owned(),
-                copy_up: Box::default(),
-            });
+            return Plan::Refuse(Refusal::new(
+                "client_encoding",
+                "a statement over merged rows can't be read in this client_encoding",
+                "In this encoding ASCII bytes may be parts of other characters, so the statement can't be changed safely.",
+                "SET client_encoding = 'UTF8'.",
+            ));
         }
         if reading.foreign_names {
-            return Plan::Refuse(Refusal {
-                sqlstate: "0A000",
-                construct: "client_encoding",
-                message: "a relation's name with characters beyond ASCII can't be read in this client_encoding".to_owned(),
-                detail: "The preview has to compare names with the catalog's, which is UTF8.".to_owned(),
-                hint: "SET client_encoding = 'UTF8'.".to_owned(),
-                copy_up: Box::default(),
-            });
+            return Plan::Refuse(Refusal::new(
+                "client_encoding",
+                "a relation's name with characters beyond ASCII can't be read in this client_encoding",
+                "The preview has to compare names with the catalog's, which is UTF8.",
+                "SET client_encoding = 'UTF8'.",
+            ));
         }
         if self.executes_past_the_plan(reading, statement) {
             return Plan::Refuse(prepared::by_protocol(statement));
@@ -761,16 +757,12 @@ impl Conversation {
 
     /// Refuses a statement whose rewritten form has other columns.
     pub(crate) fn refuse_columns(&mut self) {
-        self.refuse_parse(&Refusal {
-            sqlstate: "0A000",
-            construct: "columns",
-            message: "this statement can't be served over merged rows".to_owned(),
-            detail: "Read over merged rows it has columns of other types than on the table itself."
-                .to_owned(),
-            hint: "Name each column, and cast those whose type is derived from the table's row."
-                .to_owned(),
-            copy_up: Box::default(),
-        });
+        self.refuse_parse(&Refusal::new(
+            "columns",
+            "this statement can't be served over merged rows",
+            "Read over merged rows it has columns of other types than on the table itself.",
+            "Name each column, and cast those whose type is derived from the table's row.",
+        ));
     }
 
     /// Sends the Parse of a statement of ours (and `check`s its columns), unless it is there already; gives its name.

@@ -127,11 +127,12 @@ impl Prepares {
 pub(crate) fn behind() -> Refusal {
     Refusal {
         sqlstate: "40001",
-        construct: "snapshot",
-        message: "could not serialize access due to a concurrent change of the schema".to_owned(),
-        detail: "Another session had a table copied into the preview as a whole after this transaction began.".to_owned(),
-        hint: "The transaction might succeed if retried.".to_owned(),
-        copy_up: Box::default(),
+        ..Refusal::new(
+            "snapshot",
+            "could not serialize access due to a concurrent change of the schema",
+            "Another session had a table copied into the preview as a whole after this transaction began.",
+            "The transaction might succeed if retried.",
+        )
     }
 }
 
@@ -147,25 +148,21 @@ pub(crate) fn runs_as_it_stands(statement: &Statement, plan: &Plan) -> bool {
 /// EXECUTE of a statement that the client prepared by the extended protocol.
 pub(crate) fn by_protocol(statement: &Statement) -> Refusal {
     let name = executed(&statement.kind).unwrap_or_default();
-    Refusal {
-        sqlstate: "0A000",
-        construct: "prepared_by_protocol",
-        message: format!("prepared statement \"{name}\" can't be run by EXECUTE in this preview"),
-        detail: "It was prepared by the protocol's Parse, and EXECUTE would run it over the preview's own rows only.".to_owned(),
-        hint: "Run it by the protocol's Bind and Execute, or PREPARE it under another name.".to_owned(),
-        copy_up: Box::default(),
-    }
+    Refusal::new(
+        "prepared_by_protocol",
+        format!("prepared statement \"{name}\" can't be run by EXECUTE in this preview"),
+        "It was prepared by the protocol's Parse, and EXECUTE would run it over the preview's own rows only.",
+        "Run it by the protocol's Bind and Execute, or PREPARE it under another name.",
+    )
 }
 
 /// EXECUTE of a statement that was prepared before a schema change.
 pub(crate) fn refusal(statement: &Statement) -> Refusal {
     let name = executed(&statement.kind).unwrap_or_default();
-    Refusal {
-        sqlstate: "0A000",
-        construct: "prepared_before_change",
-        message: format!("prepared statement \"{name}\" can't run any more in this preview"),
-        detail: "A schema change or another search path gave its names another meaning after it was prepared.".to_owned(),
-        hint: "DEALLOCATE it and PREPARE it again.".to_owned(),
-        copy_up: Box::default(),
-    }
+    Refusal::new(
+        "prepared_before_change",
+        format!("prepared statement \"{name}\" can't run any more in this preview"),
+        "A schema change or another search path gave its names another meaning after it was prepared.",
+        "DEALLOCATE it and PREPARE it again.",
+    )
 }

@@ -83,6 +83,14 @@ impl Script {
             && self.reading.script.statements.len() == 1
     }
 
+    /// The read runs on fresh after all.
+    fn falls_back(&mut self) {
+        self.step = Step::Each;
+        if let Some(Plan::Production(plan)) = self.plan.take() {
+            self.plan = Some(Plan::Fresh(plan.fresh));
+        }
+    }
+
     fn sent(&mut self, kind: &Kind) {
         self.takes_data = takes_data(kind);
         self.copying = Copying::default();
@@ -191,18 +199,11 @@ impl Conversation {
                             self.ask(Asked::Read(Box::new(read)));
                             return Some(script);
                         }
-                        None => self.read_falls_back(&mut script),
+                        None => script.falls_back(),
                     }
                 }
                 Step::Reading => return Some(script),
             }
-        }
-    }
-
-    fn read_falls_back(&mut self, script: &mut Script) {
-        script.step = Step::Each;
-        if let Some(Plan::Production(plan)) = script.plan.take() {
-            script.plan = Some(Plan::Fresh(plan.fresh));
         }
     }
 
@@ -222,12 +223,7 @@ impl Conversation {
                 ready.extend_from_slice(&[b'Z', 0, 0, 0, 5, self.status]);
                 self.say(ready.freeze());
             }
-            ReadEvent::Fallback => {
-                script.step = Step::Each;
-                if let Some(Plan::Production(plan)) = script.plan.take() {
-                    script.plan = Some(Plan::Fresh(plan.fresh));
-                }
-            }
+            ReadEvent::Fallback => script.falls_back(),
             ReadEvent::Failed(report) => {
                 self.work = None;
                 self.fail(report);

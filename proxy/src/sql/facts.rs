@@ -180,6 +180,27 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// Whether it reads or writes rows when it runs, or stores a query that does.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        matches!(
+            self,
+            Self::Query
+                | Self::SelectInto { .. }
+                | Self::Insert
+                | Self::Update
+                | Self::Delete
+                | Self::Merge
+                | Self::Copy(_)
+                | Self::Explain { .. }
+                | Self::Prepare { .. }
+                | Self::Declare { .. }
+                | Self::CreateTableAs { .. }
+        )
+    }
+}
+
 impl Statement {
     /// Positive accounting: an identifier that `known` knows (as a table's name) and that the reader can't say what it is for.
     /// A statement with one must not be served. Statements that are [`Kind::Unreadable`] are to be judged by [`Statement::words`] instead.

@@ -251,19 +251,13 @@ impl Probe<'_, '_> {
             let level = named.level.and_then(|level| self.planner.level(level));
             let skips = level
                 .is_some_and(|level| level.locks.iter().any(|lock| lock.wait == LockWait::Skip));
-            let same = self
-                .planner
-                .resolved
-                .get(at)
-                .and_then(|resolved| resolved.known())
-                .is_some_and(|relation| relation.oid == self.relation.oid);
-            if skips && !same {
-                let named = self.planner.resolved.get(at);
-                let named = named.and_then(|resolved| resolved.known());
-                let relations = named.map(|relation| relation.oid);
+            let locked = self.planner.resolved.get(at);
+            let locked = locked.and_then(|resolved| resolved.known());
+            let locked = locked.map(|relation| relation.oid);
+            if skips && locked != Some(self.relation.oid) {
                 return Err(whole_table::unless_copied(
                     refusal::skip_locked(&self.relation.name),
-                    relations.into_iter().chain([self.relation.oid]),
+                    locked.into_iter().chain([self.relation.oid]),
                     self.planner.context,
                 ));
             }

@@ -65,14 +65,7 @@ impl Conversation {
                     if !self.names_known() {
                         return;
                     }
-                    self.refuse_parse(&Refusal {
-                        sqlstate: "0A000",
-                        construct: "large_parameters",
-                        message: "parameters of this size can't be served over merged rows".to_owned(),
-                        detail: format!("The message has {} bytes; the preview has to send it twice, and keeps at most {BIND_LIMIT}.", header.total()),
-                        hint: "Send the data by COPY, or in smaller parts.".to_owned(),
-                        copy_up: Box::default(),
-                    });
+                    self.refuse_parse(&Refusal::new("large_parameters", "parameters of this size can't be served over merged rows", format!("The message has {} bytes; the preview has to send it twice, and keeps at most {BIND_LIMIT}.", header.total()), "Send the data by COPY, or in smaller parts."));
                     self.dropping = header.total();
                     continue;
                 }

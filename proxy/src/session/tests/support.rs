@@ -93,14 +93,12 @@ impl Planner for TestPlanner {
         self.planned.fetch_add(1, Ordering::Relaxed);
         let text = &text[statement.span.clone()];
         if text.contains("forbidden") {
-            return Plan::Refuse(Refusal {
-                sqlstate: "0A000",
-                construct: "forbidden",
-                message: "forbidden is not served".to_owned(),
-                detail: "It is a test.".to_owned(),
-                hint: "Do without.".to_owned(),
-                copy_up: Box::default(),
-            });
+            return Plan::Refuse(Refusal::new(
+                "forbidden",
+                "forbidden is not served",
+                "It is a test.",
+                "Do without.",
+            ));
         }
         let effects = match &statement.kind {
             Kind::Utility { .. } | Kind::AlterTable(_) | Kind::Do => Effects {
