@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use self::replay::Replay;
+use super::copying::Copying;
 use super::expect::{Answer, Describe, Expect, Flight, OnError, Rows};
 use super::journal::Journal;
 use super::planner::{Reading, Readings, needs_names};
@@ -31,7 +32,7 @@ use crate::rewrite;
 use crate::rewrite::plan::{Before, Effects, Plan, Refusal};
 use crate::sql::facts::{Kind, Statement};
 use crate::wire::MessageError;
-use crate::wire::frame::{Direction, FrameError, HEADER, Limits, Scanner};
+use crate::wire::frame::{Direction, FrameError, Limits, Scanner};
 use crate::wire::frontend::{self, Subject};
 use crate::wire::report::Report;
 
@@ -111,29 +112,6 @@ pub(crate) struct Binding {
     pub(crate) again: bool,
     /// What was copied up for it.
     pub(crate) copying: Copying,
-}
-
-/// What was done to have a refused statement run after all.
-#[derive(Debug, Default)]
-pub(crate) struct Copying {
-    /// The tables that were asked for last.
-    tables: Vec<Oid>,
-    done: Copied,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Copied {
-    /// Nothing yet.
-    #[default]
-    Nothing,
-    /// PostgreSQL accepts the statement's text.
-    Parsed,
-    /// In a transaction of its own.
-    Apart,
-    /// The same, and what it changed is published.
-    Published,
-    /// In the client's transaction.
-    Here,
 }
 
 /// Why the conversation can't go on: said to the client (FATAL) before both connections are closed.
@@ -656,96 +634,8 @@ impl Conversation {
         self.refuse_parse(refusal);
     }
 
-    /// Copies up the tables that let a refused statement run, in a transaction of its own first, so that nobody waits for the client's. Gives whether that has
-    /// to be waited for; then the statement is planned again. `text`: the client's, and
-    /// what an error of it means, where PostgreSQL hasn't accepted it yet.
-    pub(crate) fn copy_whole(
-        &mut self,
-        refusal: &Refusal,
-        copying: &mut Copying,
-        text: Option<(&[u8], OnError)>,
-    ) -> bool {
-        const NAME: &[u8] = b"previewpg_whole";
-        if *copying.tables != *refusal.copy_up {
-            // Progress was made, or this is the beginning.
-            if copying
-                .tables
-                .iter()
-                .any(|oid| refusal.copy_up.contains(oid))
-            {
-                return false;
-            }
-            *copying = Copying {
-                tables: refusal.copy_up.to_vec(),
-                done: Copied::Nothing,
-            };
-        }
-        if copying.tables.is_empty() {
-            return false;
-        }
-        if copying.done == Copied::Nothing {
-            copying.done = Copied::Parsed;
-            if let Some((text, error)) = text {
-                self.parse_only(text, &[], error);
-                self.flight.flush();
-                self.barrier = true;
-                return true;
-            }
-        }
-        if self.mark(&copying.tables) {
-            return true;
-        }
-        let in_block = self.status == b'T' || self.flight.executed;
-        match copying.done {
-            Copied::Parsed if self.sight.may_go_apart(in_block) => {
-                copying.done = Copied::Apart;
-                // What the client's own transaction holds is no reason to wait.
-                let patience = if in_block { "'200ms'" } else { "NULL" };
-                let mut bind = BytesMut::new();
-                if frontend::bind(b"", b"", &[], &mut bind).is_err() {
-                    return false;
-                }
-                let bind = bind.freeze().slice(HEADER..);
-                let statements = [
-                    whole(&copying.tables, patience),
-                    "SELECT previewpg.hide_copied()".to_owned(),
-                ];
-                let statements = statements.map(|text| ApartStatement {
-                    text: Arc::from(text),
-                    types: Box::default(),
-                    bind: bind.clone(),
-                });
-                self.ask(Asked::Apart(statements.into()));
-                true
-            }
-            Copied::Apart => {
-                copying.done = Copied::Published;
-                self.ask(Asked::Reload);
-                true
-            }
-            Copied::Parsed | Copied::Published => {
-                copying.done = Copied::Here;
-                let refused = Box::new(report::refusal(refusal));
-                // One that failed is there still.
-                self.flight.send(Expect::our_close(), |out| {
-                    frontend::close(Subject::Statement, NAME, out)
-                });
-                self.flight.run(
-                    NAME,
-                    whole(&copying.tables, "NULL").as_bytes(),
-                    Rows::CopiedUp,
-                    OnError::Refuse(refused),
-                );
-                self.flight.flush();
-                self.barrier = true;
-                true
-            }
-            Copied::Here | Copied::Nothing => false,
-        }
-    }
-
     /// Has PostgreSQL say what it has against a text.
-    fn parse_only(&mut self, text: &[u8], types: &[u32], error: OnError) {
+    pub(crate) fn parse_only(&mut self, text: &[u8], types: &[u32], error: OnError) {
         const NAME: &[u8] = b"previewpg_refused";
         self.flight.send(Expect::our_parse(error), |out| {
             frontend::parse(NAME, text, types.iter().copied(), out)
@@ -808,15 +698,6 @@ impl Conversation {
         }
         ours.name
     }
-}
-
-/// The statement that makes tables the preview's own, see `previewpg.copy_up_whole`.
-fn whole(tables: &[Oid], patience: &str) -> String {
-    let oids: Vec<String> = tables.iter().map(ToString::to_string).collect();
-    format!(
-        "SELECT previewpg.copy_up_whole(ARRAY[{}]::pg_catalog.oid[], {patience})",
-        oids.join(", ")
-    )
 }
 
 fn incomplete(scanner: &Scanner, buffer: &[u8]) -> bool {

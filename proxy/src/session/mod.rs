@@ -18,11 +18,15 @@
 //! | `production` | a read on production |
 //! | `journal` | what the log is told of statements |
 //! | `apart` | a copy-up in a transaction of its own |
+//! | `copying` | having a refused statement run after all: its tables are copied up as a whole |
+//! | `prepared` | what SQL's PREPARE made |
+//! | `unknown` | names that mean nothing: another session may have given them a meaning |
 //!
 //! It doesn't know what merged rows are: [`crate::rewrite`] says what to run.
 
 mod apart;
 mod conversation;
+mod copying;
 mod drive;
 mod expect;
 mod extended;

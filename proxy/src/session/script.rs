@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::conversation::{Asked, Conversation, Copying, pass};
+use super::conversation::{Asked, Conversation, pass};
+use super::copying::Copying;
 use super::expect::{Again, Answer, Describe, Expect, OnError, Rows};
 use super::planner::{Reading, needs_names};
 use super::production::{Read, ReadEvent};

@@ -584,7 +584,7 @@ DECLARE
     stack text;
 BEGIN
     GET DIAGNOSTICS stack = PG_CONTEXT;
-    IF query !~* 'references' OR pg_catalog.substr(stack, nullif(pg_catalog.strpos(stack, E'\n'), 0)) ~ 'previewpg\.(ddl_command_end|sql_drop)\(\)' THEN
+    IF query !~* 'references' OR previewpg.is_nested(stack) THEN
         RETURN;
     END IF;
     FOR part IN

@@ -12,7 +12,7 @@ BEGIN
             'copy_up_all', 'copy_up_whole', 'hide_copied', 'copy_up_available', 'is_written', 'written',
             'raise_limit', 'raise_duplicate', 'raise_conflict', 'raise_missing_parent', 'index_text', 'setting',
             'signal', 'note_change', 'touched', 'note_written', 'name_of', 'claims_of',
-            'upper_of', 'table_rewrite', 'ddl_command_start', 'copy_up_parents', 'guard') THEN
+            'upper_of', 'table_rewrite', 'is_nested', 'ddl_command_start', 'copy_up_parents', 'guard') THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', f.name, role_name);
         END IF;
         IF f.proname IN ('as_app', 'value_as_app') THEN

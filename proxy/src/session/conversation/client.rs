@@ -4,10 +4,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use std::sync::Arc;
 
+use super::super::copying::Copying;
 use super::super::expect::{Answer, Expect, OnError};
 use super::super::script::Script;
 use super::super::statement::Portal;
-use super::{BIND_LIMIT, Binding, Broken, Conversation, Copying, HIGH, Work, pass};
+use super::{BIND_LIMIT, Binding, Broken, Conversation, HIGH, Work, pass};
 use crate::rewrite;
 use crate::rewrite::plan::{Plan, Refusal};
 use crate::wire::frame::{Next, body};
