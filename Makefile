@@ -22,7 +22,7 @@ demo: rust packages ## Install what is missing, build, and walk through a previe
 	$(CARGO) build --release --bin previewpg
 	target/release/previewpg demo --listen $(LISTEN)
 
-test: rust packages packages-drivers packages-tools packages-cluster kubernetes check-fmt lint dockerfiles doc build unit suites tour cluster-suites ## Everything that CI runs
+test: rust packages packages-drivers packages-tools packages-cluster kubernetes check-fmt lint dockerfiles doc build unit suites newer-fresh tour cluster-suites ## Everything that CI runs
 
 bench: rust packages packages-bench ## Compare production, a full copy, pgbouncer and a preview, side by side
 	$(CARGO) build --release --bins
@@ -75,9 +75,9 @@ suites: $(SUITES) ## The suites against real servers; one by its name: make equi
 $(SUITES):
 	$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet
 
-newer-fresh: packages ## The overlay and a preview's life with PostgreSQL 18 as fresh over the machine's own as production
-	for suite in overlay lifecycle; do \
-		PREVIEWPG_TEST_FRESH_BIN="$$(.ci/postgres18)" $(STAGE) "$$suite on 18" $(CARGO) test --package previewpg_tests --test $$suite --locked --quiet; \
+newer-fresh: packages ## The overlay, a preview's life and every script with PostgreSQL 18 as fresh over the machine's own as production
+	newer="$$(.ci/postgres18)"; for suite in overlay lifecycle equivalence; do \
+		PREVIEWPG_TEST_FRESH_BIN="$$newer" $(STAGE) "$$suite on 18" $(CARGO) test --package previewpg_tests --test $$suite --locked --quiet; \
 	done
 
 suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew

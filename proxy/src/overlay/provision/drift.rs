@@ -37,8 +37,21 @@ pub struct Drift {
     pub relations: Vec<RelationDrift>,
     /// Functions and views that production has replaced.
     pub definitions: Vec<Change>,
+    /// Functions and views that both sides have replaced: otherwise, as far as their texts tell.
+    pub disputed: Vec<Disputed>,
     /// What meets the preview's own changes, beside relations.
     pub collisions: Vec<Collision>,
+}
+
+/// A function or view that both sides have replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disputed {
+    /// The statement that makes production's, as production prints it.
+    pub production: String,
+    /// The same of the preview's, as fresh prints it.
+    pub preview: String,
+    /// What is reported unless they mean the same.
+    pub collision: Collision,
 }
 
 /// What is to be done about one relation.
@@ -975,9 +988,13 @@ fn replaced(preview: &Preview, production: &Production, drift: &mut Drift) {
                 otherwise: collision,
             });
         } else {
-            drift.collisions.push(Collision {
-                preview: "it was defined anew, too".to_owned(),
-                ..collision
+            drift.disputed.push(Disputed {
+                production: definition.clone(),
+                preview: here.clone(),
+                collision: Collision {
+                    preview: "it was defined anew, too".to_owned(),
+                    ..collision
+                },
             });
         }
     }

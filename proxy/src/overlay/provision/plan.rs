@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
-use super::drift::{self, Change, Collision, RelationDrift};
+use super::drift::{self, Change, Collision, Disputed, RelationDrift};
 use super::inspect::{Inspection, Preview, Relation};
 use super::{Options, role};
 use crate::catalog;
@@ -66,6 +66,8 @@ pub enum Action {
     Change(Box<Change>),
     /// What is to be done about one relation that production has changed.
     Drift(Box<RelationDrift>),
+    /// A definition that both sides have changed, and that is left alone.
+    Compare(Box<Disputed>),
     /// What is left alone.
     Collide(Vec<Collision>),
     /// How production was, for the next time.
@@ -133,21 +135,26 @@ impl fmt::Display for Plan {
                     f,
                     "-- pg_dump --schema-only of production, filtered, into pg_restore\n"
                 )?,
-                Action::Collide(collisions) => {
-                    for collision in collisions {
-                        writeln!(
-                            f,
-                            "-- {}: on production {}; here {}",
-                            collision.object, collision.production, collision.preview
-                        )?;
-                    }
-                    writeln!(f)?;
+                Action::Collide(collisions) => left_alone(f, collisions)?,
+                Action::Compare(disputed) => {
+                    left_alone(f, std::slice::from_ref(&disputed.collision))?;
                 }
                 Action::Note(_) => writeln!(f, "-- previewpg.note_production\n")?,
             }
         }
         Ok(())
     }
+}
+
+fn left_alone(f: &mut fmt::Formatter<'_>, collisions: &[Collision]) -> fmt::Result {
+    for collision in collisions {
+        writeln!(
+            f,
+            "-- {}: on production {}; here {}",
+            collision.object, collision.production, collision.preview
+        )?;
+    }
+    writeln!(f)
 }
 
 fn sql(name: impl Into<String>, text: impl Into<String>) -> Step {
@@ -539,6 +546,10 @@ fn follow(
     steps.extend(drift.definitions.into_iter().map(|change| Step {
         name: change.what.clone(),
         action: Action::Change(Box::new(change)),
+    }));
+    steps.extend(drift.disputed.into_iter().map(|disputed| Step {
+        name: format!("compare {}", disputed.collision.object),
+        action: Action::Compare(Box::new(disputed)),
     }));
     if !drift.collisions.is_empty() {
         steps.push(Step {

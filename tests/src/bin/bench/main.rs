@@ -14,6 +14,7 @@
 
 mod measure;
 mod places;
+mod rewriting;
 mod table;
 
 use std::process::{Command, ExitCode};
@@ -28,7 +29,7 @@ use table::Table;
 struct Options {
     #[command(flatten)]
     scale: Scale,
-    /// Only the parts whose names contain this: pass-through, clean, large, idle, dirty, writes, provision.
+    /// Only the parts whose names contain this: pass-through, clean, large, idle, dirty, rewriting, writes, provision.
     #[arg(long, env = "BENCH_ONLY", default_value = "")]
     only: String,
 }
@@ -87,6 +88,9 @@ async fn run(Options { scale, only }: &Options) {
         }
         if wanted("dirty") {
             measure::dirty(&places, scale, &mut table).await;
+        }
+        if wanted("rewriting") {
+            rewriting::measure(&places, &mut table);
         }
         if wanted("writes") {
             measure::writes(&places, &mut table).await;

@@ -36,10 +36,15 @@ pub(crate) struct Scale {
 }
 
 /// Sorted durations.
-struct Times(Vec<f64>);
+pub(crate) struct Times(Vec<f64>);
 
 impl Times {
-    fn percentile(&self, percent: usize) -> f64 {
+    pub(crate) fn sorted(mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        Self(times)
+    }
+
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let last = self.0.len().saturating_sub(1);
         self.0
             .get((self.0.len() * percent / 100).min(last))
@@ -64,12 +69,7 @@ async fn in_turns(places: usize, count: usize, mut work: impl AsyncFnMut(usize))
             }
         }
     }
-    all.into_iter()
-        .map(|mut times| {
-            times.sort_by(f64::total_cmp);
-            Times(times)
-        })
-        .collect()
+    all.into_iter().map(Times::sorted).collect()
 }
 
 fn add_times(table: &mut Table, name: &str, measured: &[(Side, Times)], goal: Goal) {
