@@ -612,6 +612,63 @@ fn serve_comes_up_without_production_and_gets_over_it() {
     );
 }
 
+/// What another version makes in fresh may have other arguments, or do something else under the same name.
+#[test]
+fn serve_refuses_what_another_version_provisioned_until_it_is_provisioned_again() {
+    let (name, reader) = shop();
+    let fresh = Servers::fresh();
+    let folder = tempfile::tempdir().unwrap();
+    let owner = fresh.tcp("postgres", "postgres").url();
+    let file = configuration(folder.path(), &reader.url(), &owner, "");
+    let provision = || {
+        let done = run(&["provision", "--config", &file], &[]);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    };
+    provision();
+    let serve = |change: &str| {
+        fresh.connect(&name).must(change);
+        Running::start(&["serve", "--config", &file], &[])
+    };
+
+    // Everything is there and works: only the note tells that it's another's.
+    let mut other = serve(
+        "UPDATE previewpg.meta SET value = '9.8.7' WHERE name = 'runtime_version';
+         UPDATE previewpg.meta SET value = '0123456789abcdef' WHERE name = 'runtime_digest'",
+    );
+    eventually("a word of the other version", || {
+        other.stderr().contains(
+            "was provisioned by previewpg 9.8.7 (functions 01234567), and this is previewpg",
+        )
+    });
+    assert!(
+        other
+            .stderr()
+            .contains("Run previewpg provision of this version"),
+        "{}",
+        other.stderr()
+    );
+    // One that noted nothing, and whose functions lack an argument.
+    let mut older = serve(
+        "DELETE FROM previewpg.meta WHERE name LIKE 'runtime%';
+         DROP FUNCTION previewpg.renew(bigint, bigint, pg_snapshot)",
+    );
+    eventually("a word of the older version", || {
+        older
+            .stderr()
+            .contains("was provisioned by an older previewpg")
+    });
+    assert!(!older.stderr().contains("42883"), "{}", older.stderr());
+
+    // Both take it up as soon as it's theirs.
+    provision();
+    for serve in [&mut other, &mut older] {
+        let mut address = Address::parse(&serve.line());
+        PASSWORD.clone_into(&mut address.password);
+        let mut session = Session::connect(&address).unwrap();
+        assert_eq!(session.value("SELECT count(*) FROM plain"), "100");
+    }
+}
+
 #[test]
 fn mistakes_in_the_file_are_told_with_their_line() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,6 +12,8 @@
 
 #[path = "end_to_end/credentials.rs"]
 mod credentials;
+#[path = "end_to_end/documentation.rs"]
+mod documentation;
 #[path = "end_to_end/drift.rs"]
 mod drift;
 #[path = "end_to_end/first.rs"]

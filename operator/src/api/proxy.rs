@@ -16,7 +16,8 @@ pub const MOST_REPLICAS: u32 = 16;
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proxy {
-    /// How many proxy pods serve the preview, 1 to 16. `kubectl scale pvdb NAME --replicas=N` sets it. Defaults to 1.
+    /// How many proxy pods serve the preview, 1 to 16. `kubectl scale pvdb NAME --replicas=N` sets it. A managed PostgreSQL has connections for 4 of
+    /// them; it's restarted when there are to be more, and when there are to be fewer again. Defaults to 1.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 16))]
     pub replicas: i32,

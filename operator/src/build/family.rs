@@ -164,6 +164,7 @@ pub fn build(
                     .filter(|image| !image.is_empty())
                     .unwrap_or(&defaults.fresh_image),
                 clients: valid.proxy.max_clients,
+                proxies: valid.proxy.replicas.unsigned_abs(),
                 secret: &names.internal,
                 password_hash: &secret_digest(&[generated.fresh_password.as_bytes()]),
             },
@@ -501,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn more_proxies_leave_the_managed_server_alone() {
+    fn a_few_more_proxies_leave_the_managed_server_alone() {
         let template = |replicas: i32| {
             let more = json!({"proxy": {"replicas": replicas}});
             let set = family(&valid("pr-1", more)).fresh.unwrap().stateful_set;
@@ -511,6 +512,9 @@ mod tests {
             annotations.unwrap().remove(crate::build::SECRETS_HASH);
             template
         };
-        assert_eq!(template(1), template(16));
+        assert_eq!(template(1), template(4));
+        // Idle previews needn't pay for what hardly one of them asks for.
+        assert_ne!(template(4), template(5));
+        assert_eq!(template(5), template(16));
     }
 }

@@ -45,6 +45,8 @@ pub struct Input<'a> {
     pub image: &'a str,
     /// The most clients of one proxy, each of which has a connection here.
     pub clients: u32,
+    /// How many proxies there are to be.
+    pub proxies: u32,
     /// The internal Secret's name.
     pub secret: &'a str,
     /// What restarts the server when it changes: a hash of the superuser's password.
@@ -66,7 +68,7 @@ pub struct Fresh {
 #[must_use]
 pub fn build(frame: &Frame<'_>, input: &Input<'_>) -> Fresh {
     let name = frame.names.fresh.as_str();
-    let files = files(input.clients);
+    let files = files(max_connections(input.clients, input.proxies));
     let config_hash = digest(&files);
     let config = ConfigMap {
         metadata: frame.metadata(name, Component::Fresh),
@@ -270,10 +272,10 @@ pub fn size(managed: &Managed) -> String {
         .map_or_else(|| STORAGE.to_owned(), |size| size.0.clone())
 }
 
-fn files(clients: u32) -> BTreeMap<String, String> {
+fn files(connections: u32) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("start.sh".to_owned(), START.to_owned()),
-        ("postgresql.conf".to_owned(), settings(clients)),
+        ("postgresql.conf".to_owned(), settings(connections)),
         (
             "pg_hba.conf".to_owned(),
             "local all all scram-sha-256\nhostssl all all all scram-sha-256\n".to_owned(),
@@ -287,28 +289,48 @@ fn files(clients: u32) -> BTreeMap<String, String> {
     ])
 }
 
-/// The server's connections: what as many proxies as there may ever be hold, and some for the operator. To change them is a restart, and
-/// more proxies mustn't be one; more clients for each are, in steps.
-fn max_connections(clients: u32) -> u32 {
-    let needed = MOST_REPLICAS.saturating_mul(clients).saturating_add(50);
-    [3250, 8000, 16_000]
+/// A few proxies, one that is being replaced included: nobody needs more for a preview, as a rule.
+const FEW_PROXIES: u32 = 5;
+/// Connections of the operator, and of whoever looks.
+const OTHER_CONNECTIONS: u32 = 50;
+
+/// The server's connections: what a few proxies (or as many as there may ever be) hold, and some others. To change them is a restart, and
+/// one more proxy mustn't be one; nor one more client of each. Each takes about 10 kB whether it's there or not.
+fn max_connections(clients: u32, proxies: u32) -> u32 {
+    let proxies = if proxies < FEW_PROXIES {
+        FEW_PROXIES
+    } else {
+        MOST_REPLICAS
+    };
+    let needed = proxies
+        .saturating_mul(clients)
+        .saturating_add(OTHER_CONNECTIONS);
+    [1050, 3250, 8000, 16_000]
         .into_iter()
         .find(|step| *step >= needed)
         .unwrap_or(needed)
         .min(MOST_CONNECTIONS)
 }
 
-/// Small, and safe for its data. `jit` is off because what the overlay runs is short; `wal_level` and `max_wal_senders` because nothing follows it.
-fn settings(clients: u32) -> String {
+/// Locks are shared by all connections: there are to be as many as 500 connections have by default, for schemas of many tables.
+fn locks_each(connections: u32) -> u32 {
+    const LOCKS: u32 = 32_000;
+    LOCKS.div_ceil(connections.max(1)).clamp(10, 64)
+}
+
+/// Small, and safe for its data: an idle one is to stay below 100 MB. What doesn't fit into `shared_buffers` is in the kernel's cache, which goes when memory is needed elsewhere.
+/// `jit` is off because what the overlay runs is short; `wal_level` and `max_wal_senders` because nothing follows it, and it follows nothing.
+fn settings(connections: u32) -> String {
     let mut text = format!("hba_file = '{SETTINGS}/pg_hba.conf'\n");
-    let connections = max_connections(clients).to_string();
+    let locks = locks_each(connections).to_string();
+    let connections = connections.to_string();
     for (name, value) in [
         ("listen_addresses", "'*'"),
         ("port", "5432"),
         ("unix_socket_directories", &format!("'{RUN}'")),
         ("max_connections", &connections),
-        // Shared by all: as many as 500 connections have by default, in half of the memory that the defaults would take.
-        ("max_locks_per_transaction", "10"),
+        ("max_locks_per_transaction", &locks),
+        // Beyond these a serializable transaction's reads are noted by page.
         ("max_pred_locks_per_transaction", "10"),
         ("max_prepared_transactions", "64"),
         ("password_encryption", "'scram-sha-256'"),
@@ -318,12 +340,13 @@ fn settings(clients: u32) -> String {
             &format!("'{INTERNAL}/{FRESH_SERVER_CERTIFICATE}'"),
         ),
         ("ssl_key_file", &format!("'{INTERNAL}/{FRESH_SERVER_KEY}'")),
-        ("shared_buffers", "'32MB'"),
+        ("shared_buffers", "'16MB'"),
         ("huge_pages", "off"),
         ("max_wal_size", "'512MB'"),
         ("min_wal_size", "'64MB'"),
         ("wal_level", "replica"),
         ("max_wal_senders", "0"),
+        ("max_logical_replication_workers", "0"),
         ("checkpoint_timeout", "'15min'"),
         ("jit", "off"),
         ("autovacuum_naptime", "'30s'"),
@@ -352,16 +375,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_suffice_for_the_most_proxies() {
-        for (clients, expected) in [
-            (1, 3250),
-            (77, 3250),
-            (200, 3250),
-            (201, 8000),
-            (2000, 32_050),
+    fn connections_suffice_for_the_proxies_and_seldom_change() {
+        for (clients, proxies, expected) in [
+            (1, 1, 1050),
+            (77, 2, 1050),
+            (200, 1, 1050),
+            (200, 4, 1050),
+            (200, 5, 3250),
+            (200, 16, 3250),
+            (201, 1, 3250),
+            (201, 16, 8000),
+            (2000, 16, 32_050),
         ] {
-            assert_eq!(max_connections(clients), expected, "{clients}");
+            let connections = max_connections(clients, proxies);
+            assert_eq!(
+                connections, expected,
+                "{clients} clients, {proxies} proxies"
+            );
+            assert!(connections >= clients * proxies + OTHER_CONNECTIONS);
+            assert!(
+                locks_each(connections) * connections >= 32_000,
+                "{connections}"
+            );
         }
-        assert_eq!(max_connections(u32::MAX), MOST_CONNECTIONS);
+        assert_eq!(max_connections(u32::MAX, 1), MOST_CONNECTIONS);
     }
 }

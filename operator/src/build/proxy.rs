@@ -188,7 +188,8 @@ fn container(frame: &Frame<'_>, input: &Input<'_>) -> Container {
         security_context: Some(container_security()),
         startup_probe: Some(probe("/livez", 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 6)),
-        readiness_probe: Some(probe("/readyz", 2, 2)),
+        // Often: a first connection waits for it.
+        readiness_probe: Some(probe("/readyz", 1, 4)),
         volume_mounts: Some(vec![
             mount("config", DIRECTORY, true),
             mount("internal", INTERNAL, true),

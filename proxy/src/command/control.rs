@@ -13,13 +13,14 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Notification};
 
 use super::connect::{ConnectError, connect, connect_told, place};
-use super::error::{CommandError, explain};
+use super::error::{CommandError, Runtime, explain};
 use crate::admin::health::{Condition, Health};
 use crate::admin::metrics::Metrics;
 use crate::catalog::load::{BUILTINS_QUERY, QUERY, parse};
 use crate::catalog::model::Oid;
 use crate::catalog::store::Store;
 use crate::net::target::Target;
+use crate::overlay::provision::{RUNTIME, RUNTIME_VERSION};
 use crate::replicas::line::{ACKNOWLEDGED, CANCEL, Line, LineError, NEWS};
 use crate::replicas::peers::{Peers, Renewals};
 use crate::replicas::{LEASE, PATIENCE, RENEWAL, WAITED_OUT};
@@ -509,11 +510,26 @@ pub async fn served_by_nobody(owner: &Target) -> Result<(), CommandError> {
     }
 }
 
-/// Refuses a fresh that is being provisioned: what the catalog lacks until that has ended would be served as an ordinary, empty table.
+/// Refuses a fresh that is being provisioned: what the catalog lacks until that has ended would be served as an ordinary, empty table. And one that another version
+/// has provisioned: its functions have other names and arguments, or do something else under the same.
 async fn require_provisioned(client: &Client, owner: &Target) -> Result<(), CommandError> {
-    const DONE: &str = "SELECT FROM previewpg.meta WHERE name = 'provisioned'";
-    match client.query_opt(DONE, &[]).await {
-        Ok(Some(_)) => Ok(()),
+    const DONE: &str = "SELECT (SELECT m.value FROM previewpg.meta AS m WHERE m.name = $1), (SELECT m.value FROM previewpg.meta AS m WHERE m.name = $2) \
+         FROM previewpg.meta WHERE name = 'provisioned'";
+    match client.query_opt(DONE, &[&RUNTIME_VERSION, &RUNTIME]).await {
+        Ok(Some(row)) => {
+            let ask = CommandError::ask;
+            let found = Runtime {
+                version: row.try_get(0).map_err(ask("fresh"))?,
+                digest: row.try_get(1).map_err(ask("fresh"))?,
+            };
+            if found.digest == Runtime::own().digest {
+                return Ok(());
+            }
+            Err(CommandError::OtherVersion {
+                place: place(owner),
+                found,
+            })
+        }
         Err(error) if error.code() != Some(&SqlState::UNDEFINED_TABLE) => {
             Err(CommandError::ask("fresh")(error))
         }

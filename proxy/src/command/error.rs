@@ -1,5 +1,6 @@
 //! Why a command failed, and with what status it ends.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::connect::ConnectError;
@@ -43,13 +44,25 @@ pub enum CommandError {
     /// Provisioning can't be planned.
     #[error("can't prepare fresh")]
     Provision(#[from] provision::Error),
-    /// fresh isn't provisioned, or by another version.
+    /// fresh isn't provisioned.
     #[error(
         "fresh ({place}) isn't provisioned; run previewpg provision first, or up, which does both"
     )]
     NotProvisioned {
         /// Where it is.
         place: String,
+    },
+    /// fresh has the functions of another version.
+    #[error(
+        "fresh ({place}) was provisioned by {found}, and this is {}; a preview is served by the version that provisioned it only. \
+         Run previewpg provision of this version (it keeps what the preview changed), or serve with the version that provisioned it",
+        Runtime::own()
+    )]
+    OtherVersion {
+        /// Where it is.
+        place: String,
+        /// Which one provisioned it.
+        found: Runtime,
     },
     /// What fresh says of itself can't be read.
     #[error(
@@ -110,6 +123,41 @@ pub enum CommandError {
     Interrupted,
 }
 
+/// A version of previewpg, as far as fresh knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    /// The program's version; `None`: it's from before that was noted.
+    pub version: Option<String>,
+    /// Which functions it makes in fresh: two builds of the same version may differ; `None` as above.
+    pub digest: Option<String>,
+}
+
+impl Runtime {
+    /// This program's.
+    #[must_use]
+    pub fn own() -> Self {
+        Self {
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            digest: Some(provision::runtime_digest()),
+        }
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// So many digits tell two builds apart.
+        const SHOWN: usize = 8;
+        match &self.version {
+            Some(version) => write!(f, "previewpg {version}")?,
+            None => f.write_str("an older previewpg")?,
+        }
+        match &self.digest {
+            Some(digest) => write!(f, " (functions {})", digest.get(..SHOWN).unwrap_or(digest)),
+            None => Ok(()),
+        }
+    }
+}
+
 impl CommandError {
     pub(crate) fn ask(side: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
         move |source| Self::Ask { side, source }
@@ -164,6 +212,19 @@ mod tests {
         assert_eq!(
             explain(&error),
             "can't listen on 127.0.0.1:1\n  because: taken"
+        );
+        let older = CommandError::OtherVersion {
+            place: "localhost:5432/shop".to_owned(),
+            found: Runtime {
+                version: None,
+                digest: None,
+            },
+        };
+        assert!(
+            older
+                .to_string()
+                .starts_with("fresh (localhost:5432/shop) was provisioned by an older previewpg, and this is previewpg "),
+            "{older}"
         );
         let transparent = CommandError::from(ConfigError::value("listen", "is wrong"));
         assert_eq!(explain(&transparent), "listen: is wrong");

@@ -178,7 +178,11 @@ impl Server {
             Ok(Ok(fresh)) => fresh,
             Ok(Err(error)) => {
                 let hidden = (options.fresh.database.as_str(), options.database.as_str());
-                return refuse(&mut greeted.stream, &cannot_connect(&error, hidden)).await;
+                return refuse(
+                    &mut greeted.stream,
+                    &cannot_connect(&error, planned, hidden),
+                )
+                .await;
             }
             Err(_) => {
                 return refuse(
@@ -302,9 +306,20 @@ fn database(options: &Options, asked: &str) -> Result<(Target, bool), Report> {
     Ok((target, false))
 }
 
-/// fresh's own error, under the name that the client knows; or that there's no fresh.
-fn cannot_connect(error: &ConnectError, (hidden, shown): (&str, &str)) -> Report {
+/// fresh's own error, under the name that the client knows; or that there's no fresh. `planned`: it's about the preview's database.
+fn cannot_connect(error: &ConnectError, planned: bool, (hidden, shown): (&str, &str)) -> Report {
     match error.server_report() {
+        Some(report) if planned && is_remade(report) => {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "fresh doesn't let a client in who has logged in here"
+            );
+            Report::fatal("57P03", "the preview is not ready to accept connections")
+                .detail(
+                    "Its fresh database, or the role that clients have there, is missing or not theirs yet: it is being made, reset or given another password.",
+                )
+                .hint("Try again in some seconds; if it stays so, look at the proxy's log.")
+        }
         Some(report) => {
             let mut report = report.clone();
             if hidden != shown {
@@ -331,6 +346,16 @@ fn cannot_connect(error: &ConnectError, (hidden, shown): (&str, &str)) -> Report
                 )
         }
     }
+}
+
+/// Whether fresh's error says that its database or the clients' role isn't as it should be. The client itself has shown that it knows the password: told
+/// of a wrong one, or of a database that doesn't exist, it would give up what a moment later is there.
+fn is_remade(report: &Report) -> bool {
+    matches!(
+        report.sqlstate(),
+        // An unknown role, another password; no such database; no right to connect; no connections allowed.
+        b"28000" | b"28P01" | b"3D000" | b"42501" | b"55000"
+    )
 }
 
 /// What follows AuthenticationOk: as fresh said it.

@@ -27,6 +27,7 @@ pub use inspect::{
     fingerprint, inspect,
 };
 pub use plan::{Action, New, Noted, Plan, Restore, Step, plan};
+pub(crate) use plan::{RUNTIME, RUNTIME_VERSION, runtime_digest};
 pub use restore::{NotRestored, RestoreError};
 pub(crate) use role::handover as role_handover;
 pub use selection::TableSelection;

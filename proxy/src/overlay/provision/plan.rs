@@ -16,7 +16,9 @@ pub(super) const PRODUCTION_PASSWORD: &str = ":'production_password'";
 const CLIENT_VERIFIER: &str = ":'client_verifier'";
 
 /// The setting that tells which functions fresh has.
-const RUNTIME: &str = "runtime_digest";
+pub(crate) const RUNTIME: &str = "runtime_digest";
+/// The setting that tells which version of previewpg made them.
+pub(crate) const RUNTIME_VERSION: &str = "runtime_version";
 
 /// Why a table is absent.
 const NO_RIGHT: &str = "The role that reads production has no SELECT right on it";
@@ -410,7 +412,7 @@ fn is_current(inspection: &Inspection) -> bool {
     inspection
         .preview
         .as_ref()
-        .is_some_and(|preview| preview.settings.get(RUNTIME) == Some(&drift::digest(&runtime())))
+        .is_some_and(|preview| preview.settings.get(RUNTIME) == Some(&runtime_digest()))
 }
 
 /// Clients log in as another role than before.
@@ -661,6 +663,11 @@ fn runtime() -> String {
     .join("\n")
 }
 
+/// Which functions fresh has when this version has provisioned it.
+pub(crate) fn runtime_digest() -> String {
+    drift::digest(&runtime())
+}
+
 /// A text that makes functions in schema `previewpg`, so that it can be run where an older version has made them: what can't be replaced (other names or types of
 /// arguments, another result) is dropped first, in the same transaction. Functions that something depends on stay, to be replaced: those are triggers', which have no arguments.
 fn anew(text: &str) -> String {
@@ -684,8 +691,8 @@ fn settings(options: &Options, inspection: &Inspection) -> String {
         ("copy_up_rows", &options.copy_up_rows.to_string()),
         ("copy_up_bytes", &options.copy_up_bytes.to_string()),
         ("production_major", &production_major),
-        ("runtime_version", env!("CARGO_PKG_VERSION")),
-        (RUNTIME, &drift::digest(&runtime())),
+        (RUNTIME_VERSION, env!("CARGO_PKG_VERSION")),
+        (RUNTIME, &runtime_digest()),
         (
             "same_collation",
             if inspection.production.collate == inspection.fresh.collate

@@ -516,3 +516,46 @@ async fn other_databases_and_wrong_users() {
             .starts_with("28P01")
     );
 }
+
+/// While a preview is reset, its database and the role are gone for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_preview_that_is_being_remade_is_not_ready() {
+    let preview = Preview::start(Arc::new(TestPlanner::default())).await;
+    let at_fresh = |statement: &str| preview.sql_in("postgres", statement);
+    let connect = async |database: &str| {
+        let text = format!(
+            "host=127.0.0.1 port={} user=app password=secret dbname={database}",
+            preview.port
+        );
+        match tokio_postgres::connect(&text, NoTls).await {
+            Ok(_) => "in".to_owned(),
+            Err(error) => error.as_db_error().map_or(error.to_string(), |error| {
+                format!("{} {}", error.code().code(), error.message())
+            }),
+        }
+    };
+    let not_ready = "57P03 the preview is not ready to accept connections";
+    for (gone, back) in [
+        (
+            "ALTER ROLE app RENAME TO gone",
+            "ALTER ROLE gone RENAME TO app",
+        ),
+        (
+            "ALTER DATABASE fresh RENAME TO gone",
+            "ALTER DATABASE gone RENAME TO fresh",
+        ),
+        (
+            "ALTER DATABASE fresh ALLOW_CONNECTIONS false",
+            "ALTER DATABASE fresh ALLOW_CONNECTIONS true",
+        ),
+    ] {
+        at_fresh(gone);
+        assert_eq!(connect("full").await, not_ready, "{gone}");
+        at_fresh(back);
+        assert_eq!(connect("full").await, "in", "{back}");
+    }
+    assert_eq!(
+        connect("nowhere").await,
+        "3D000 database \"nowhere\" does not exist"
+    );
+}
