@@ -16,6 +16,7 @@
 //! | [`planner`] | reading and planning texts; readings are shared by all sessions |
 //! | `report` | errors and notices on their way to the client |
 //! | `production` | a read on production |
+//! | `held` | names that may come to mean something else |
 //! | `journal` | what the log is told of statements |
 //! | `apart` | a copy-up in a transaction of its own |
 //! | `copying` | having a refused statement run after all: its tables are copied up as a whole |
@@ -30,6 +31,7 @@ mod copying;
 mod drive;
 mod expect;
 mod extended;
+mod held;
 mod journal;
 pub mod planner;
 mod prepared;

@@ -513,7 +513,8 @@ impl Conversation {
         let failed = std::mem::take(&mut self.batch_failed);
         let publish = self.sight.must_publish(self.status);
         self.flight.settled();
-        self.sight.ready(self.status, failed, self.flight.executed);
+        let (more, soon) = (self.flight.executed, self.work.is_some());
+        self.sight.ready(self.status, failed, more, soon);
         if !self.flight.executed {
             self.journal.settle(failed);
         }

@@ -38,6 +38,7 @@ CREATE SCHEMA other;
 CREATE SCHEMA previewpg;
 GRANT USAGE ON SCHEMA previewpg TO app;
 CREATE FUNCTION previewpg.renamed(text[], text[]) RETURNS void LANGUAGE sql AS '';
+CREATE FUNCTION previewpg.renamed() RETURNS boolean LANGUAGE sql AS 'SELECT true';
 CREATE TYPE mood AS ENUM ('sad', 'glad');
 CREATE TABLE orig (id int PRIMARY KEY, v text, m mood);
 CREATE TABLE lower (id int PRIMARY KEY, v text, m mood);
@@ -183,6 +184,10 @@ impl Hooks for CountingHooks {
             tokio::time::sleep(Duration::from_millis(5)).await;
             Ok(())
         })
+    }
+
+    fn changing(&self) -> Hooked {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn reload(&self) -> Hooked {
