@@ -831,7 +831,7 @@ fn what_is_copied_up_as_a_whole_is_seen_by_others_and_waits_for_no_reader() {
 
 /// A cancel request may come to any replica.
 #[test]
-fn a_cancel_request_reaches_a_read_on_production_of_another_replica() {
+fn a_cancel_request_reaches_what_another_replica_runs() {
     let pair = Pair::new();
     let (one, two) = (pair.configuration.serve(), pair.configuration.serve());
     let mut reader = one.connect();
@@ -853,6 +853,18 @@ fn a_cancel_request_reaches_a_read_on_production_of_another_replica() {
             .expect("it was cancelled");
         assert_eq!(answer.sqlstate(), Some("57014"), "{answer:?}");
         assert_eq!(reader.value("SELECT count(*) FROM t1"), "200");
+
+        let request = Request {
+            sql: "SELECT pg_sleep(60)".to_owned(),
+            ..Request::default()
+        };
+        reader.start(Protocol::Simple, request);
+        assert!(reader.poll(Duration::from_millis(300)).is_none());
+        cancel(&through.address, process, secret);
+        let answer = reader
+            .poll(Duration::from_secs(30))
+            .expect("it was cancelled");
+        assert_eq!(answer.sqlstate(), Some("57014"), "{answer:?}");
     }
 }
 

@@ -391,7 +391,11 @@ impl Control {
                 if let (Some(server), Some((process, digest))) =
                     (server, told.and_then(cancel_told))
                 {
-                    server.cancel_told(process, |key| cancel_digest(process, key) == digest);
+                    let digest = digest.to_owned();
+                    tokio::spawn(async move {
+                        let is_key = |key: &[u8]| cancel_digest(process, key) == digest;
+                        server.cancel_told(process, is_key).await;
+                    });
                 }
             }
             Some(_) => {}
@@ -662,17 +666,18 @@ impl Hooks for ForSessions {
         Box::pin(async move { control.valid().await })
     }
 
-    fn cancel_elsewhere(&self, request: &CancelRequest) {
-        let Some(line) = self.0.line.load_full() else {
-            return;
-        };
+    fn cancel_elsewhere(&self, request: &CancelRequest) -> Hooked {
+        let line = self.0.line.load_full();
         let digest = cancel_digest(request.process, &request.secret);
         let told = format!("{} {digest}", request.process);
-        tokio::spawn(async move {
-            if let Err(error) = within(ANSWER_WITHIN, line.cancel(&told)).await {
+        Box::pin(async move {
+            let line = line.ok_or(Lost)?;
+            let told = within(ANSWER_WITHIN, line.cancel(&told)).await;
+            told.map_err(|error| {
                 tracing::debug!(error = %explain(&error), "a cancel request did not reach the other replicas");
-            }
-        });
+                Lost
+            })
+        })
     }
 }
 

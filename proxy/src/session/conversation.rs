@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use self::replay::Replay;
+use super::cancel::canceled;
 use super::copying::Copying;
 use super::expect::{Answer, Describe, Expect, Flight, OnError, Rows};
 use super::held;
@@ -399,6 +400,18 @@ impl Conversation {
         if let Some(ready) = self.held.take() {
             self.sight.published();
             self.say(ready);
+        }
+        self.advance();
+    }
+
+    /// The client has cancelled its statement while something was done for it.
+    pub(crate) fn canceled(&mut self) {
+        self.waiting = None;
+        let script = matches!(self.work, Some(Work::Script(_)));
+        self.work = None;
+        self.fail(canceled());
+        if script {
+            self.flight.sync(Answer::Forward);
         }
         self.advance();
     }

@@ -18,6 +18,7 @@
 //! | `production` | a read on production |
 //! | `held` | names that may come to mean something else |
 //! | `journal` | what the log is told of statements |
+//! | `cancel` | cancel requests |
 //! | `apart` | a copy-up in a transaction of its own |
 //! | `copying` | having a refused statement run after all: its tables are copied up as a whole |
 //! | `prepared` | what SQL's PREPARE made |
@@ -26,6 +27,7 @@
 //! It doesn't know what merged rows are: [`crate::rewrite`] says what to run.
 
 mod apart;
+mod cancel;
 mod conversation;
 mod copying;
 mod drive;

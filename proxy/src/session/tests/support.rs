@@ -199,8 +199,9 @@ impl Hooks for CountingHooks {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn cancel_elsewhere(&self, _request: &CancelRequest) {
+    fn cancel_elsewhere(&self, _request: &CancelRequest) -> Hooked {
         self.cancels_elsewhere.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
