@@ -417,6 +417,9 @@ fn who_reads_a_table_that_is_renamed_reads_the_whole_of_another() {
                     assert_eq!(reader.value("SELECT n FROM result"), "200", "{what}: {how}")
                 }
                 None => assert_eq!(answer.rows().last().unwrap(), &["200"], "{what}: {how}"),
+                Some(_) if how.ends_with("string") => {
+                    assert_eq!(answer.rows(), [[""]], "{what}: {answer:?}")
+                }
                 // Nothing was done, and the client knows.
                 Some(state) => assert!(
                     !rename.is_empty() && state == "40001",

@@ -178,6 +178,8 @@ pub(crate) struct Conversation {
     asking: bool,
     /// The batch had an error.
     batch_failed: bool,
+    /// The client has heard a result since fresh was last ready.
+    heard: bool,
     marked: HashSet<Oid>,
     /// What fresh says was written to by what was running: to be made known before anything else of fresh's is looked at.
     written: Vec<Oid>,
@@ -239,6 +241,7 @@ impl Conversation {
             barrier: false,
             asking: false,
             batch_failed: false,
+            heard: false,
             marked: HashSet::new(),
             written: Vec::new(),
             telling: false,

@@ -203,6 +203,27 @@ fn names_are_held_while_another_session_changes_the_schema() {
 }
 
 #[test]
+fn what_a_client_has_heard_is_not_said_again() {
+    let mut both = Both::over(store(BUILTINS, &["mine"]));
+    both.client(&query("SELECT 1; SELECT b FROM mine"));
+    assert_eq!(both.sent(), "PBDEPBEPBDECS");
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::bind_complete(out);
+        backend::row_description(&[], out).unwrap();
+        backend::data_row(&[], out).unwrap();
+        backend::command_complete(b"SELECT 1", out).unwrap();
+        backend::parse_complete(out);
+    }));
+    assert_eq!(both.heard(), "TDC");
+    both.fresh(&error("PPG04"));
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert!(both.0.next_asked().is_none());
+    both.client(b"");
+    assert_eq!((both.heard().as_str(), both.sent().as_str()), ("EZ", ""));
+}
+
+#[test]
 fn names_are_held_behind_what_may_take_its_time() {
     let mut both = Both::over(store(BUILTINS, &["mine"]));
     let batch = |text: &str| {
