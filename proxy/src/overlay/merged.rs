@@ -39,25 +39,30 @@ pub fn merged(relation: &Relation, lower: &Lower) -> String {
 /// The name must stand in the same statement as a relation: then it's locked, and keeps its meaning until the transaction ends.
 #[must_use]
 pub fn still_means(relation: &Relation) -> String {
+    is_named(&qualified(&relation.schema, &relation.name), relation.oid)
+}
+
+fn is_named(name: &str, oid: Oid) -> String {
     format!(
-        "CASE WHEN {}::pg_catalog.regclass::pg_catalog.oid = {}::pg_catalog.oid THEN true ELSE previewpg.renamed() END",
-        quote_literal(&qualified(&relation.schema, &relation.name)),
-        relation.oid
+        "CASE WHEN {}::pg_catalog.regclass::pg_catalog.oid = {oid}::pg_catalog.oid THEN true ELSE previewpg.renamed() END",
+        quote_literal(name)
     )
 }
 
-/// A statement that locks these relations, as any read does, and fails as [`still_means`] says. `None` for none.
+/// A statement that locks these relations, as any read does, and fails as [`still_means`] says. `None` for none. Each comes with its name as it's written, quoted: without a schema, it
+/// may come to mean one of another schema.
 ///
 /// What is read straight from lower (a materialized view of production's) can't be read in upper, and isn't locked.
 #[must_use]
-pub fn all_still_mean<'a>(relations: impl IntoIterator<Item = &'a Relation>) -> Option<String> {
+pub fn all_still_mean<'a>(
+    relations: impl IntoIterator<Item = (String, &'a Relation)>,
+) -> Option<String> {
     let (mut names, mut same) = (Vec::new(), Vec::new());
-    for relation in relations {
+    for (name, relation) in relations {
+        same.push(is_named(&name, relation.oid));
         if !relation.lower.as_ref().is_some_and(|lower| lower.read_only) {
-            let name = qualified(&relation.schema, &relation.name);
             names.push(format!("{name} AS r{}", names.len()));
         }
-        same.push(still_means(relation));
     }
     let from = if names.is_empty() { "" } else { " FROM " };
     (!same.is_empty()).then(|| {
@@ -205,12 +210,16 @@ mod tests {
             .unwrap_or_default()
     }
 
+    fn named(relation: &Relation) -> (String, &Relation) {
+        (quote_identifier(&relation.name), relation)
+    }
+
     #[test]
     fn relations_are_locked_while_they_are_looked_at() {
         let relation = users(&["id"]);
         assert_eq!(
-            all_still_mean([&relation]).unwrap_or_default(),
-            "SELECT FROM \"public\".\"users\" AS r0 WHERE CASE WHEN '\"public\".\"users\"'::pg_catalog.regclass::pg_catalog.oid \
+            all_still_mean([named(&relation)]).unwrap_or_default(),
+            "SELECT FROM \"users\" AS r0 WHERE CASE WHEN '\"users\"'::pg_catalog.regclass::pg_catalog.oid \
              = 7::pg_catalog.oid THEN true ELSE previewpg.renamed() END LIMIT 0"
         );
         assert_eq!(all_still_mean([]), None);
@@ -224,14 +233,14 @@ mod tests {
         if let Some(lower) = &mut view.lower {
             lower.read_only = true;
         }
-        let alone = all_still_mean([&view]).unwrap_or_default();
+        let alone = all_still_mean([named(&view)]).unwrap_or_default();
         assert!(
-            alone.starts_with("SELECT WHERE CASE WHEN '\"public\".\"totals\"'"),
+            alone.starts_with("SELECT WHERE CASE WHEN '\"totals\"'"),
             "{alone}"
         );
-        let both = all_still_mean([&view, &users(&["id"])]).unwrap_or_default();
+        let both = all_still_mean([named(&view), named(&users(&["id"]))]).unwrap_or_default();
         assert!(
-            both.starts_with("SELECT FROM \"public\".\"users\" AS r0 WHERE"),
+            both.starts_with("SELECT FROM \"users\" AS r0 WHERE"),
             "{both}"
         );
         assert!(both.contains("totals") && both.contains("8::pg_catalog.oid"));

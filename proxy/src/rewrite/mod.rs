@@ -30,9 +30,9 @@ use std::sync::Arc;
 
 use crate::catalog::model::{Catalog, Oid, Relation, RelationKind};
 use crate::overlay::merged;
-use crate::overlay::names::identifier_list;
+use crate::overlay::names::{identifier_list, qualified, quote_identifier};
 use crate::placement;
-use crate::sql::facts::{Copy, Kind, Role, Span, Statement, WriteKind};
+use crate::sql::facts::{Copy, Kind, Name, Role, Span, Statement, WriteKind};
 use crate::sql::patch::Edits;
 pub use unknown::still_unknown;
 
@@ -75,16 +75,32 @@ pub fn still_mean(statement: &Statement, context: Context<'_>) -> Option<Before>
         .relations
         .iter()
         .filter(|named| !matches!(named.role, Role::Object | Role::New))
-        .filter_map(|named| resolve::relation(&named.name, context).known())
-        .filter(|relation| !relation.temporary && relation.kind != RelationKind::Composite)
-        .map(|relation| (relation.oid, relation))
-        .collect::<BTreeMap<Oid, &Arc<Relation>>>();
-    let text = merged::all_still_mean(known.into_values().map(Arc::as_ref))?;
+        .filter_map(|named| {
+            Some((
+                &named.name,
+                resolve::relation(&named.name, context).known()?,
+            ))
+        })
+        .filter(|(_, relation)| !relation.temporary && relation.kind != RelationKind::Composite)
+        .map(|(name, relation)| ((relation.oid, written(name)), relation))
+        .collect::<BTreeMap<(Oid, String), &Arc<Relation>>>();
+    let named = known
+        .into_iter()
+        .map(|((_, name), relation)| (name, relation.as_ref()));
+    let text = merged::all_still_mean(named)?;
     Some(Before {
         text,
         parameters: 0,
         apart: false,
     })
+}
+
+/// A name as the statement has it, quoted.
+fn written(name: &Name) -> String {
+    match &name.schema {
+        Some(schema) => qualified(schema, &name.name),
+        None => quote_identifier(&name.name),
+    }
 }
 
 /// One statement being planned.
@@ -333,7 +349,7 @@ impl<'a> Planner<'a> {
                     .map(|column| column.name.as_str()),
             ),
         };
-        let alias = crate::overlay::names::quote_identifier(&relation.name);
+        let alias = quote_identifier(&relation.name);
         let mut edits = Edits::default();
         replace(
             &mut edits,
