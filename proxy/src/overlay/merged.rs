@@ -9,24 +9,28 @@
 use super::names::{identifier_list, qualified, quote_identifier, quote_literal};
 use crate::catalog::model::{Lower, Oid, Relation};
 
-/// The `SELECT` that gives the merged rows of a relation, without parentheses or alias: upper's live columns in order.
+/// The `SELECT` that gives the merged rows of a relation, without parentheses or alias: upper's live columns in order. `only`: without those of
+/// the tables that inherit from it.
 #[must_use]
-pub fn merged(relation: &Relation, lower: &Lower) -> String {
+pub fn merged(relation: &Relation, lower: &Lower, only: bool) -> String {
     let columns = identifier_list(relation.columns.iter().map(|column| column.name.as_str()));
     if lower.read_only {
         return format!("SELECT {columns} FROM {}", lower.view);
     }
     let upper = qualified(&relation.schema, &relation.name);
+    let heirs = if only { &[] } else { lower.heirs.as_slice() };
     // A partitioned table's rows are its partitions': ONLY would see none.
-    let only = if relation.kind == crate::catalog::model::RelationKind::Partitioned {
-        ""
-    } else {
-        "ONLY "
-    };
+    let has_heirs =
+        relation.kind == crate::catalog::model::RelationKind::Partitioned || !heirs.is_empty();
+    let only = if has_heirs { "" } else { "ONLY " };
     let separator = if columns.is_empty() { "" } else { ", " };
+    let heirs: String = heirs
+        .iter()
+        .map(|view| format!(" UNION ALL SELECT {columns}{separator}0 FROM {view}"))
+        .collect();
     format!(
         "SELECT {columns} FROM (SELECT {columns}{separator}1 AS previewpg_src FROM {only}{upper} \
-         UNION ALL SELECT {columns}{separator}0 FROM {view}) AS previewpg_m \
+         UNION ALL SELECT {columns}{separator}0 FROM {view}{heirs}) AS previewpg_m \
          WHERE (previewpg_src = 1 OR {unclaimed}) AND {same}",
         view = lower.view,
         unclaimed = unclaimed(lower, "previewpg_m"),
@@ -178,6 +182,8 @@ mod tests {
                 claims: "previewpg_claims.r7".to_owned(),
                 copy_up: None,
                 key: key.iter().map(|&name| name.to_owned()).collect(),
+                root: 7,
+                heirs: Vec::new(),
                 production: ("public".to_owned(), "users".to_owned()),
                 same_shape: true,
                 row_security: false,
@@ -206,7 +212,7 @@ mod tests {
         relation
             .lower
             .as_ref()
-            .map(|lower| merged(&relation, lower))
+            .map(|lower| merged(&relation, lower, false))
             .unwrap_or_default()
     }
 
@@ -283,6 +289,25 @@ mod tests {
         );
         assert_eq!(gate(&["id", "kind"], &[("id", "5")]), None);
         assert_eq!(gate(&[], &[("id", "5")]), None);
+    }
+
+    #[test]
+    fn rows_of_heirs_are_read_unless_only_is_said() {
+        let mut relation = users(&[]);
+        let Some(mut lower) = relation.lower.take() else {
+            return;
+        };
+        lower.heirs = vec!["previewpg_lower.r8".to_owned()];
+        let all = merged(&relation, &lower, false);
+        assert!(
+            all.contains("1 AS previewpg_src FROM \"public\".\"users\" UNION ALL"),
+            "{all}"
+        );
+        assert!(
+            all.contains("0 FROM previewpg_lower.r7 UNION ALL SELECT \"id\", \"kind\", 0 FROM previewpg_lower.r8)"),
+            "{all}"
+        );
+        assert_eq!(merged(&relation, &lower, true), text(&[]));
     }
 
     #[test]

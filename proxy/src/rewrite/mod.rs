@@ -216,9 +216,11 @@ impl<'a> Planner<'a> {
                     self.backed().next().map_or("", |(_, r)| r.name.as_str()),
                 ))),
             Kind::Truncate | Kind::Lock | Kind::Utility { .. } => {
+                self.refuse_part()?;
                 Ok(self.utility(Vec::new(), effects))
             }
             Kind::AlterTable(alter) => {
+                self.refuse_part()?;
                 let before = match self.backed().next() {
                     Some((_, relation)) if alter.inheritance => {
                         return Err(self.unless_copied(refusal::inheritance(&relation.name)));
@@ -356,7 +358,7 @@ impl<'a> Planner<'a> {
             &copy.source,
             format!(
                 "(SELECT {columns} FROM ({}) AS {alias})",
-                merged::merged(relation, lower)
+                merged::merged(relation, lower, true)
             ),
         )?;
         Ok(Plan::Fresh(Box::new(Fresh {
@@ -388,6 +390,26 @@ impl<'a> Planner<'a> {
             effects,
             describe_original: false,
         }))
+    }
+
+    /// A table of a tree without a key can't lose its rows, or change its columns, by itself: the tree is copied up first. Where that isn't possible, dropping is tried all
+    /// the same, for the rest of the tree may go with it.
+    fn refuse_part(&self) -> Result<(), Refusal> {
+        let mut parts = self.backed().filter(|(_, relation)| relation.is_part());
+        let changed = parts.find(|(_, relation)| match &self.statement.kind {
+            Kind::Truncate => relation.inherits || relation.partition_root.is_some(),
+            Kind::AlterTable(_) => relation.inherits,
+            Kind::Utility { tag } => tag == "DROP TABLE",
+            _ => false,
+        });
+        let Some((_, relation)) = changed else {
+            return Ok(());
+        };
+        let refusal = self.unless_copied(refusal::part(&relation.name));
+        if refusal.copy_up.is_empty() && matches!(self.statement.kind, Kind::Utility { .. }) {
+            return Ok(());
+        }
+        Err(refusal)
     }
 
     /// Whether a CREATE TABLE says INHERITS, of a table of production.

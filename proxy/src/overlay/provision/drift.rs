@@ -288,7 +288,10 @@ fn changed(
         return None;
     }
     if reading
-        && (before.kind != after.kind || before.partition != after.partition || after.inherits)
+        && (before.kind != after.kind
+            || before.partition != after.partition
+            || before.inherits != after.inherits
+            || after.inherits && !same_structure(before, after))
     {
         drift.refuse(
             "it is another kind of table now, or another's part".to_owned(),
@@ -347,7 +350,6 @@ fn same_structure(one: &Relation, other: &Relation) -> bool {
         rows: 0,
         bytes: 0,
         oid: 0,
-        reason: None,
         adopted: false,
         ..relation.clone()
     };

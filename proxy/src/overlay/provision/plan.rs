@@ -609,7 +609,6 @@ fn attach(options: &Options, selected: &Selected<'_>, relation: &Relation) -> Op
         return None;
     }
     let described = Relation {
-        reason: reason(relation),
         adopted: selected.is_present(relation),
         ..relation.clone()
     };
@@ -628,20 +627,6 @@ fn names<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<Strin
     pairs
         .map(|(schema, name)| format!("{schema}.{name}"))
         .collect()
-}
-
-/// Why a relation of production can't be served, as far as its description tells.
-fn reason(relation: &Relation) -> Option<String> {
-    if relation.inherits {
-        return Some(
-            "It is part of an inheritance tree, whose rows can't be told apart from here"
-                .to_owned(),
-        );
-    }
-    if relation.columns.is_empty() {
-        return Some("It has no columns".to_owned());
-    }
-    None
 }
 
 fn runtime() -> String {
