@@ -7,13 +7,11 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Event, finalizer};
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource as _, ResourceExt as _};
 
 use crate::api::{ConditionType, Endpoint, FINALIZER, PreviewDatabase, Reason, ReclaimPolicy};
@@ -21,17 +19,21 @@ use crate::apply::{Applier, ApplyError, Growth, Wanted};
 use crate::build::family::{self, Family};
 use crate::build::names::{Component, Names, selector};
 use crate::build::{fresh as build_fresh, proxy as build_proxy};
-use crate::children::{Kind, Seen};
+use crate::children::Kind;
 use crate::context::{Context, Growing, Watched};
-use crate::database::{Brought, Done, Failure, Inputs, ManagedServer, Work};
 use crate::error::Error;
-use crate::generated::{self, Generated};
-use crate::jobs::{Ended, State};
+use crate::generated;
 use crate::judge::{self, Pods, View};
-use crate::plan::{self, Decision};
-use crate::report::{self, Facts, Judgement, Judgements, News};
+use crate::report::{self, Facts, Judgement, Judgements};
 use crate::validate::{Fresh, References, ValidPreview, validate};
 use crate::{cleanup, tell};
+
+mod own_secrets;
+mod work;
+
+use own_secrets::OwnSecrets;
+use work::database;
+pub use work::inputs;
 
 /// The limit for one reconciliation: it asks the API server only.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -540,58 +542,6 @@ async fn expire(
     Ok(Action::await_change())
 }
 
-/// The preview's own Secrets, those that are its own.
-struct OwnSecrets {
-    access: Option<Arc<Secret>>,
-    internal: Option<Arc<Secret>>,
-    /// The access Secret under the name that the status tells, where that's another.
-    former: Option<Arc<Secret>>,
-    former_name: Option<String>,
-}
-
-impl OwnSecrets {
-    async fn read(
-        object: &PreviewDatabase,
-        valid: &ValidPreview,
-        age: Duration,
-        context: &Context,
-    ) -> Result<Self, Error> {
-        let namespace = &valid.namespace;
-        let uid = object.uid();
-        let read = async |name: &str| -> Result<Option<Arc<Secret>>, Error> {
-            let found = context
-                .reader
-                .secret(namespace, name, age)
-                .await
-                .map_err(Error::api("reading the preview's own Secrets"))?;
-            // Nobody else's password is taken for ours: `check` refuses the name later.
-            Ok(found.filter(|secret| Seen::of(&secret.metadata).controller == uid))
-        };
-        let former_name = object
-            .status
-            .as_ref()
-            .and_then(|status| status.secret_name.clone())
-            .filter(|former| *former != valid.access.secret_name);
-        Ok(Self {
-            access: read(&valid.access.secret_name).await?,
-            internal: read(&Names::of(&valid.name).internal).await?,
-            former: match &former_name {
-                Some(name) => read(name).await?,
-                None => None,
-            },
-            former_name,
-        })
-    }
-
-    fn seen(&self) -> Vec<(String, Seen)> {
-        [&self.access, &self.internal]
-            .into_iter()
-            .flatten()
-            .map(|secret| (secret.name_any(), Seen::of(&secret.metadata)))
-            .collect()
-    }
-}
-
 /// The children in the order in which they're applied: what the database needs, and what serves it.
 fn wanted(family: Family) -> Result<(Vec<Wanted>, Vec<Wanted>), ApplyError> {
     let Family {
@@ -636,156 +586,6 @@ fn wanted(family: Family) -> Result<(Vec<Wanted>, Vec<Wanted>), ApplyError> {
         serving.push(Wanted::new(Kind::PodDisruptionBudget, &budget)?);
     }
     Ok((foundation, serving))
-}
-
-/// How it's with the preview's databases.
-struct Database {
-    brought: Option<Brought>,
-    failure: Option<Failure>,
-    running: Option<(Work, String)>,
-    reset: Option<String>,
-    news: Vec<News>,
-    again: Duration,
-}
-
-async fn database(
-    object: &PreviewDatabase,
-    valid: &ValidPreview,
-    made: &Generated,
-    names: &Names,
-    fresh: Option<&Pods>,
-    context: &Context,
-) -> Result<Database, Error> {
-    let uid = object.uid().unwrap_or_default();
-    let inputs = inputs(valid, &uid, made, names, context).await?;
-    let key = inputs.key();
-    let mut state = context.jobs.state(&uid);
-    let told = object
-        .status
-        .as_ref()
-        .and_then(|status| status.last_reset.as_ref())
-        .map(|reset| reset.token.as_str());
-    let starting = fresh.is_some_and(|pods| pods.ready == 0);
-    let pending = plan::pending_reset(valid.reset.as_deref(), told, state.ended.as_ref());
-    // A pod that becomes ready is seen by a watch.
-    let mut again = if starting {
-        valid.sync_interval.max(PROGRESS)
-    } else {
-        PROGRESS
-    };
-    if !starting {
-        let decision = plan::decide(
-            &state,
-            context.jobs.runs(&uid, key),
-            key,
-            pending,
-            valid.sync_interval,
-            Instant::now(),
-        );
-        match decision {
-            Decision::Start(work) => {
-                tracing::debug!(object = %place(object), work = work.name(), "starting work on the database");
-                let reference = ObjectRef::new(&object.name_any()).within(&valid.namespace);
-                context.jobs.start(&uid, reference, inputs, work);
-                state.running = context.jobs.state(&uid).running;
-            }
-            Decision::Wait(Some(left)) => again = left,
-            Decision::Wait(None) => {}
-        }
-    }
-    let reset = plan::done_reset(state.ended.as_ref())
-        .filter(|token| told != Some(*token))
-        .map(str::to_owned);
-    let (brought, failure, news) = latest(&state, key, &uid, context);
-    // A look at production, or another try, is no news: what was known holds until it has ended.
-    let running = state.running.filter(|(work, _)| {
-        matches!(work, Work::Reset { .. }) || (brought.is_none() && failure.is_none())
-    });
-    let resetting = matches!(running, Some((Work::Reset { .. }, _)));
-    Ok(Database {
-        brought: brought.filter(|_| !resetting),
-        failure: failure.filter(|_| !resetting),
-        running,
-        reset,
-        news,
-        again,
-    })
-}
-
-/// What the latest work came to, if it was for the present inputs.
-fn latest(
-    state: &State,
-    key: u64,
-    uid: &str,
-    context: &Context,
-) -> (Option<Brought>, Option<Failure>, Vec<News>) {
-    let Some(ended) = state.ended.as_ref().filter(|ended| ended.key == key) else {
-        return (None, None, Vec::new());
-    };
-    let Ended { work, result, .. } = ended;
-    match result {
-        Err(failure) => (None, Some(failure.clone()), Vec::new()),
-        Ok(Done::Dropped { .. }) => (None, None, Vec::new()),
-        Ok(Done::Brought { brought, reset }) => {
-            let mut news = Vec::new();
-            if *reset && context.memory.is_news(uid, &format!("{:?}", ended.at)) {
-                let message = match work {
-                    Work::Reset { .. } => {
-                        "the preview's changes were dropped, as the annotation asks"
-                    }
-                    _ => {
-                        "production's schema collided with the preview's; the preview's changes were dropped, as sync.onConflict asks"
-                    }
-                };
-                news.push(News::normal(Reason::ResetDone, message));
-            }
-            if let Some(text) = &brought.brought_in
-                && context.memory.is_news(uid, &format!("{:?}", ended.at))
-            {
-                news.push(News::normal(
-                    Reason::SchemaChanged,
-                    format!("production's schema has changed; brought in: {text}"),
-                ));
-            }
-            (Some(Brought::clone(brought)), None, news)
-        }
-    }
-}
-
-/// What work on a preview's databases needs.
-///
-/// # Errors
-/// When the managed server's address can't be read.
-pub async fn inputs(
-    valid: &ValidPreview,
-    uid: &str,
-    made: &Generated,
-    names: &Names,
-    context: &Context,
-) -> Result<Inputs, Error> {
-    let host = family::fresh_host(&valid.namespace, names);
-    let address = match &valid.fresh {
-        Fresh::Managed(_) if context.settings.fresh_by_address => {
-            Api::<Service>::namespaced(context.client.clone(), &valid.namespace)
-                .get_opt(&names.fresh)
-                .await
-                .map_err(Error::api("reading the managed server's Service"))?
-                .and_then(|service| service.spec?.cluster_ip)
-        }
-        _ => None,
-    };
-    Ok(Inputs::new(
-        valid,
-        uid,
-        &ManagedServer {
-            host: &host,
-            password: &made.fresh_password,
-            authority: &made.authority.certificate,
-        },
-        address.as_deref(),
-        &made.app_password,
-        context.settings.programs.clone(),
-    ))
 }
 
 #[cfg(test)]

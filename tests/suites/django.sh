@@ -15,7 +15,7 @@ if [ -n "${SUITE_MODULES:-}" ]; then
 fi
 runtests() {
     cd "$source/tests"
-    PYTHONPATH=$here:$source "$venv/bin/python" -W ignore runtests.py --settings=suite_django --keepdb --parallel 1 --noinput "$@" </dev/null
+    PYTHONPATH=$here:$here/../python:$source "$venv/bin/python" -W ignore runtests.py --settings=suite_django --keepdb --parallel 1 --noinput "$@" </dev/null
 }
 django() {
     local status=0

@@ -5,20 +5,13 @@ import unittest
 
 from django.contrib.postgres.operations import BloomExtension
 from django.test.runner import DiscoverRunner
+from django_database import DATABASE
 
 # Only a superuser may make it.
 BloomExtension.database_forwards = lambda *arguments: None
 
 DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": os.environ["PGHOST"],
-        "PORT": os.environ["PGPORT"],
-        "USER": os.environ["PGUSER"],
-        "PASSWORD": os.environ["PGPASSWORD"],
-        "NAME": os.environ["PGDATABASE"],
-        "TEST": {"NAME": os.environ["PGDATABASE"]},
-    },
+    "default": {**DATABASE, "TEST": {"NAME": DATABASE["NAME"]}},
     # A preview is one database.
     "other": {"ENGINE": "django.db.backends.sqlite3"},
 }

@@ -3,7 +3,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${TOOLS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/previewpg/tools}
-export PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LC_ALL=C.UTF-8 TZ=UTC
+export PYTHONPATH=$tools/../python PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LC_ALL=C.UTF-8 TZ=UTC
 
 # once NAME FILE COMMAND..: runs the command unless it has run for this content of FILE; one caller at a time.
 once() {

@@ -1,6 +1,7 @@
 //! The images of the tests are made without an engine. They must be what the Dockerfiles make, as far as anybody relies on it: the same
 //! programs in the same places, of the same major versions, run by the same user with the same words.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +18,16 @@ struct Recipe {
     path: String,
     entrypoint: Vec<String>,
     cmd: Vec<String>,
+    labels: BTreeMap<String, String>,
+}
+
+/// A text with the values of build arguments.
+fn filled(text: &str, arguments: &[(String, String)]) -> String {
+    arguments
+        .iter()
+        .fold(text.to_owned(), |text, (name, value)| {
+            text.replace(name, value)
+        })
 }
 
 /// Reads a Dockerfile: its build arguments have their defaults.
@@ -32,15 +43,11 @@ fn recipe(name: &str) -> Recipe {
         if word == "ARG" {
             arguments.extend(
                 rest.split_once('=')
-                    .map(|(name, value)| (format!("${{{name}}}"), value.to_owned())),
+                    .map(|(name, value)| (format!("${{{name}}}"), filled(value, &arguments))),
             );
             continue;
         }
-        let rest = arguments
-            .iter()
-            .fold(rest.to_owned(), |rest, (name, value)| {
-                rest.replace(name, value)
-            });
+        let rest = filled(rest, &arguments);
         assert!(
             !rest.contains("${"),
             "{name}: an argument without a default: {rest}"
@@ -80,6 +87,14 @@ fn recipe(name: &str) -> Recipe {
                 }
             }
             "USER" => recipe.user = rest,
+            "LABEL" => {
+                for label in rest.split("org.opencontainers.image.").skip(1) {
+                    let (name, value) = label.trim().split_once('=').unwrap();
+                    recipe
+                        .labels
+                        .insert(name.to_owned(), value.trim_matches('"').to_owned());
+                }
+            }
             "ENV" => {
                 recipe.path = rest
                     .strip_prefix("PATH=")
@@ -209,6 +224,23 @@ impl Image {
             .next()
             .unwrap()
             .to_owned()
+    }
+}
+
+/// Whoever finds an image can tell what it is and where it's from.
+#[test]
+fn images_say_what_they_are() {
+    for name in ["Dockerfile", "Dockerfile.postgres"] {
+        let labels = recipe(name).labels;
+        let label = |key: &str| labels.get(key).map(String::as_str);
+        assert_eq!(label("version"), Some(env!("CARGO_PKG_VERSION")), "{name}");
+        assert_eq!(label("licenses"), Some("MIT"), "{name}");
+        for key in ["title", "description", "source", "revision"] {
+            assert!(
+                label(key).is_some_and(|text| !text.is_empty()),
+                "{name}: {key}"
+            );
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-import os
+from django_database import DATABASE
 
 SECRET_KEY = "of-the-tests"
 DEBUG = False
@@ -31,16 +31,7 @@ TEMPLATES = [
         },
     }
 ]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": os.environ["PGHOST"],
-        "PORT": os.environ["PGPORT"],
-        "USER": os.environ["PGUSER"],
-        "PASSWORD": os.environ["PGPASSWORD"],
-        "NAME": os.environ["PGDATABASE"],
-    }
-}
+DATABASES = {"default": DATABASE}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cache_entries"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 SESSION_ENGINE = "django.contrib.sessions.backends.db"

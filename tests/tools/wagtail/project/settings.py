@@ -1,5 +1,7 @@
 import os
 
+from django_database import DATABASE
+
 BASE = os.path.dirname(__file__)
 SECRET_KEY = "of-the-tests"
 DEBUG = False
@@ -51,16 +53,7 @@ TEMPLATES = [
         },
     }
 ]
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": os.environ["PGHOST"],
-        "PORT": os.environ["PGPORT"],
-        "USER": os.environ["PGUSER"],
-        "PASSWORD": os.environ["PGPASSWORD"],
-        "NAME": os.environ["PGDATABASE"],
-    }
-}
+DATABASES = {"default": DATABASE}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 STATIC_URL = "/static/"
