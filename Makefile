@@ -54,9 +54,11 @@ doc: ## Documentation, warnings are errors
 generate: ## Write the generated files anew: the CRD, the chart's README, the API reference
 	UPDATE=1 $(CARGO) test --package previewpg-operator --test generated --locked --quiet
 
-fuzz: ## Fuzz each target for a minute (needs nightly Rust and cargo-fuzz); SECONDS_EACH=n
-	for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \
-		(cd fuzz && $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$${SECONDS_EACH:-60}); \
+fuzz: ## Fuzz each target for a minute (needs nightly Rust and `cargo install cargo-fuzz`); SECONDS_EACH=n
+	cd fuzz; for target in $$($(CARGO) +nightly fuzz list); do \
+		mkdir -p "corpus/$$target"; \
+		case "$$target" in lexer|reader) seeds=../tests/scripts;; *) seeds=;; esac; \
+		$(CARGO) +nightly fuzz run "$$target" "corpus/$$target" $$seeds -- -max_total_time=$${SECONDS_EACH:-60}; \
 	done
 
 check-fmt:
@@ -75,7 +77,7 @@ suites: $(SUITES) ## The suites against real servers; one by its name: make equi
 $(SUITES):
 	$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet
 
-newer-fresh: packages ## The overlay, a preview's life and every script with PostgreSQL 18 as fresh over the machine's own as production
+newer-fresh: packages packages-drivers ## The overlay, a preview's life and every script with PostgreSQL 18 as fresh over the machine's own as production
 	newer="$$(.ci/postgres18)"; for suite in overlay lifecycle equivalence; do \
 		PREVIEWPG_TEST_FRESH_BIN="$$newer" $(STAGE) "$$suite on 18" $(CARGO) test --package previewpg_tests --test $$suite --locked --quiet; \
 	done
