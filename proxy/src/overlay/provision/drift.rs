@@ -1015,6 +1015,7 @@ pub(super) fn digest(definition: &str) -> String {
 #[cfg(test)]
 #[allow(
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test fails by a panic"
 )]

@@ -284,3 +284,23 @@ fn lower(drift: &RelationDrift) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_is_made_under_another_name() {
+        let definition =
+            "CREATE OR REPLACE VIEW public.v WITH (security_barrier=true) AS  SELECT 1 AS one;";
+        assert_eq!(
+            under_another_name("VIEW public.v", definition),
+            Some((
+                "CREATE TEMPORARY VIEW previewpg_compared WITH (security_barrier=true) AS  SELECT 1 AS one;".to_owned(),
+                "CREATE OR REPLACE VIEW public.v WITH (security_barrier=true)",
+            ))
+        );
+        let function = "CREATE OR REPLACE FUNCTION f() RETURNS int AS $$ SELECT 1 $$";
+        assert_eq!(under_another_name("FUNCTION f()", function), None);
+    }
+}

@@ -500,8 +500,11 @@ fn functions_are_replaced_unless_the_preview_replaced_them() {
     let drift = drift(&preview, &there, |_| true);
     assert_eq!(statements(&drift.definitions), ["two"]);
     assert_eq!(drift.definitions[0].otherwise.object, "f");
-    assert_eq!(drift.collisions.len(), 1);
-    assert_eq!(drift.collisions[0].object, "g");
+    let [disputed] = drift.disputed.as_slice() else {
+        panic!("{:?}", drift.disputed);
+    };
+    assert_eq!(disputed.collision.object, "g");
+    assert_eq!((&*disputed.production, &*disputed.preview), ("two", "mine"));
 }
 
 #[test]
