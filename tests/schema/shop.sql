@@ -263,3 +263,6 @@ CREATE TABLE journal (at timestamp NOT NULL, level text, line text, number int) 
 CREATE TABLE journal_2024 PARTITION OF journal FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
 CREATE TABLE journal_2025 PARTITION OF journal FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 INSERT INTO journal SELECT timestamp '2024-01-01' + i * interval '14 days', (ARRAY['info', 'warn'])[1 + i % 2], 'line ' || i, i FROM generate_series(0, 50) i;
+CREATE TYPE spot AS (x int, y int);
+CREATE TABLE spots (id int PRIMARY KEY, at spot UNIQUE);
+INSERT INTO spots SELECT i, ROW(i, i * 2)::spot FROM generate_series(1, 9) i;

@@ -73,3 +73,9 @@ INSERT INTO children VALUES (500, 10012);
 SELECT count(*) FROM users;
 SELECT count(*) FROM orders;
 SELECT count(*) FROM bookings;
+-- A key that is a row.
+INSERT INTO spots VALUES (20, (1, 3)) RETURNING *;
+INSERT INTO spots VALUES (21, (2, 4));
+UPDATE spots SET at.y = 6 WHERE id = 1;
+UPDATE spots SET at = (3, 6) WHERE id = 1;
+SELECT * FROM spots ORDER BY id;

@@ -190,7 +190,12 @@ impl<'a> Planner<'a> {
             } => Ok(Plan::Pass(effects)),
             Kind::Refresh => self.refresh(effects),
             Kind::CreateView { materialized: true } => {
-                if self.backed().next().is_some() {
+                // The name may be taken: PostgreSQL says so.
+                let is_read = |(at, _): (usize, _)| {
+                    let named = self.statement.relations.get(at);
+                    named.is_some_and(|named| named.role != Role::New)
+                };
+                if self.backed().any(is_read) {
                     return Err(self.unless_copied(refusal::materialized_view()));
                 }
                 Ok(Plan::Pass(effects))

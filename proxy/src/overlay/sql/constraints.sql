@@ -12,7 +12,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY
     SELECT n, pg_get_indexdef(i.indexrelid, n, false), format_type(coalesce(nullif(t.typbasetype, 0), t.oid), -1),
-           previewpg.index_equality(i.indexrelid, n), t.typcategory <> 'A',
+           previewpg.index_equality(i.indexrelid, n), t.typcategory NOT IN ('A', 'C'),
            i.indkey[n - 1] > 0 AND (SELECT c.attnotnull FROM pg_attribute c WHERE c.attrelid = i.indrelid AND c.attnum = i.indkey[n - 1])
     FROM pg_index i
     CROSS JOIN generate_series(1, i.indnkeyatts) AS n
@@ -170,7 +170,7 @@ CREATE OR REPLACE FUNCTION previewpg.build_call(object oid, check_function text,
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     k pg_constraint;
-    names text := regexp_replace(arguments, '(previewpg_k\d+) [^,]*', '\1', 'g');
+    names text := regexp_replace(arguments, $r$(previewpg_k\d+) [^,]*$r$, $r$\1$r$, 'g');
     columns text;
 BEGIN
     SELECT * INTO k FROM pg_constraint c WHERE c.oid = object AND c.contype = 'f';

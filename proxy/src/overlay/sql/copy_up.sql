@@ -171,7 +171,7 @@ $f$, relation, move, of_rows, target, stored, previewpg.stored_columns(relation,
     -- The client's triggers and rules, and those of foreign keys that we don't check, are for new rows. Where there are none, ours alone are told
     -- to look away: each change of session_replication_role makes the session plan everything anew.
     silent := EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND (c.relkind = 'p' OR c.relispartition OR c.relhasrules))
-        OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgtype & 4 <> 0 AND t.tgenabled <> 'D' AND t.tgname NOT LIKE '0previewpg\_%');
+        OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgtype & 4 <> 0 AND t.tgenabled <> 'D' AND t.tgname NOT LIKE $r$0previewpg\_%$r$);
     PERFORM previewpg.put_function('r' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint',
         CASE WHEN silent THEN 'SECURITY DEFINER SET session_replication_role = replica' ELSE 'SECURITY DEFINER' END, format(CASE WHEN silent THEN $f$
 BEGIN

@@ -90,7 +90,7 @@ BEGIN
         -- What PostgreSQL says when it builds the index over these rows.
         GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, broken = CONSTRAINT_NAME, schema_name = SCHEMA_NAME, table_name = TABLE_NAME;
         RAISE exclusion_violation USING MESSAGE = format('could not create exclusion constraint "%s"', broken),
-            DETAIL = regexp_replace(detail, '^Key (.*) conflicts with existing key (.*)\.$', 'Key \2 conflicts with key \1.'), SCHEMA = schema_name, TABLE = table_name, CONSTRAINT = broken;
+            DETAIL = regexp_replace(detail, '^Key (.*) conflicts with existing key (.*)[.]$', $r$Key \2 conflicts with key \1.$r$), SCHEMA = schema_name, TABLE = table_name, CONSTRAINT = broken;
     END;
     EXECUTE format('DROP VIEW previewpg_lower.a%s', relation);
     IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
@@ -419,7 +419,7 @@ $$;
 -- Whether an event trigger of ours was fired by the DDL of another one, by its PG_CONTEXT: a stack of calls, the innermost first.
 CREATE OR REPLACE FUNCTION previewpg.is_nested(stack text) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT substr(stack, nullif(strpos(stack, E'\n'), 0)) ~ 'previewpg\.(ddl_command_end|sql_drop)\(\)'
+    SELECT substr(stack, nullif(strpos(stack, E'\n'), 0)) ~ $r$previewpg\.(ddl_command_end|sql_drop)\(\)$r$
 $$;
 
 -- Somebody else's event triggers must not see our DDL. For the rest of the function that calls this.
@@ -571,7 +571,7 @@ BEGIN
     GET DIAGNOSTICS stack = PG_CONTEXT;
     IF NOT EXISTS (SELECT FROM previewpg.relation AS r WHERE r.upper = relation AND r.state = 'merged')
         OR pg_catalog.pg_event_trigger_table_rewrite_reason() & 4 = 0
-        OR pg_catalog.strpos(stack, E'\n') = 0 AND pg_catalog.current_query() !~* '\musing\M' THEN
+        OR pg_catalog.strpos(stack, E'\n') = 0 AND pg_catalog.current_query() !~* $r$\musing\M$r$ THEN
         RETURN;
     END IF;
     RAISE feature_not_supported USING
@@ -598,8 +598,8 @@ BEGIN
     END IF;
     FOR part IN
         SELECT m FROM pg_catalog.regexp_matches(query, pg_catalog.replace(
-            'alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(@(?:\s*\.\s*@)?)'
-            || '|foreign\s+key\s*\(([^()]*)\)\s*references\s+(?:only\s+)?(@(?:\s*\.\s*@)?)(?:\s*\(([^()]*)\))?', '@', pg_catalog.replace(name, '("', '(?:"')), 'gi') AS m
+            $r$alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(@(?:\s*\.\s*@)?)$r$
+            || $r$|foreign\s+key\s*\(([^()]*)\)\s*references\s+(?:only\s+)?(@(?:\s*\.\s*@)?)(?:\s*\(([^()]*)\))?$r$, '@', pg_catalog.replace(name, '("', '(?:"')), 'gi') AS m
     LOOP
         IF part[1] IS NOT NULL THEN
             child := part[1];

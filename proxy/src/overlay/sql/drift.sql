@@ -117,7 +117,7 @@ LANGUAGE plpgsql SET client_min_messages = warning SET search_path = pg_catalog,
 DECLARE
     g record;
 BEGIN
-    FOR g IN SELECT t.tgname FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname LIKE '0previewpg\_%' LOOP
+    FOR g IN SELECT t.tgname FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname LIKE $r$0previewpg\_%$r$ LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', g.tgname, previewpg.name_of(relation));
     END LOOP;
     PERFORM previewpg.forget(relation);

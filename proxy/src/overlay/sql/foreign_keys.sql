@@ -16,7 +16,7 @@ BEGIN
     SELECT n::int, quote_ident(c.attname), quote_ident(p.attname),
            format_type(coalesce(nullif(ct.typbasetype, 0), ct.oid), -1), format_type(coalesce(nullif(pt.typbasetype, 0), pt.oid), -1),
            previewpg.operator_text(k.conpfeqop[n]), previewpg.operator_text((SELECT o.oprcom FROM pg_operator o WHERE o.oid = k.conpfeqop[n])),
-           ct.typcategory <> 'A' AND pt.typcategory <> 'A'
+           ct.typcategory NOT IN ('A', 'C') AND pt.typcategory NOT IN ('A', 'C')
     FROM pg_constraint k
     CROSS JOIN generate_subscripts(k.conkey, 1) AS n
     JOIN pg_attribute c ON c.attrelid = k.conrelid AND c.attnum = k.conkey[n]

@@ -42,8 +42,8 @@ BEGIN
     END IF;
     -- PostgreSQL's own referential actions: their query stands right below, and no PL/pgSQL statement ran it.
     IF pg_catalog.strpos(lines[2], pg_catalog.concat('"', CASE TG_OP WHEN 'DELETE' THEN 'DELETE FROM ' ELSE 'UPDATE ' END)) > 0
-        AND lines[2] ~ ' OPERATOR\('
-        AND (lines[2] ~ ' WHERE \$1(::[^ ]+)? OPERATOR\(' OR lines[2] ~ ' SET "')
+        AND lines[2] ~ $r$ OPERATOR\($r$
+        AND (lines[2] ~ $r$ WHERE \$1(::[^ ]+)? OPERATOR\($r$ OR lines[2] ~ ' SET "')
         AND pg_catalog.strpos(lines[2], pg_catalog.format('"%s"."%s"',
             pg_catalog.replace(TG_TABLE_SCHEMA, '"', '""'), pg_catalog.replace(TG_TABLE_NAME, '"', '""'))) > 0
         AND coalesce(lines[3], '') !~ '^PL/pgSQL function .* (SQL statement|EXECUTE)$' THEN
