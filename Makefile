@@ -22,7 +22,7 @@ demo: rust packages ## Install what is missing, build, and walk through a previe
 	$(CARGO) build --release --bin previewpg
 	target/release/previewpg demo --listen $(LISTEN)
 
-test: rust packages packages-drivers packages-tools packages-cluster kubernetes check-fmt lint dockerfiles doc build unit suites tour cluster-suites ## Everything that CI runs
+test: rust packages packages-drivers packages-tools packages-cluster kubernetes check-fmt lint dockerfiles doc build unit suites newer-fresh tour cluster-suites ## Everything that CI runs
 
 bench: rust packages packages-bench ## Compare production, a full copy, pgbouncer and a preview, side by side
 	$(CARGO) build --release --bins
@@ -54,9 +54,11 @@ doc: ## Documentation, warnings are errors
 generate: ## Write the generated files anew: the CRD, the chart's README, the API reference
 	UPDATE=1 $(CARGO) test --package previewpg-operator --test generated --locked --quiet
 
-fuzz: ## Fuzz each target for a minute (needs nightly Rust and cargo-fuzz); SECONDS_EACH=n
-	for target in $$(cd fuzz && $(CARGO) +nightly fuzz list); do \
-		(cd fuzz && $(CARGO) +nightly fuzz run "$$target" -- -max_total_time=$${SECONDS_EACH:-60}); \
+fuzz: ## Fuzz each target for a minute (needs nightly Rust and `cargo install cargo-fuzz`); SECONDS_EACH=n
+	cd fuzz; for target in $$($(CARGO) +nightly fuzz list); do \
+		mkdir -p "corpus/$$target"; \
+		case "$$target" in lexer|reader) seeds=../tests/scripts;; *) seeds=;; esac; \
+		$(CARGO) +nightly fuzz run "$$target" "corpus/$$target" $$seeds -- -max_total_time=$${SECONDS_EACH:-60}; \
 	done
 
 check-fmt:
@@ -75,9 +77,9 @@ suites: $(SUITES) ## The suites against real servers; one by its name: make equi
 $(SUITES):
 	$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet
 
-newer-fresh: packages ## The overlay and a preview's life with PostgreSQL 18 as fresh over the machine's own as production
-	for suite in overlay lifecycle; do \
-		PREVIEWPG_TEST_FRESH_BIN="$$(.ci/postgres18)" $(STAGE) "$$suite on 18" $(CARGO) test --package previewpg_tests --test $$suite --locked --quiet; \
+newer-fresh: packages packages-drivers ## The overlay, a preview's life and every script with PostgreSQL 18 as fresh over the machine's own as production
+	newer="$$(.ci/postgres18)"; for suite in overlay lifecycle equivalence; do \
+		PREVIEWPG_TEST_FRESH_BIN="$$newer" $(STAGE) "$$suite on 18" $(CARGO) test --package previewpg_tests --test $$suite --locked --quiet; \
 	done
 
 suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew

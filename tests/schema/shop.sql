@@ -244,3 +244,22 @@ BEGIN
 END $$;
 COMMENT ON TABLE users IS 'Who buys';
 COMMENT ON COLUMN users.login IS 'Case does not matter';
+
+-- Trees without a key: what inherits, and partitions without a primary key.
+CREATE TABLE places (name text PRIMARY KEY, elevation int CHECK (elevation >= 0));
+CREATE TABLE towns (mayor text, founded date) INHERITS (places);
+CREATE TABLE hamlets () INHERITS (places);
+CREATE TABLE capitals (state text UNIQUE, length int GENERATED ALWAYS AS (length(state)) STORED) INHERITS (towns);
+INSERT INTO places SELECT 'place ' || i, i FROM generate_series(1, 30) i;
+INSERT INTO places VALUES ('Basel', 250), ('Biel', 430);
+INSERT INTO towns SELECT 'town ' || i, 10 + i, 'mayor ' || i, date '1900-01-01' + i FROM generate_series(1, 20) i;
+INSERT INTO hamlets VALUES ('tiny', 900);
+INSERT INTO capitals (name, elevation, mayor, state) VALUES ('Bern', 540, 'x', 'BE'), ('Aarau', 380, 'y', 'AG');
+CREATE TABLE visits (id int PRIMARY KEY, place text NOT NULL REFERENCES places ON DELETE CASCADE);
+INSERT INTO visits SELECT i, 'place ' || i FROM generate_series(1, 30) i;
+INSERT INTO visits VALUES (40, 'Basel'), (41, 'Biel');
+CREATE VIEW high_places AS SELECT p.name FROM ONLY places p WHERE elevation > 200;
+CREATE TABLE journal (at timestamp NOT NULL, level text, line text, number int) PARTITION BY RANGE (at);
+CREATE TABLE journal_2024 PARTITION OF journal FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE journal_2025 PARTITION OF journal FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+INSERT INTO journal SELECT timestamp '2024-01-01' + i * interval '14 days', (ARRAY['info', 'warn'])[1 + i % 2], 'line ' || i, i FROM generate_series(0, 50) i;

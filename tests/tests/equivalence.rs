@@ -80,6 +80,8 @@ scripts! {
     tour_6_joins => "tour/6_joins.sql",
     tour_7_transactions => "tour/7_transactions.sql",
     transactions => "transactions.sql",
+    trees => "trees.sql",
+    trees_large => "trees_large.sql",
     truncate => "truncate.sql",
     update => "update.sql",
     views => "views.sql",

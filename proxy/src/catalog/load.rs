@@ -129,6 +129,7 @@ pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
             );
         catalog.relations.insert(relation.oid, Arc::new(relation));
     }
+    join_heirs(&mut catalog.relations);
     catalog.backed = backed(&catalog.relations);
     for row in document.types {
         catalog.types.entry(row.name).or_default().push(UserType {
@@ -162,6 +163,50 @@ pub fn parse(document: &str, shared: &Shared) -> Result<Catalog, LoadError> {
             .push(Arc::new(routine));
     }
     Ok(catalog)
+}
+
+/// Tells tables of production the tables that inherit from them. Where one of a tree can't be served, none of it can: a read would miss its rows.
+fn join_heirs(relations: &mut HashMap<Oid, Arc<Relation>>) {
+    let mut views: HashMap<Oid, Vec<String>> = HashMap::new();
+    let mut broken: HashMap<Oid, String> = HashMap::new();
+    let parts = relations.values().filter(|relation| relation.inherits);
+    for (relation, lower) in parts.filter_map(|part| Some((part, part.lower.as_ref()?))) {
+        let mut of_heirs = Vec::new();
+        let (mut to_see, mut seen) = (relation.heirs.clone(), BTreeSet::new());
+        while let Some(oid) = to_see.pop() {
+            let Some(heir) = relations.get(&oid).filter(|_| seen.insert(oid)) else {
+                continue;
+            };
+            to_see.extend(&heir.heirs);
+            match &heir.lower {
+                Some(heir) if heir.root == lower.root => of_heirs.push(heir.view.clone()),
+                _ => {
+                    let why = format!("\"{}\" inherits from it and can't be served", heir.name);
+                    broken.insert(lower.root, why);
+                }
+            }
+        }
+        if lower.unsupported.is_some() {
+            let why = format!(
+                "It inherits from, or with, \"{}\", which can't be served",
+                relation.name
+            );
+            broken.insert(lower.root, why);
+        }
+        of_heirs.sort_unstable();
+        views.insert(relation.oid, of_heirs);
+    }
+    for (oid, heirs) in views {
+        if let Some(lower) = relations
+            .get_mut(&oid)
+            .and_then(|relation| Arc::make_mut(relation).lower.as_mut())
+        {
+            lower.heirs = heirs;
+            if lower.unsupported.is_none() {
+                lower.unsupported = broken.get(&lower.root).cloned();
+            }
+        }
+    }
 }
 
 /// The lower-backed relations and, at any depth, the views that read them.
@@ -405,6 +450,8 @@ impl LowerRow {
             claims: format!("previewpg_claims.r{claims}"),
             copy_up: (!key.is_empty()).then(|| format!("previewpg_copy.r{copy_up}")),
             key,
+            root: claims,
+            heirs: Vec::new(),
             production: (self.production_schema, self.production_name),
             same_shape: self.same_shape,
             row_security: self.row_security,

@@ -195,6 +195,10 @@ pub struct Lower {
     /// The key's column names, in upper and in claims: empty for a relation without a key, whose claims table
     /// holds one row (`true`) once everything was copied up.
     pub key: Vec<String>,
+    /// The relation whose claims serve it: itself, a partition's root, or the one that stands for an inheritance tree.
+    pub root: Oid,
+    /// The views of the tables that inherit from it, at any depth: a read without ONLY reads them, too. Not of a partitioned table, whose own view has all of its rows.
+    pub heirs: Vec<String>,
     /// The relation on production: schema and name.
     pub production: (String, String),
     /// Upper's columns are production's: same names, types and order.
@@ -258,6 +262,20 @@ impl Relation {
     pub fn is_unpopulated(&self) -> bool {
         self.kind == RelationKind::MaterializedView
             && self.lower.as_ref().is_some_and(|lower| lower.read_only)
+    }
+
+    /// It's one of several that share a marker instead of keys, a partition or a part of an inheritance tree: of their rows all are copied up, or none.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        let is_in_tree = |lower: &Lower| {
+            lower.root != self.oid || self.inherits || self.kind == RelationKind::Partitioned
+        };
+        self.lower.as_ref().is_some_and(|lower| {
+            lower.key.is_empty()
+                && !lower.read_only
+                && lower.unsupported.is_none()
+                && is_in_tree(lower)
+        })
     }
 
     /// The primary key.

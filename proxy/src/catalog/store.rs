@@ -1,7 +1,7 @@
 //! The catalog that all sessions of a process share: committed schema only.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -13,8 +13,10 @@ use super::model::Catalog;
 pub struct Store {
     current: ArcSwap<Catalog>,
     version: AtomicU64,
-    /// Sessions of this process that have changed the schema and not published it.
+    /// Sessions of this process that are changing the schema, or about to, and haven't published it.
     changing: AtomicUsize,
+    /// There are such sessions of other processes.
+    changing_elsewhere: AtomicBool,
     /// What all catalogs of the process share.
     pub shared: Shared,
 }
@@ -32,10 +34,21 @@ impl Store {
         self.version.load(Ordering::Acquire)
     }
 
-    /// How many sessions of this process are changing the schema: they have, and nobody knows yet what it is now.
+    /// How many sessions of this process are changing the schema: they may have, and nobody knows yet what it is now.
     #[must_use]
     pub fn changing(&self) -> usize {
         self.changing.load(Ordering::Acquire)
+    }
+
+    /// Whether sessions of other processes are.
+    #[must_use]
+    pub fn is_changing_elsewhere(&self) -> bool {
+        self.changing_elsewhere.load(Ordering::Acquire)
+    }
+
+    /// Takes what other processes say of theirs.
+    pub fn set_changing_elsewhere(&self, changing: bool) {
+        self.changing_elsewhere.store(changing, Ordering::Release);
     }
 
     /// Publishes a catalog.
@@ -55,6 +68,11 @@ impl Changing {
     pub fn new(store: &Arc<Store>) -> Self {
         store.changing.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(store))
+    }
+
+    /// It never ends: another session, perhaps of another process, is to end the transaction.
+    pub fn keep(self) {
+        std::mem::forget(self);
     }
 }
 

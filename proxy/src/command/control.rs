@@ -71,6 +71,8 @@ pub struct Control {
     line: ArcSwapOption<Line>,
     /// Held by whoever renews.
     known: tokio::sync::Mutex<Known>,
+    /// What was announced of this process's schema changes. Held for as long as it takes fresh to note that, not until everybody knows.
+    changes: tokio::sync::Mutex<Option<Changes>>,
     /// There may be news.
     news: Notify,
     /// Grows when somebody may have acknowledged, and when the line is lost.
@@ -96,6 +98,17 @@ struct Known {
     /// The number that it is registered by, or was when its line was lost.
     registered: Option<i64>,
     forgotten: Instant,
+}
+
+/// The announcement that sessions of this process are changing the schema.
+#[derive(Debug)]
+struct Changes {
+    /// The replica's number that it was made under.
+    replica: i64,
+    /// The number of the news.
+    version: i64,
+    /// Everybody knows.
+    settled: bool,
 }
 
 impl std::fmt::Debug for Control {
@@ -133,6 +146,7 @@ impl Control {
                 registered: None,
                 forgotten: Instant::now(),
             }),
+            changes: tokio::sync::Mutex::default(),
             news: Notify::new(),
             acknowledged: watch::Sender::new(0),
             renewed: watch::Sender::new(0),
@@ -223,6 +237,7 @@ impl Control {
     async fn renew_as(self: &Arc<Self>, known: &mut Known) -> Result<(), CommandError> {
         let mut line = self.connected(known).await?;
         loop {
+            self.end_changes(&line).await?;
             let asked = Instant::now();
             let answer = within(
                 ANSWER_WITHIN,
@@ -238,6 +253,7 @@ impl Control {
             for relation in news.marks.iter().chain(&news.written) {
                 self.store.shared.mark(*relation);
             }
+            self.store.set_changing_elsewhere(news.changing);
             let told = news.changed || news.version > known.seen;
             known.snapshot = Some(if news.changed || known.incomplete {
                 let (snapshot, incomplete) = self.read_catalog(&line).await?;
@@ -336,6 +352,9 @@ impl Control {
             .await
             .map_err(|_| CommandError::Silent(ANSWER_WITHIN))?
             .map_err(|error| self.unprovisioned(error))?;
+        if self.changes.lock().await.is_some() {
+            self.begin_changes(&line).await?;
+        }
         if let Some(former) = known.registered.replace(line.id()) {
             // The new row is there already: nobody overlooks this replica.
             within(ANSWER_WITHIN, line.leave(former)).await?;
@@ -373,7 +392,11 @@ impl Control {
                 if let (Some(server), Some((process, digest))) =
                     (server, told.and_then(cancel_told))
                 {
-                    server.cancel_told(process, |key| cancel_digest(process, key) == digest);
+                    let digest = digest.to_owned();
+                    tokio::spawn(async move {
+                        let is_key = |key: &[u8]| cancel_digest(process, key) == digest;
+                        server.cancel_told(process, is_key).await;
+                    });
                 }
             }
             Some(_) => {}
@@ -406,6 +429,44 @@ impl Control {
             .is_some_and(|now| Arc::ptr_eq(now, &line))
         {
             settled.extend(relations);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that everybody knows that sessions of this process are changing the schema.
+    async fn announce_changes(&self) -> Result<(), CommandError> {
+        let line = self.standing()?;
+        let Some(version) = self.begin_changes(&line).await? else {
+            return Ok(());
+        };
+        self.settle(&line, version).await?;
+        if let Some(changes) = self.changes.lock().await.as_mut() {
+            changes.settled |= changes.version == version;
+        }
+        Ok(())
+    }
+
+    /// Has fresh note that sessions of this process are changing the schema, unless it has under this number. Gives the number of the news; `None`: everybody knows them.
+    async fn begin_changes(&self, line: &Line) -> Result<Option<i64>, CommandError> {
+        let mut changes = self.changes.lock().await;
+        if let Some(changes) = changes.as_ref().filter(|made| made.replica == line.id()) {
+            return Ok((!changes.settled).then_some(changes.version));
+        }
+        let version = within(ANSWER_WITHIN, line.begin_changes()).await?;
+        *changes = Some(Changes {
+            replica: line.id(),
+            version,
+            settled: false,
+        });
+        Ok(Some(version))
+    }
+
+    /// Takes that back, if no session is at it any more. One that begins says so before it asks for the announcement.
+    async fn end_changes(&self, line: &Line) -> Result<(), CommandError> {
+        let mut changes = self.changes.lock().await;
+        if changes.is_some() && self.store.changing() == 0 {
+            within(ANSWER_WITHIN, line.end_changes()).await?;
+            *changes = None;
         }
         Ok(())
     }
@@ -606,6 +667,11 @@ impl Hooks for ForSessions {
         Box::pin(async move { control.insist(|| control.mark(&relations)).await })
     }
 
+    fn changing(&self) -> Hooked {
+        let control = Arc::clone(&self.0);
+        Box::pin(async move { control.insist(|| control.announce_changes()).await })
+    }
+
     fn reload(&self) -> Hooked {
         let control = Arc::clone(&self.0);
         Box::pin(async move { control.insist(|| control.publish()).await })
@@ -616,17 +682,18 @@ impl Hooks for ForSessions {
         Box::pin(async move { control.valid().await })
     }
 
-    fn cancel_elsewhere(&self, request: &CancelRequest) {
-        let Some(line) = self.0.line.load_full() else {
-            return;
-        };
+    fn cancel_elsewhere(&self, request: &CancelRequest) -> Hooked {
+        let line = self.0.line.load_full();
         let digest = cancel_digest(request.process, &request.secret);
         let told = format!("{} {digest}", request.process);
-        tokio::spawn(async move {
-            if let Err(error) = within(ANSWER_WITHIN, line.cancel(&told)).await {
+        Box::pin(async move {
+            let line = line.ok_or(Lost)?;
+            let told = within(ANSWER_WITHIN, line.cancel(&told)).await;
+            told.map_err(|error| {
                 tracing::debug!(error = %explain(&error), "a cancel request did not reach the other replicas");
-            }
-        });
+                Lost
+            })
+        })
     }
 }
 

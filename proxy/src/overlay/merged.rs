@@ -9,24 +9,28 @@
 use super::names::{identifier_list, qualified, quote_identifier, quote_literal};
 use crate::catalog::model::{Lower, Oid, Relation};
 
-/// The `SELECT` that gives the merged rows of a relation, without parentheses or alias: upper's live columns in order.
+/// The `SELECT` that gives the merged rows of a relation, without parentheses or alias: upper's live columns in order. `only`: without those of
+/// the tables that inherit from it.
 #[must_use]
-pub fn merged(relation: &Relation, lower: &Lower) -> String {
+pub fn merged(relation: &Relation, lower: &Lower, only: bool) -> String {
     let columns = identifier_list(relation.columns.iter().map(|column| column.name.as_str()));
     if lower.read_only {
         return format!("SELECT {columns} FROM {}", lower.view);
     }
     let upper = qualified(&relation.schema, &relation.name);
+    let heirs = if only { &[] } else { lower.heirs.as_slice() };
     // A partitioned table's rows are its partitions': ONLY would see none.
-    let only = if relation.kind == crate::catalog::model::RelationKind::Partitioned {
-        ""
-    } else {
-        "ONLY "
-    };
+    let has_heirs =
+        relation.kind == crate::catalog::model::RelationKind::Partitioned || !heirs.is_empty();
+    let only = if has_heirs { "" } else { "ONLY " };
     let separator = if columns.is_empty() { "" } else { ", " };
+    let heirs: String = heirs
+        .iter()
+        .map(|view| format!(" UNION ALL SELECT {columns}{separator}0 FROM {view}"))
+        .collect();
     format!(
         "SELECT {columns} FROM (SELECT {columns}{separator}1 AS previewpg_src FROM {only}{upper} \
-         UNION ALL SELECT {columns}{separator}0 FROM {view}) AS previewpg_m \
+         UNION ALL SELECT {columns}{separator}0 FROM {view}{heirs}) AS previewpg_m \
          WHERE (previewpg_src = 1 OR {unclaimed}) AND {same}",
         view = lower.view,
         unclaimed = unclaimed(lower, "previewpg_m"),
@@ -39,25 +43,30 @@ pub fn merged(relation: &Relation, lower: &Lower) -> String {
 /// The name must stand in the same statement as a relation: then it's locked, and keeps its meaning until the transaction ends.
 #[must_use]
 pub fn still_means(relation: &Relation) -> String {
+    is_named(&qualified(&relation.schema, &relation.name), relation.oid)
+}
+
+fn is_named(name: &str, oid: Oid) -> String {
     format!(
-        "CASE WHEN {}::pg_catalog.regclass::pg_catalog.oid = {}::pg_catalog.oid THEN true ELSE previewpg.renamed() END",
-        quote_literal(&qualified(&relation.schema, &relation.name)),
-        relation.oid
+        "CASE WHEN {}::pg_catalog.regclass::pg_catalog.oid = {oid}::pg_catalog.oid THEN true ELSE previewpg.renamed() END",
+        quote_literal(name)
     )
 }
 
-/// A statement that locks these relations, as any read does, and fails as [`still_means`] says. `None` for none.
+/// A statement that locks these relations, as any read does, and fails as [`still_means`] says. `None` for none. Each comes with its name as it's written, quoted: without a schema, it
+/// may come to mean one of another schema.
 ///
 /// What is read straight from lower (a materialized view of production's) can't be read in upper, and isn't locked.
 #[must_use]
-pub fn all_still_mean<'a>(relations: impl IntoIterator<Item = &'a Relation>) -> Option<String> {
+pub fn all_still_mean<'a>(
+    relations: impl IntoIterator<Item = (String, &'a Relation)>,
+) -> Option<String> {
     let (mut names, mut same) = (Vec::new(), Vec::new());
-    for relation in relations {
+    for (name, relation) in relations {
+        same.push(is_named(&name, relation.oid));
         if !relation.lower.as_ref().is_some_and(|lower| lower.read_only) {
-            let name = qualified(&relation.schema, &relation.name);
             names.push(format!("{name} AS r{}", names.len()));
         }
-        same.push(still_means(relation));
     }
     let from = if names.is_empty() { "" } else { " FROM " };
     (!same.is_empty()).then(|| {
@@ -173,6 +182,8 @@ mod tests {
                 claims: "previewpg_claims.r7".to_owned(),
                 copy_up: None,
                 key: key.iter().map(|&name| name.to_owned()).collect(),
+                root: 7,
+                heirs: Vec::new(),
                 production: ("public".to_owned(), "users".to_owned()),
                 same_shape: true,
                 row_security: false,
@@ -201,16 +212,20 @@ mod tests {
         relation
             .lower
             .as_ref()
-            .map(|lower| merged(&relation, lower))
+            .map(|lower| merged(&relation, lower, false))
             .unwrap_or_default()
+    }
+
+    fn named(relation: &Relation) -> (String, &Relation) {
+        (quote_identifier(&relation.name), relation)
     }
 
     #[test]
     fn relations_are_locked_while_they_are_looked_at() {
         let relation = users(&["id"]);
         assert_eq!(
-            all_still_mean([&relation]).unwrap_or_default(),
-            "SELECT FROM \"public\".\"users\" AS r0 WHERE CASE WHEN '\"public\".\"users\"'::pg_catalog.regclass::pg_catalog.oid \
+            all_still_mean([named(&relation)]).unwrap_or_default(),
+            "SELECT FROM \"users\" AS r0 WHERE CASE WHEN '\"users\"'::pg_catalog.regclass::pg_catalog.oid \
              = 7::pg_catalog.oid THEN true ELSE previewpg.renamed() END LIMIT 0"
         );
         assert_eq!(all_still_mean([]), None);
@@ -224,14 +239,14 @@ mod tests {
         if let Some(lower) = &mut view.lower {
             lower.read_only = true;
         }
-        let alone = all_still_mean([&view]).unwrap_or_default();
+        let alone = all_still_mean([named(&view)]).unwrap_or_default();
         assert!(
-            alone.starts_with("SELECT WHERE CASE WHEN '\"public\".\"totals\"'"),
+            alone.starts_with("SELECT WHERE CASE WHEN '\"totals\"'"),
             "{alone}"
         );
-        let both = all_still_mean([&view, &users(&["id"])]).unwrap_or_default();
+        let both = all_still_mean([named(&view), named(&users(&["id"]))]).unwrap_or_default();
         assert!(
-            both.starts_with("SELECT FROM \"public\".\"users\" AS r0 WHERE"),
+            both.starts_with("SELECT FROM \"users\" AS r0 WHERE"),
             "{both}"
         );
         assert!(both.contains("totals") && both.contains("8::pg_catalog.oid"));
@@ -274,6 +289,25 @@ mod tests {
         );
         assert_eq!(gate(&["id", "kind"], &[("id", "5")]), None);
         assert_eq!(gate(&[], &[("id", "5")]), None);
+    }
+
+    #[test]
+    fn rows_of_heirs_are_read_unless_only_is_said() {
+        let mut relation = users(&[]);
+        let Some(mut lower) = relation.lower.take() else {
+            return;
+        };
+        lower.heirs = vec!["previewpg_lower.r8".to_owned()];
+        let all = merged(&relation, &lower, false);
+        assert!(
+            all.contains("1 AS previewpg_src FROM \"public\".\"users\" UNION ALL"),
+            "{all}"
+        );
+        assert!(
+            all.contains("0 FROM previewpg_lower.r7 UNION ALL SELECT \"id\", \"kind\", 0 FROM previewpg_lower.r8)"),
+            "{all}"
+        );
+        assert_eq!(merged(&relation, &lower, true), text(&[]));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct News {
     pub written: Vec<Oid>,
     /// The schema has changed.
     pub changed: bool,
+    /// Sessions of other replicas are changing it.
+    pub changing: bool,
     /// The other replicas.
     pub others: Vec<Renewals>,
 }
@@ -138,6 +140,28 @@ impl Line {
             .query_one(&self.mark, &[&relations])
             .await?
             .try_get(0)
+    }
+
+    /// Announces that sessions of this replica are about to change the schema; gives the number of the news that say so.
+    ///
+    /// # Errors
+    /// When fresh doesn't answer.
+    pub async fn begin_changes(&self) -> Result<i64, Error> {
+        self.client
+            .query_one("SELECT previewpg.begin_changes($1)", &[&self.id])
+            .await?
+            .try_get(0)
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// When fresh doesn't answer.
+    pub async fn end_changes(&self) -> Result<(), Error> {
+        self.client
+            .query_one("SELECT previewpg.end_changes($1)", &[&self.id])
+            .await?;
+        Ok(())
     }
 
     /// Announces that the schema has changed; 0: everybody knows already.

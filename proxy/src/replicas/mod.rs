@@ -9,13 +9,16 @@
 //! Nothing here knows clients or catalogs; [`crate::command::control`] puts it together, [`crate::catalog::lease`] is what sessions look at.
 //!
 //! # The protocol
-//! *News* are numbered, in the order of their commits ([`line::Line::mark`], [`line::Line::publish`]): these relations will be written to; the schema has changed. Each replica
+//! *News* are numbered, in the order of their commits ([`line::Line::mark`], [`line::Line::begin_changes`], [`line::Line::publish`]): these relations will be written to; the schema
+//! will be changed; it has changed. Each replica
 //! is registered by a row in fresh and **renews** its lease several times in [`LEASE`]: in one call it bumps its row and then reads the news that it lacks. Having *applied* them (marks set, the
 //! catalog read again and published) its lease lasts for [`LEASE`], counted on its own monotonic clock from **before the renewal was sent**. Without a valid lease no read
 //! goes to production and no statement that names anything is planned: clients wait for the renewal, and after [`PATIENCE`] are told so (08006).
 //!
 //! Who has news commits them first, then waits until each registered replica has acknowledged them, or until [`WAITED_OUT`] has passed since the commit:
 //! - before the first write to a relation ever (its mark; once for a relation, not for each statement);
+//! - before a statement that may change the schema, or locks a table against all others, if its replica hasn't said so already: until that one takes it back (once no session of its is at it, when it
+//!   renews its lease), statements in all replicas have their names held, see [`crate::rewrite::still_mean`];
 //! - after the commit of a schema change, before the client hears of it;
 //! - when fresh says in the middle of a statement that a function, a trigger or a referential action wrote to a relation without a mark: nothing more of that statement's answer
 //!   reaches the client before the mark is acknowledged.
@@ -31,6 +34,7 @@
 //! 4. *A replica that starts in the middle* registers, then reads; it has no lease before.
 //! 5. *What a dead replica's clients committed* without its news having gone out (it was killed between fresh's commit and its own) stands in `previewpg.change`,
 //!    a part of the same transaction, and is seen by every other's next renewal. Its client heard nothing. The same for a transaction that was prepared here and is committed there.
+//!    Until a minute later, names are held as if its clients were still changing the schema.
 //! 6. *fresh restarts*: all lines drop, leases run out, tables stay. Marks and registrations are committed for good; renewals need not be, and whoever lost its line forgets what it saw of others'.
 //!
 //! # What is guaranteed
@@ -38,7 +42,7 @@
 //! when production's first answer came, since the mark and the lease are looked at again then (a replica that was stopped between its decision and production's answer runs the read on fresh
 //! instead). A statement that was planned before its replica was stopped and reaches fresh after it counts as under way: it runs as it was planned, or fails.
 //!
-//! One replica alone pays for a commit before the first write to each table, and for a small UPDATE several times in a lease.
+//! One replica alone pays for a commit before the first write to each table and before a run of schema changes, and for a small UPDATE several times in a lease.
 
 pub mod line;
 pub mod peers;

@@ -30,9 +30,9 @@ use std::sync::Arc;
 
 use crate::catalog::model::{Catalog, Oid, Relation, RelationKind};
 use crate::overlay::merged;
-use crate::overlay::names::identifier_list;
+use crate::overlay::names::{identifier_list, qualified, quote_identifier};
 use crate::placement;
-use crate::sql::facts::{Copy, Kind, Role, Span, Statement, WriteKind};
+use crate::sql::facts::{Copy, Kind, Name, Role, Span, Statement, WriteKind};
 use crate::sql::patch::Edits;
 pub use unknown::still_unknown;
 
@@ -75,16 +75,32 @@ pub fn still_mean(statement: &Statement, context: Context<'_>) -> Option<Before>
         .relations
         .iter()
         .filter(|named| !matches!(named.role, Role::Object | Role::New))
-        .filter_map(|named| resolve::relation(&named.name, context).known())
-        .filter(|relation| !relation.temporary && relation.kind != RelationKind::Composite)
-        .map(|relation| (relation.oid, relation))
-        .collect::<BTreeMap<Oid, &Arc<Relation>>>();
-    let text = merged::all_still_mean(known.into_values().map(Arc::as_ref))?;
+        .filter_map(|named| {
+            Some((
+                &named.name,
+                resolve::relation(&named.name, context).known()?,
+            ))
+        })
+        .filter(|(_, relation)| !relation.temporary && relation.kind != RelationKind::Composite)
+        .map(|(name, relation)| ((relation.oid, written(name)), relation))
+        .collect::<BTreeMap<(Oid, String), &Arc<Relation>>>();
+    let named = known
+        .into_iter()
+        .map(|((_, name), relation)| (name, relation.as_ref()));
+    let text = merged::all_still_mean(named)?;
     Some(Before {
         text,
         parameters: 0,
         apart: false,
     })
+}
+
+/// A name as the statement has it, quoted.
+fn written(name: &Name) -> String {
+    match &name.schema {
+        Some(schema) => qualified(schema, &name.name),
+        None => quote_identifier(&name.name),
+    }
 }
 
 /// One statement being planned.
@@ -200,9 +216,11 @@ impl<'a> Planner<'a> {
                     self.backed().next().map_or("", |(_, r)| r.name.as_str()),
                 ))),
             Kind::Truncate | Kind::Lock | Kind::Utility { .. } => {
+                self.refuse_part()?;
                 Ok(self.utility(Vec::new(), effects))
             }
             Kind::AlterTable(alter) => {
+                self.refuse_part()?;
                 let before = match self.backed().next() {
                     Some((_, relation)) if alter.inheritance => {
                         return Err(self.unless_copied(refusal::inheritance(&relation.name)));
@@ -333,14 +351,14 @@ impl<'a> Planner<'a> {
                     .map(|column| column.name.as_str()),
             ),
         };
-        let alias = crate::overlay::names::quote_identifier(&relation.name);
+        let alias = quote_identifier(&relation.name);
         let mut edits = Edits::default();
         replace(
             &mut edits,
             &copy.source,
             format!(
                 "(SELECT {columns} FROM ({}) AS {alias})",
-                merged::merged(relation, lower)
+                merged::merged(relation, lower, true)
             ),
         )?;
         Ok(Plan::Fresh(Box::new(Fresh {
@@ -372,6 +390,26 @@ impl<'a> Planner<'a> {
             effects,
             describe_original: false,
         }))
+    }
+
+    /// A table of a tree without a key can't lose its rows, or change its columns, by itself: the tree is copied up first. Where that isn't possible, dropping is tried all
+    /// the same, for the rest of the tree may go with it.
+    fn refuse_part(&self) -> Result<(), Refusal> {
+        let mut parts = self.backed().filter(|(_, relation)| relation.is_part());
+        let changed = parts.find(|(_, relation)| match &self.statement.kind {
+            Kind::Truncate => relation.inherits || relation.partition_root.is_some(),
+            Kind::AlterTable(_) => relation.inherits,
+            Kind::Utility { tag } => tag == "DROP TABLE",
+            _ => false,
+        });
+        let Some((_, relation)) = changed else {
+            return Ok(());
+        };
+        let refusal = self.unless_copied(refusal::part(&relation.name));
+        if refusal.copy_up.is_empty() && matches!(self.statement.kind, Kind::Utility { .. }) {
+            return Ok(());
+        }
+        Err(refusal)
     }
 
     /// Whether a CREATE TABLE says INHERITS, of a table of production.

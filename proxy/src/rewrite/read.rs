@@ -53,7 +53,7 @@ impl Planner<'_> {
             if named.only && relation.kind == RelationKind::Partitioned {
                 continue;
             }
-            let select = expand(relation, self.context, 0)?;
+            let select = expand(relation, named.only, self.context, 0)?;
             let alias = quote_identifier(&self.derived_name(at, relation));
             let derived = match (named.role, &named.alias) {
                 (Role::Table, _) => format!("(SELECT * FROM ({select}) AS {alias})"),
@@ -232,9 +232,10 @@ impl Planner<'_> {
     }
 }
 
-/// The `SELECT` that gives a relation's merged rows: its merged form, or a view's definition with the reads in it merged.
+/// The `SELECT` that gives a relation's merged rows: its merged form, or a view's definition with the reads in it merged. `only`: as it was written.
 pub(crate) fn expand(
     relation: &Arc<Relation>,
+    only: bool,
     context: Context<'_>,
     depth: usize,
 ) -> Result<String, Refusal> {
@@ -242,7 +243,7 @@ pub(crate) fn expand(
         if let Some(why) = &lower.unsupported {
             return Err(refusal::unsupported_relation(&relation.name, why));
         }
-        return Ok(merged(relation, lower));
+        return Ok(merged(relation, lower, only));
     }
     let refuse = |why: &str| {
         let refusal = refusal::view(&relation.name, why);
@@ -295,7 +296,7 @@ pub(crate) fn expand(
         if named.only && inner.kind == RelationKind::Partitioned {
             continue;
         }
-        let select = expand(inner, context, depth + 1)?;
+        let select = expand(inner, named.only, context, depth + 1)?;
         let alias = quote_identifier(&named.name.name);
         let derived = if named.alias.is_some() {
             format!("({select})")

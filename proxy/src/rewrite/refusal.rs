@@ -220,6 +220,16 @@ pub(super) fn materialized_view() -> Refusal {
     )
 }
 
+/// A change of one table of a tree without a key.
+pub(super) fn part(relation: &str) -> Refusal {
+    Refusal::new(
+        "tree_without_key",
+        format!("\"{relation}\" can't be changed like this in a preview"),
+        "It is part of an inheritance or partition tree without a key, whose rows come from production all together.",
+        ASK,
+    )
+}
+
 /// ATTACH PARTITION, INHERIT.
 pub(super) fn inheritance(relation: &str) -> Refusal {
     Refusal::new(

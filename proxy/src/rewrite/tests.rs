@@ -118,7 +118,7 @@ fn fresh(catalog: &Catalog, text: &str) -> Fresh {
 
 fn merged_of(catalog: &Catalog, name: &str) -> String {
     let relation = catalog.relation("public", name).unwrap();
-    merged(relation, relation.lower.as_ref().unwrap())
+    merged(relation, relation.lower.as_ref().unwrap(), false)
 }
 
 #[test]
@@ -909,4 +909,48 @@ fn parents_of_unserved_rows_stay() {
         let is_refused = matches!(one(&catalog, text), Plan::Refuse(refusal) if refusal.construct == "unserved_child");
         assert_eq!(is_refused, refused, "{text}");
     }
+}
+
+#[test]
+fn a_tree_without_a_key_is_changed_as_a_whole() {
+    let mut catalog = shop(true);
+    let part = |oid: u32, heirs: &[u32], views: &[&str]| {
+        let mut part = (*catalog.relations[&oid]).clone();
+        part.inherits = true;
+        part.heirs = heirs.to_vec();
+        if let Some(lower) = &mut part.lower {
+            (lower.root, lower.key, lower.copy_up) = (1, Vec::new(), None);
+            lower.heirs = views.iter().map(|view| (*view).to_owned()).collect();
+        }
+        part
+    };
+    let (users, orders) = (part(1, &[2], &["previewpg_lower.r2"]), part(2, &[], &[]));
+    catalog.relations.insert(1, users.into());
+    catalog.relations.insert(2, orders.into());
+    let copied = |text: &str| match one(&catalog, text) {
+        Plan::Refuse(refusal) => refusal.copy_up.to_vec(),
+        _ => Vec::new(),
+    };
+    for text in [
+        "ALTER TABLE orders ADD COLUMN n int",
+        "TRUNCATE orders",
+        "DROP TABLE users",
+        "SELECT ctid FROM orders",
+    ] {
+        assert_eq!(copied(text), vec![1], "{text}");
+    }
+    for text in [
+        "CREATE INDEX ON users (name)",
+        "INSERT INTO orders VALUES (1)",
+    ] {
+        assert!(copied(text).is_empty(), "{text}");
+    }
+    let text = |text: &str| fresh(&catalog, text).text.unwrap().to_string();
+    assert!(text("SELECT count(*) FROM users").contains("FROM previewpg_lower.r2)"));
+    assert!(!text("SELECT count(*) FROM ONLY users").contains("previewpg_lower.r2"));
+    let update = fresh(&catalog, "UPDATE orders SET total = 1 WHERE id = 1");
+    assert_eq!(
+        update.before[0].text,
+        "SELECT previewpg.copy_up_all(2, false)"
+    );
 }

@@ -26,7 +26,7 @@ pub(super) fn unless_copied(
     refusal
 }
 
-/// The tables, partitions as their roots; `None` where one can't be copied up, or where there is none. A materialized view of production can't, but whoever
+/// The tables, those of a tree as its root; `None` where one can't be copied up, or where there is none. A materialized view of production can't, but whoever
 /// reads it hears that it isn't populated.
 fn tables(relations: impl IntoIterator<Item = Oid>, catalog: &Catalog) -> Option<BTreeSet<Oid>> {
     let mut to_see: Vec<Oid> = relations.into_iter().collect();
@@ -39,8 +39,8 @@ fn tables(relations: impl IntoIterator<Item = Oid>, catalog: &Catalog) -> Option
         match &relation.lower {
             Some(_) if relation.is_unpopulated() => {}
             Some(lower) if lower.read_only || lower.unsupported.is_some() => return None,
-            Some(_) => {
-                tables.insert(relation.partition_root.unwrap_or(oid));
+            Some(lower) => {
+                tables.insert(lower.root);
             }
             None if relation.kind == RelationKind::View => to_see.extend(&relation.reads),
             None => return None,
@@ -59,10 +59,9 @@ impl Size {
     fn of(tables: &BTreeSet<Oid>, catalog: &Catalog) -> Self {
         let mut size = Self { rows: 0, bytes: 0 };
         for relation in catalog.relations.values() {
-            let root = relation.partition_root.unwrap_or(relation.oid);
             let is_root = relation.kind == RelationKind::Partitioned;
             if let Some(lower) = &relation.lower
-                && tables.contains(&root)
+                && tables.contains(&lower.root)
                 && !is_root
             {
                 size.rows = size.rows.saturating_add(lower.rows);

@@ -1,17 +1,19 @@
 //! A copy-up in a short transaction of its own, on a connection of its own, so that nobody waits for the client's transaction.
 //!
 //! What it does is invisible (unchanged rows move up), so what fails here fails silently: the same copy-up runs again in the client's
-//! transaction, where it waits as long as it has to, or finds nothing left to do.
+//! transaction, where it waits as long as it has to, or finds nothing left to do. (Unless the client has cancelled its statement.)
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
+use super::cancel::cancellable;
 use super::conversation::{Apart, ApartStatement};
-use crate::auth::backend::{self, Backend, ConnectError};
+use crate::auth::backend::{self, Backend, CancelHandle, ConnectError};
 use crate::net::pool::{Prepared, Statements};
 use crate::net::target::Target;
 use crate::net::tls::ClientTls;
@@ -26,6 +28,8 @@ pub(crate) struct Helper {
     tls: ClientTls,
     lock_timeout: Duration,
     connection: Arc<Mutex<Option<(Backend, Statements)>>>,
+    /// How what the connection runs is cancelled.
+    cancel: Arc<ArcSwapOption<CancelHandle>>,
 }
 
 /// Why a copy-up apart didn't run.
@@ -51,15 +55,21 @@ impl Helper {
             tls,
             lock_timeout,
             connection: Arc::default(),
+            cancel: Arc::default(),
         }
     }
 
-    /// Runs the statements, whatever comes of it.
-    pub(crate) async fn run(self, apart: Apart) {
+    /// Runs the statements, whatever comes of it. `asked` changes when the client asks for a cancel, or has since its statement began.
+    pub(crate) async fn run(self, apart: Apart, mut asked: watch::Receiver<()>) {
         let mut slot = self.connection.lock().await;
-        // A connection is put back only when every answer was read.
-        match self.exchange(slot.take(), &apart).await {
-            Ok(kept) => *slot = Some(kept),
+        let handle = || self.cancel.load().as_deref().cloned();
+        let running = self.exchange(slot.take(), &apart);
+        let (result, stopped) = cancellable(running, &mut asked, handle).await;
+        self.cancel.store(None);
+        // A connection is put back only when every answer was read, and no cancel request is on its way to it.
+        match result {
+            Ok(kept) if !stopped => *slot = Some(kept),
+            Ok(_) => {}
             Err(error) => tracing::debug!(
                 error = &error as &dyn std::error::Error,
                 "a copy-up did not run apart"
@@ -84,6 +94,7 @@ impl Helper {
                 (backend, Statements::default())
             }
         };
+        self.cancel.store(Some(Arc::new(backend.cancel_handle())));
         for statement in apart {
             write(statement, &mut statements, &mut out)?;
         }

@@ -14,8 +14,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use self::replay::Replay;
+use super::cancel::canceled;
 use super::copying::Copying;
 use super::expect::{Answer, Describe, Expect, Flight, OnError, Rows};
+use super::held;
 use super::journal::Journal;
 use super::planner::{Reading, Readings, needs_names};
 use super::prepared::{self, Prepares};
@@ -28,9 +30,8 @@ use super::statement::{Description, Ours, Statements, Undo};
 use crate::admin::metrics::{Metrics, Placement};
 use crate::catalog::model::Oid;
 use crate::catalog::store::Store;
-use crate::rewrite;
-use crate::rewrite::plan::{Before, Effects, Plan, Refusal};
-use crate::sql::facts::{Kind, Statement};
+use crate::rewrite::plan::{Effects, Plan, Refusal};
+use crate::sql::facts::{Kind, Statement, Transaction};
 use crate::wire::MessageError;
 use crate::wire::frame::{Direction, FrameError, Limits, Scanner};
 use crate::wire::frontend::{self, Subject};
@@ -61,6 +62,8 @@ pub(crate) struct Common {
 pub(crate) enum Asked {
     /// Make it known everywhere that these relations are dirty.
     Mark(Vec<Oid>),
+    /// Make it known everywhere that this session is about to change the schema.
+    Changing,
     /// Run these in a short transaction of their own, on another connection to fresh; what fails there doesn't matter.
     Apart(Apart),
     /// Read the committed catalog and publish it.
@@ -175,6 +178,8 @@ pub(crate) struct Conversation {
     asking: bool,
     /// The batch had an error.
     batch_failed: bool,
+    /// The client has heard a result since fresh was last ready.
+    heard: bool,
     marked: HashSet<Oid>,
     /// What fresh says was written to by what was running: to be made known before anything else of fresh's is looked at.
     written: Vec<Oid>,
@@ -236,6 +241,7 @@ impl Conversation {
             barrier: false,
             asking: false,
             batch_failed: false,
+            heard: false,
             marked: HashSet::new(),
             written: Vec::new(),
             telling: false,
@@ -401,6 +407,18 @@ impl Conversation {
         self.advance();
     }
 
+    /// The client has cancelled its statement while something was done for it.
+    pub(crate) fn canceled(&mut self) {
+        self.waiting = None;
+        let script = matches!(self.work, Some(Work::Script(_)));
+        self.work = None;
+        self.fail(canceled());
+        if script {
+            self.flight.sync(Answer::Forward);
+        }
+        self.advance();
+    }
+
     /// What can't be done ends the conversation.
     pub(crate) fn lost(&mut self, lost: Lost) {
         self.broken.get_or_insert(Broken::Lost(lost));
@@ -541,14 +559,6 @@ impl Conversation {
         })
     }
 
-    /// What has to run before a statement, where a name in it may mean another table by the time that it runs: while another session is changing the schema.
-    pub(crate) fn before_names(&self, statement: &Statement) -> Option<Before> {
-        if self.sight.is_plain() || !self.sight.is_shaking() || self.in_failed_block() {
-            return None;
-        }
-        rewrite::still_mean(statement, self.sight.context())
-    }
-
     /// Marks relations as dirty; gives whether that has to be waited for.
     pub(crate) fn mark(&mut self, dirties: &[Oid]) -> bool {
         let new: Vec<Oid> = dirties
@@ -567,6 +577,7 @@ impl Conversation {
     /// What follows from having sent a statement to run.
     pub(crate) fn sent(&mut self, statement: &Statement, effects: Effects) {
         self.sight.sent(statement);
+        self.flight.lasting |= held::lasts(&statement.kind);
         // A temporary schema or one of the path's may have come or gone.
         if effects.search_path || effects.schema {
             self.sight.path_changed();
@@ -580,7 +591,9 @@ impl Conversation {
                 self.barrier = true;
                 self.deallocated.extend(name.clone());
             }
-            Kind::Discard(_) | Kind::Prepare { .. } => self.barrier = true,
+            Kind::Discard(_)
+            | Kind::Prepare { .. }
+            | Kind::Transaction(Transaction::FinishPrepared) => self.barrier = true,
             // The next text can't be read before it's known how.
             Kind::Set(set) => {
                 self.barrier |= matches!(

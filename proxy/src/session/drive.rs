@@ -15,6 +15,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
+use super::cancel::{self, Cancels};
 use super::conversation::{Asked, Broken, Conversation, HIGH};
 use super::production::{self, Events, ReadEvent};
 use super::server::Hooked;
@@ -40,12 +41,12 @@ pub(crate) type Performing = Hooked;
 
 /// What a conversation asks of the process.
 pub(crate) trait Process: Send + Sync {
-    /// Does what was asked (not a read).
-    fn perform(&self, asked: Asked) -> Performing;
+    /// Does what was asked (not a read). `cancelled` changes when the client asks for a cancel, or has since its statement began.
+    fn perform(&self, asked: Asked, cancelled: &watch::Receiver<()>) -> Performing;
     /// Production's sessions.
     fn pool(&self) -> Option<Pool>;
-    /// Changes whenever a cancel is asked for in this client's name.
-    fn cancelled(&self) -> watch::Receiver<()>;
+    /// Where cancels are asked for in this client's name.
+    fn cancels(&self) -> &Cancels;
 }
 
 /// How a conversation ended.
@@ -143,6 +144,8 @@ pub(crate) struct Drive<'a, C, F, P> {
     fresh: Side<F>,
     process: &'a P,
     performing: Option<Performing>,
+    /// That is a copy-up in a transaction of its own.
+    apart: bool,
     /// Makes known what fresh says was written to, see [`Conversation::next_written`].
     marking: Option<Performing>,
     reading: Option<Reading>,
@@ -179,9 +182,10 @@ where
             fresh: Side::new(fresh, leftover),
             process,
             performing: None,
+            apart: false,
             marking: None,
             reading: None,
-            cancelled: process.cancelled(),
+            cancelled: process.cancels().asked(),
             last: Arc::default(),
         }
     }
@@ -328,7 +332,13 @@ where
             && let Poll::Ready(performed) = performing.as_mut().poll(cx)
         {
             self.performing = None;
+            let canceled = self.apart && matches!(self.cancelled.has_changed(), Ok(true));
+            if std::mem::take(&mut self.apart) {
+                self.process.cancels().runs_elsewhere(false);
+                self.cancelled.mark_unchanged();
+            }
             match performed {
+                Ok(()) if canceled => self.conversation.canceled(),
                 Ok(()) => self.conversation.told(),
                 Err(lost) => self.conversation.lost(lost),
             }
@@ -353,7 +363,7 @@ where
         while self.conversation.wants_production()
             && let Some(reading) = self.reading.as_mut()
         {
-            let event = match reading.events.take() {
+            let mut event = match reading.events.take() {
                 Some(event) => event,
                 None if reading.ended => ReadEvent::Failed(Report::error(
                     "08006",
@@ -363,6 +373,11 @@ where
             };
             if !matches!(event, ReadEvent::Rows(_)) {
                 self.reading = None;
+                self.process.cancels().runs_elsewhere(false);
+                let canceled = matches!(self.cancelled.has_changed(), Ok(true));
+                if canceled && matches!(event, ReadEvent::Fallback) {
+                    event = ReadEvent::Failed(cancel::canceled());
+                }
                 // What was cancelled is over: the next statement isn't meant.
                 self.cancelled.mark_unchanged();
             }
@@ -377,7 +392,8 @@ where
         let written = self.conversation.next_written();
         let marks = !written.is_empty();
         if marks {
-            self.marking = Some(self.process.perform(Asked::Mark(written)));
+            let mark = Asked::Mark(written);
+            self.marking = Some(self.process.perform(mark, &self.cancelled));
         }
         let Some(asked) = self.conversation.next_asked() else {
             return marks;
@@ -386,6 +402,7 @@ where
             Asked::Read(read) => match self.process.pool() {
                 None => self.conversation.read_event(ReadEvent::Fallback),
                 Some(pool) => {
+                    self.process.cancels().runs_elsewhere(true);
                     let events = Arc::new(Events::default());
                     let metrics = Arc::clone(&self.conversation.common.metrics);
                     let run = production::run(
@@ -403,7 +420,13 @@ where
                     });
                 }
             },
-            asked => self.performing = Some(self.process.perform(asked)),
+            asked => {
+                self.apart = matches!(asked, Asked::Apart(_));
+                if self.apart {
+                    self.process.cancels().runs_elsewhere(true);
+                }
+                self.performing = Some(self.process.perform(asked, &self.cancelled));
+            }
         }
         true
     }

@@ -179,6 +179,8 @@ pub(crate) struct Flight {
     pub(crate) open: bool,
     /// An Execute or Query was sent whose outcome the last ReadyForQuery doesn't tell.
     pub(crate) executed: bool,
+    /// The same, and it may take its time: what is sent behind it is parsed only after it has ended.
+    pub(crate) lasting: bool,
     /// A message of ours can't be said. The conversation can't go on.
     pub(crate) failure: Option<MessageError>,
 }
@@ -313,7 +315,7 @@ impl Flight {
             )
         };
         if !self.open && !self.queue.iter().any(runs) {
-            self.executed = false;
+            (self.executed, self.lasting) = (false, false);
         }
     }
 }

@@ -135,7 +135,10 @@ impl Conversation {
             stays: false,
         };
         let fresh = match plan.as_ref() {
-            Plan::Pass(_) => {
+            Plan::Pass(effects) => {
+                if self.warn_of(statement, *effects) {
+                    return Some(Work::Bind(bind));
+                }
                 self.hold_names(reading, statement, &message)?;
                 self.statements.bind(portal, kept);
                 self.forward_bind(&frame);
@@ -190,7 +193,7 @@ impl Conversation {
                 return None;
             }
         }
-        if self.mark(&fresh.dirties) {
+        if self.mark(&fresh.dirties) || self.warn_of(statement, fresh.effects) {
             return Some(Work::Bind(bind));
         }
         if !bind.apart_done && self.go_apart(fresh, Some(&message), &description.parameters) {

@@ -16,7 +16,9 @@
 //! | [`planner`] | reading and planning texts; readings are shared by all sessions |
 //! | `report` | errors and notices on their way to the client |
 //! | `production` | a read on production |
+//! | `held` | names that may come to mean something else |
 //! | `journal` | what the log is told of statements |
+//! | `cancel` | cancel requests |
 //! | `apart` | a copy-up in a transaction of its own |
 //! | `copying` | having a refused statement run after all: its tables are copied up as a whole |
 //! | `prepared` | what SQL's PREPARE made |
@@ -25,11 +27,13 @@
 //! It doesn't know what merged rows are: [`crate::rewrite`] says what to run.
 
 mod apart;
+mod cancel;
 mod conversation;
 mod copying;
 mod drive;
 mod expect;
 mod extended;
+mod held;
 mod journal;
 pub mod planner;
 mod prepared;

@@ -7,13 +7,12 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Interval, interval};
 
+use super::cancel::{canceled, cancellable};
 use super::conversation::Conversation;
 use super::sight::Sight;
 use super::statement::{Bound, Description};
@@ -40,9 +39,6 @@ const REGCOLLATION: [u32; 2] = [4191, 4192];
 const CHUNKS: usize = 2;
 const CHUNK: usize = 64 << 10;
 const FIRST: usize = 2 << 10;
-
-/// How long a cancel may take before it's asked for again.
-const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// A read for production.
 #[derive(Debug)]
@@ -230,10 +226,6 @@ impl From<MessageError> for Stop {
     }
 }
 
-fn canceled() -> Report {
-    Report::error("57014", "canceling statement due to user request")
-}
-
 fn unreachable(why: &str) -> Report {
     Report::error("08006", "the connection to production was lost")
         .detail(format!("This statement was reading production: {why}."))
@@ -267,16 +259,6 @@ pub(crate) async fn run(
     events.put(end).await;
 }
 
-/// The next time to ask for a cancel, if one is wanted at all.
-async fn tick(cancels: Option<&mut Interval>) {
-    match cancels {
-        Some(cancels) => {
-            cancels.tick().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
 /// The connection was lost before production said anything, for this reason.
 struct Silent(String);
 
@@ -305,36 +287,15 @@ async fn attempt(
     last.store(checkout.session.number(), Ordering::Relaxed);
     let handle = checkout.session.cancel_handle();
     let mut heard = false;
-    // Set once a cancel was asked for. PostgreSQL ignores one that comes between two messages, so it's asked again.
-    let mut cancels: Option<Interval> = None;
-    let result = {
-        let running = Running {
-            checkout: &mut checkout,
-            scanner: Scanner::new(Direction::Backend, Limits::default()),
-            events,
-            room: FIRST,
-            heard: &mut heard,
-        }
-        .run(read);
-        tokio::pin!(running);
-        loop {
-            tokio::select! {
-                result = &mut running => break result,
-                Ok(()) = cancelled.changed() => {
-                    cancels.get_or_insert_with(|| interval(CANCEL_AGAIN));
-                }
-                () = tick(cancels.as_mut()) => {
-                    let handle = handle.clone();
-                    tokio::spawn(async move {
-                        if let Err(error) = handle.cancel().await {
-                            tracing::warn!(%error, "a cancel request did not reach production");
-                        }
-                    });
-                }
-            }
-        }
+    let running = Running {
+        checkout: &mut checkout,
+        scanner: Scanner::new(Direction::Backend, Limits::default()),
+        events,
+        room: FIRST,
+        heard: &mut heard,
     };
-    let stopped = cancels.is_some();
+    let handle = || Some(handle.clone());
+    let (result, stopped) = cancellable(running.run(read), cancelled, handle).await;
     match result {
         // Production was stopped before it ran the statement; fresh would start from the beginning.
         Err(Stop::Fallback(_) | Stop::Lost(_)) if stopped => Ok(ReadEvent::Failed(canceled())),

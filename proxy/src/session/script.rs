@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::conversation::{Asked, Conversation, pass};
 use super::copying::Copying;
 use super::expect::{Again, Answer, Describe, Expect, OnError, Rows};
+use super::held::lasts;
 use super::planner::{Reading, needs_names};
 use super::production::{Read, ReadEvent};
 use crate::admin::metrics::Placement;
@@ -245,6 +246,7 @@ impl Conversation {
             };
         }
         let mut stable = true;
+        let mut behind = self.flight.lasting;
         let mut all = Vec::with_capacity(statements.len());
         for statement in statements {
             let needs = needs_names(statement);
@@ -258,9 +260,13 @@ impl Conversation {
             let Plan::Pass(effects) = plan else {
                 return Whole::Each((statements.len() == 1).then_some(plan));
             };
-            if self.before_names(statement).is_some() || self.has_unknown(statement) {
+            if self.warn_of(statement, effects) {
+                return Whole::Wait;
+            }
+            if self.holding(statement, behind).is_some() || self.has_unknown(statement) {
                 return Whole::Each(None);
             }
+            behind |= lasts(&statement.kind);
             all.push(effects);
             let changes_names = effects.schema
                 || effects.search_path
@@ -344,6 +350,10 @@ impl Conversation {
                 }
             }
             Plan::Pass(effects) => {
+                if self.warn_of(statement, effects) {
+                    script.plan = Some(Plan::Pass(effects));
+                    return false;
+                }
                 let error = OnError::Shift(reading.offset(statement));
                 if let Some(before) = self.before_names(statement) {
                     let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {
@@ -371,7 +381,7 @@ impl Conversation {
                 script.sent(&statement.kind);
             }
             Plan::Fresh(fresh) => {
-                if self.mark(&fresh.dirties) {
+                if self.mark(&fresh.dirties) || self.warn_of(statement, fresh.effects) {
                     script.plan = Some(Plan::Fresh(fresh));
                     return false;
                 }

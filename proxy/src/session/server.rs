@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::apart::Helper;
+use super::cancel::Cancels;
 use super::conversation::{Asked, Common, Conversation};
 use super::drive::{Drive, End, Performing, Process};
 use super::planner::{Planner, Readings};
@@ -46,12 +47,14 @@ pub type Hooked = Pin<Box<dyn Future<Output = Result<(), Lost>> + Send>>;
 pub trait Hooks: Send + Sync {
     /// Makes it known, to whoever else reads these tables from production, that they are dirty. The process's own marks are set already.
     fn mark_dirty(&self, relations: Vec<Oid>) -> Hooked;
+    /// Makes it known, to whoever else serves this fresh, that a session is about to change the schema. The process's own sessions know.
+    fn changing(&self) -> Hooked;
     /// Reads the committed catalog and publishes it: a session has committed a change of the schema. Whatever was committed before the call must be in what is published.
     fn reload(&self) -> Hooked;
     /// Waits until what is published, and the marks, may be believed ([`crate::catalog::lease`]).
     fn current(&self) -> Hooked;
-    /// Tells other processes of a cancel request that none of this one's sessions was meant by.
-    fn cancel_elsewhere(&self, request: &CancelRequest);
+    /// Tells other processes of a cancel request that none of this one's sessions was meant by. An error: they can't be told.
+    fn cancel_elsewhere(&self, request: &CancelRequest) -> Hooked;
 }
 
 /// How clients are served.
@@ -82,7 +85,7 @@ pub struct Server {
     /// Production's sessions; `None`: reads never leave fresh.
     production: ArcSwapOption<Pool>,
     /// Who to tell of a cancel request.
-    cancels: Mutex<HashMap<CancelKey, watch::Sender<()>>>,
+    cancels: Mutex<HashMap<CancelKey, Arc<Cancels>>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -133,12 +136,18 @@ impl Server {
         self.production.store(Some(Arc::new(production)));
     }
 
-    /// Cancels the read on production of a session of this process, if `is_key` finds its secret right: another process was asked to.
-    pub fn cancel_told(&self, process: u32, is_key: impl Fn(&[u8]) -> bool) {
-        for ((each, secret), waiting) in lock(&self.cancels).iter() {
-            if *each == process && is_key(secret) {
-                waiting.send_replace(());
-            }
+    /// Cancels what a session of this process runs, if `is_key` finds its secret right: another process was asked to.
+    pub async fn cancel_told(&self, process: u32, is_key: impl Fn(&[u8]) -> bool) {
+        let meant = |(each, secret): &&CancelKey| *each == process && is_key(secret);
+        let found = lock(&self.cancels)
+            .keys()
+            .find(meant)
+            .map(|(process, secret)| CancelRequest {
+                process: *process,
+                secret: secret.clone(),
+            });
+        if let Some(request) = found {
+            self.cancel(&request).await;
         }
     }
 
@@ -226,11 +235,11 @@ impl Server {
             options.limits,
             !planned,
         );
-        let (cancels, cancelled) = watch::channel(());
-        let _registered = fresh
-            .key
-            .as_ref()
-            .map(|key| Registered::new(self, (key.process, key.secret.clone()), cancels));
+        let cancels = Arc::new(Cancels::default());
+        let _registered = fresh.key.as_ref().map(|key| {
+            let key = (key.process, key.secret.clone());
+            Registered::new(self, key, Arc::clone(&cancels))
+        });
         let process = ForSession {
             server: self,
             helper: Helper::new(
@@ -238,7 +247,7 @@ impl Server {
                 options.fresh_tls.clone(),
                 options.apart_lock_timeout,
             ),
-            cancelled,
+            cancels,
         };
         Drive::new(
             conversation,
@@ -251,18 +260,19 @@ impl Server {
         .await
     }
 
-    /// Passes a cancel request on: to fresh, and to the read that runs on production for that session.
+    /// Passes a cancel request on: to whoever runs that session's statement.
     pub async fn cancel(&self, request: &CancelRequest) {
         let options = self.options.load_full();
         let key = (request.process, request.secret.clone());
-        let waiting = lock(&self.cancels).get(&key).cloned();
-        match waiting {
-            Some(waiting) => {
-                waiting.send_replace(());
-            }
-            None => self.hooks.cancel_elsewhere(request),
+        let cancels = lock(&self.cancels).get(&key).cloned();
+        let is_for_fresh = match cancels {
+            Some(cancels) => cancels.ask(),
+            // The session may be another replica's. Where that can't be told, fresh may still know it.
+            None => self.hooks.cancel_elsewhere(request).await.is_err(),
+        };
+        if !is_for_fresh {
+            return;
         }
-        // Also when the key isn't ours: the session may be another replica's, and fresh knows all of them.
         if let Err(error) = backend::cancel(&options.fresh, &options.fresh_tls, request).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -382,7 +392,7 @@ struct Registered<'a> {
 }
 
 impl<'a> Registered<'a> {
-    fn new(server: &'a Server, key: CancelKey, cancels: watch::Sender<()>) -> Self {
+    fn new(server: &'a Server, key: CancelKey, cancels: Arc<Cancels>) -> Self {
         lock(&server.cancels).insert(key.clone(), cancels);
         Self { server, key }
     }
@@ -398,17 +408,18 @@ impl Drop for Registered<'_> {
 struct ForSession<'a> {
     server: &'a Server,
     helper: Helper,
-    cancelled: watch::Receiver<()>,
+    cancels: Arc<Cancels>,
 }
 
 impl Process for ForSession<'_> {
-    fn perform(&self, asked: Asked) -> Performing {
+    fn perform(&self, asked: Asked, cancelled: &watch::Receiver<()>) -> Performing {
         match asked {
             Asked::Mark(relations) => self.server.hooks.mark_dirty(relations),
+            Asked::Changing => self.server.hooks.changing(),
             Asked::Reload => self.server.hooks.reload(),
             Asked::Current => self.server.hooks.current(),
             Asked::Apart(apart) => {
-                let run = self.helper.clone().run(apart);
+                let run = self.helper.clone().run(apart, cancelled.clone());
                 Box::pin(async move {
                     run.await;
                     Ok(())
@@ -422,8 +433,8 @@ impl Process for ForSession<'_> {
         self.server.production.load().as_deref().cloned()
     }
 
-    fn cancelled(&self) -> watch::Receiver<()> {
-        self.cancelled.clone()
+    fn cancels(&self) -> &Cancels {
+        &self.cancels
     }
 }
 

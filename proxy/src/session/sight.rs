@@ -94,8 +94,10 @@ pub(crate) struct Sight {
     path_touched: bool,
     /// The schema changed in a transaction that may still roll back.
     schema_touched: bool,
-    /// Others are told so until this session's schema is published.
+    /// Others are told so until this session's schema is published, or the transaction has ended without a change.
     changing: Option<Changing>,
+    /// Other processes were told so as well.
+    announced: bool,
     /// Grows whenever a name may mean something else: what was planned for an older one is planned again.
     generation: u64,
     /// Production's answers might differ from fresh's, for good.
@@ -129,6 +131,7 @@ impl Sight {
             path_touched: false,
             schema_touched: false,
             changing: None,
+            announced: false,
             generation: 1,
             pinned: false,
             default_read_committed: false,
@@ -352,6 +355,13 @@ impl Sight {
         self.path_changed();
     }
 
+    /// The session is about to change the schema, or may be; gives whether other processes are still to be told.
+    pub(crate) fn changing(&mut self) -> bool {
+        let store = &self.store;
+        self.changing.get_or_insert_with(|| Changing::new(store));
+        !std::mem::replace(&mut self.announced, true)
+    }
+
     /// ParameterStatus.
     pub(crate) fn setting(&mut self, name: &[u8], value: &[u8]) {
         match name {
@@ -407,6 +417,11 @@ impl Sight {
             }
             // Another session made the transaction, through another process perhaps: what it changed, nobody has said here.
             Kind::Transaction(Transaction::FinishPrepared) => self.schema_touched = true,
+            Kind::Transaction(Transaction::Prepare) => {
+                if let Some(changing) = self.changing.take() {
+                    changing.keep();
+                }
+            }
             Kind::Transaction(ended @ (Transaction::Rollback | Transaction::RollbackTo)) => {
                 self.path_known &= !self.path_touched;
                 self.stale |= self.schema_touched;
@@ -441,15 +456,17 @@ impl Sight {
     /// What this session changed is known to everybody, or was rolled back.
     pub(crate) fn published(&mut self) {
         self.changing = None;
+        self.announced = false;
     }
 
-    /// Whether another session has changed the schema, so that at its commit, which may be now, a name may come to mean something else.
+    /// Whether another session is changing the schema, so that at its commit, which may be now, a name may come to mean something else.
     pub(crate) fn is_shaking(&self) -> bool {
         self.store.changing() > usize::from(self.changing.is_some())
+            || self.store.is_changing_elsewhere()
     }
 
-    /// ReadyForQuery. `more`: something behind it was sent already, which [`Sight::sent`] has been told of.
-    pub(crate) fn ready(&mut self, status: u8, failed: bool, more: bool) {
+    /// ReadyForQuery. `more`: something behind it was sent already, which [`Sight::sent`] has been told of. `soon`: something else is about to be.
+    pub(crate) fn ready(&mut self, status: u8, failed: bool, more: bool, soon: bool) {
         if failed || status == b'E' {
             self.path_known &= !self.path_touched;
             self.stale |= self.schema_touched;
@@ -461,6 +478,8 @@ impl Sight {
                 // Temporary tables may have come, or gone with the transaction (ON COMMIT DROP).
                 self.schema_touched = false;
                 self.stale = true;
+            } else if !more && !soon {
+                self.published();
             }
             if !more {
                 self.isolation = Isolation::Idle;
@@ -530,7 +549,7 @@ mod tests {
     fn sight(default_isolation: &str) -> Sight {
         let mut sight = Sight::new(Arc::new(Store::default()), false);
         tell(&mut sight, default_isolation, default_isolation);
-        sight.ready(b'I', false, false);
+        sight.ready(b'I', false, false, false);
         sight
     }
 
@@ -584,13 +603,13 @@ mod tests {
         assert_eq!(sight.isolation, Isolation::Idle, "there is no snapshot yet");
         send(&mut sight, "SELECT 1");
         assert_eq!(sight.isolation, Isolation::Other);
-        sight.ready(b'I', false, false);
+        sight.ready(b'I', false, false, false);
         assert_eq!(sight.isolation, Isolation::Idle);
         send(&mut sight, "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT 1");
         assert_eq!(sight.isolation, Isolation::ReadCommitted);
         send(&mut sight, "COMMIT; BEGIN");
         assert_eq!(sight.isolation, Isolation::Other);
-        sight.ready(b'I', false, true);
+        sight.ready(b'I', false, true, false);
         assert_eq!(
             sight.isolation,
             Isolation::Other,
@@ -611,7 +630,7 @@ mod tests {
                 .contains("\"bytea_output\" = 'hex'")
         );
         send(&mut sight, "ROLLBACK");
-        sight.ready(b'I', false, false);
+        sight.ready(b'I', false, false, false);
         assert!(sight.lacks().is_some() && !sight.may_leave(false));
     }
 

@@ -27,10 +27,12 @@ impl Conversation {
         self.still_unknown(statement).is_some()
     }
 
-    /// The same of a client's message in the extended protocol.
-    pub(crate) fn has_unknown_in(&self, reading: Option<&Reading>) -> bool {
+    /// Whether something has to be sent in front of a client's message in the extended protocol, for its names.
+    pub(crate) fn looks_at_names(&self, reading: Option<&Reading>) -> bool {
         let first = reading.and_then(|reading| reading.script.statements.first());
-        first.is_some_and(|statement| self.has_unknown(statement))
+        first.is_some_and(|statement| {
+            self.has_unknown(statement) || self.before_names(statement).is_some()
+        })
     }
 
     /// Whether a name means nothing to us, and something under way may change that (a function that makes a table): its answer first.

@@ -18,7 +18,7 @@ mod schema;
 mod types;
 mod utility;
 mod witness;
-mod words;
+pub(crate) mod words;
 mod write;
 
 #[cfg(test)]

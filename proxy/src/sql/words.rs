@@ -65,7 +65,7 @@ fn both(words: &mut HashSet<String>, word: &[u8]) {
 }
 
 /// The highest `$n`; `u16::MAX` for anything beyond, which PostgreSQL refuses.
-pub(super) fn highest_parameter(text: &[u8], tokens: &[Token]) -> u16 {
+pub(crate) fn highest_parameter(text: &[u8], tokens: &[Token]) -> u16 {
     let numbers = tokens
         .iter()
         .filter(|token| token.kind == TokenKind::Parameter)

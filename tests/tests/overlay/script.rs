@@ -216,7 +216,7 @@ impl World {
                 };
                 let rows = relation.lower.as_ref().map_or_else(
                     || format!("\"{}\".\"{}\"", relation.schema, relation.name),
-                    |lower| format!("({})", merged(relation, lower)),
+                    |lower| format!("({})", merged(relation, lower, false)),
                 );
                 let alias = if relation.lower.is_some() {
                     format!(" AS \"{name}\"")

@@ -237,16 +237,22 @@ fn verdict(table: Table, selection: &TableSelection, limit: u64) -> Verdict {
     } else if !table.selectable {
         notes.push("the role may not SELECT: it would be refused".to_owned());
         Served::No
-    } else if table.inherits {
-        notes.push("table inheritance: statements on it are refused".to_owned());
-        Served::No
     } else if matches!(table.kind, Kind::MaterializedView | Kind::Foreign) {
         Served::ReadOnly
-    } else if !table.keyed && table.kind == Kind::Table {
+    } else if table.inherits
+        || !table.keyed && matches!(table.kind, Kind::Table | Kind::Partitioned)
+    {
+        let (why, whole) = match (table.inherits, table.kind) {
+            (true, _) => ("table inheritance", "the whole tree"),
+            (false, Kind::Partitioned) => {
+                ("no primary key or unique NOT NULL key", "all partitions")
+            }
+            (false, _) => ("no primary key or unique NOT NULL key", "the whole table"),
+        };
         notes.push(if as_count(table.rows) > limit {
-            format!("no primary key or unique NOT NULL key, and more than {limit} rows: UPDATE and DELETE are refused")
+            format!("{why}, and more than {limit} rows: UPDATE and DELETE are refused")
         } else {
-            "no primary key or unique NOT NULL key: the first UPDATE or DELETE copies the whole table".to_owned()
+            format!("{why}: the first UPDATE or DELETE copies {whole}")
         });
         Served::WithoutKey
     } else {
@@ -582,8 +588,8 @@ mod tests {
                     inherits: true,
                     ..table("parent")
                 },
-                Served::No,
-                "inheritance",
+                Served::WithoutKey,
+                "copies the whole tree",
             ),
             (
                 Table {

@@ -37,8 +37,21 @@ pub struct Drift {
     pub relations: Vec<RelationDrift>,
     /// Functions and views that production has replaced.
     pub definitions: Vec<Change>,
+    /// Functions and views that both sides have replaced: otherwise, as far as their texts tell.
+    pub disputed: Vec<Disputed>,
     /// What meets the preview's own changes, beside relations.
     pub collisions: Vec<Collision>,
+}
+
+/// A function or view that both sides have replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disputed {
+    /// The statement that makes production's, as production prints it.
+    pub production: String,
+    /// The same of the preview's, as fresh prints it.
+    pub preview: String,
+    /// What is reported unless they mean the same.
+    pub collision: Collision,
 }
 
 /// What is to be done about one relation.
@@ -275,7 +288,10 @@ fn changed(
         return None;
     }
     if reading
-        && (before.kind != after.kind || before.partition != after.partition || after.inherits)
+        && (before.kind != after.kind
+            || before.partition != after.partition
+            || before.inherits != after.inherits
+            || after.inherits && !same_structure(before, after))
     {
         drift.refuse(
             "it is another kind of table now, or another's part".to_owned(),
@@ -334,7 +350,6 @@ fn same_structure(one: &Relation, other: &Relation) -> bool {
         rows: 0,
         bytes: 0,
         oid: 0,
-        reason: None,
         adopted: false,
         ..relation.clone()
     };
@@ -975,9 +990,13 @@ fn replaced(preview: &Preview, production: &Production, drift: &mut Drift) {
                 otherwise: collision,
             });
         } else {
-            drift.collisions.push(Collision {
-                preview: "it was defined anew, too".to_owned(),
-                ..collision
+            drift.disputed.push(Disputed {
+                production: definition.clone(),
+                preview: here.clone(),
+                collision: Collision {
+                    preview: "it was defined anew, too".to_owned(),
+                    ..collision
+                },
             });
         }
     }

@@ -177,6 +177,7 @@ impl Run<'_> {
             Action::RestoreRest => self.restore_rest().await,
             Action::Change(change) => self.change(change).await,
             Action::Drift(drift) => self.drift(drift).await,
+            Action::Compare(disputed) => self.compare(disputed).await,
             Action::Collide(collisions) => {
                 self.outcome.collisions.extend(collisions.iter().cloned());
                 Ok(())

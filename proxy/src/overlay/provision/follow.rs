@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
 use super::Collision;
-use super::drift::{Change, RelationDrift};
+use super::drift::{Change, Disputed, RelationDrift};
 use super::execute::{Run, batch};
 use super::{Error, execute};
 use crate::overlay::names::{quote_identifier, quote_literal};
@@ -18,6 +19,22 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(300);
 /// A transaction that changes a relation: it doesn't keep clients waiting behind it, and its queries read tables rather than catalogs.
 const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on; SET LOCAL plan_cache_mode = auto";
+
+/// How a view reads here that was made by [`under_another_name`].
+const PRINT: &str =
+    "SELECT pg_catalog.pg_get_viewdef('pg_temp.previewpg_compared'::pg_catalog.regclass)";
+
+/// A view's definition under the name that [`PRINT`] knows, and what stands in front of its query.
+fn under_another_name<'a>(object: &str, definition: &'a str) -> Option<(String, &'a str)> {
+    let rest = definition.strip_prefix("CREATE OR REPLACE ")?;
+    let rest = rest.strip_prefix(object)?;
+    let (options, _) = rest.split_once(" AS ")?;
+    let head = definition.len() - rest.len() + options.len();
+    object.starts_with("VIEW ").then(|| {
+        let create = format!("CREATE TEMPORARY VIEW previewpg_compared{rest}");
+        (create, &definition[..head])
+    })
+}
 
 /// How an attempt ended that changed nothing.
 enum Failure {
@@ -70,6 +87,27 @@ impl Run<'_> {
             batch(self.fresh, &change.what, "RESET ROLE").await?;
         }
         self.came(change, done)
+    }
+
+    /// A definition that both sides have changed: told, unless both have become the same. Another major version prints a view otherwise, so production's is read again here.
+    pub(super) async fn compare(&mut self, disputed: &Disputed) -> Result<(), Error> {
+        let collision = &disputed.collision;
+        if let Some((create, head)) = under_another_name(&collision.object, &disputed.production) {
+            let app = quote_identifier(&self.options.app.name);
+            let sql = format!("BEGIN; SET LOCAL ROLE {app}; {create}; {PRINT}");
+            // One that can't be made isn't the same, either.
+            let answers = self.fresh.simple_query(&sql).await.unwrap_or_default();
+            self.roll_back().await?;
+            let same = format!("{head} AS ");
+            let same = disputed.preview.strip_prefix(&same);
+            if answers.iter().any(|answer| {
+                matches!(answer, SimpleQueryMessage::Row(row) if row.get(0) == same && same.is_some())
+            }) {
+                return Ok(());
+            }
+        }
+        self.outcome.collisions.push(collision.clone());
+        Ok(())
     }
 
     /// Notes what came of a change.

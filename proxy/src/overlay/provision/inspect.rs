@@ -74,6 +74,9 @@ pub struct Relation {
     pub partitioned: bool,
     /// It has inheritance children or parents.
     pub inherits: bool,
+    /// The tables that inherit from it: schemas and names.
+    #[serde(default)]
+    pub heirs: Vec<(String, String)>,
     /// Its columns in order.
     pub columns: Vec<Column>,
     /// The columns of its unconditional, immediate unique keys: primary first.
@@ -93,9 +96,6 @@ pub struct Relation {
     /// Fresh had it already; set by the plan.
     #[serde(default)]
     pub adopted: bool,
-    /// Why it can't be served; set by the plan.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
 }
 
 /// A column of production.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
-use super::drift::{self, Change, Collision, RelationDrift};
+use super::drift::{self, Change, Collision, Disputed, RelationDrift};
 use super::inspect::{Inspection, Preview, Relation};
 use super::{Options, role};
 use crate::catalog;
@@ -68,6 +68,8 @@ pub enum Action {
     Change(Box<Change>),
     /// What is to be done about one relation that production has changed.
     Drift(Box<RelationDrift>),
+    /// A definition that both sides have changed, and that is left alone.
+    Compare(Box<Disputed>),
     /// What is left alone.
     Collide(Vec<Collision>),
     /// How production was, for the next time.
@@ -135,21 +137,26 @@ impl fmt::Display for Plan {
                     f,
                     "-- pg_dump --schema-only of production, filtered, into pg_restore\n"
                 )?,
-                Action::Collide(collisions) => {
-                    for collision in collisions {
-                        writeln!(
-                            f,
-                            "-- {}: on production {}; here {}",
-                            collision.object, collision.production, collision.preview
-                        )?;
-                    }
-                    writeln!(f)?;
+                Action::Collide(collisions) => left_alone(f, collisions)?,
+                Action::Compare(disputed) => {
+                    left_alone(f, std::slice::from_ref(&disputed.collision))?;
                 }
                 Action::Note(_) => writeln!(f, "-- previewpg.note_production\n")?,
             }
         }
         Ok(())
     }
+}
+
+fn left_alone(f: &mut fmt::Formatter<'_>, collisions: &[Collision]) -> fmt::Result {
+    for collision in collisions {
+        writeln!(
+            f,
+            "-- {}: on production {}; here {}",
+            collision.object, collision.production, collision.preview
+        )?;
+    }
+    writeln!(f)
 }
 
 fn sql(name: impl Into<String>, text: impl Into<String>) -> Step {
@@ -542,6 +549,10 @@ fn follow(
         name: change.what.clone(),
         action: Action::Change(Box::new(change)),
     }));
+    steps.extend(drift.disputed.into_iter().map(|disputed| Step {
+        name: format!("compare {}", disputed.collision.object),
+        action: Action::Compare(Box::new(disputed)),
+    }));
     if !drift.collisions.is_empty() {
         steps.push(Step {
             name: "leave alone what is the preview's own".to_owned(),
@@ -598,7 +609,6 @@ fn attach(options: &Options, selected: &Selected<'_>, relation: &Relation) -> Op
         return None;
     }
     let described = Relation {
-        reason: reason(relation),
         adopted: selected.is_present(relation),
         ..relation.clone()
     };
@@ -617,20 +627,6 @@ fn names<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<Strin
     pairs
         .map(|(schema, name)| format!("{schema}.{name}"))
         .collect()
-}
-
-/// Why a relation of production can't be served, as far as its description tells.
-fn reason(relation: &Relation) -> Option<String> {
-    if relation.inherits {
-        return Some(
-            "It is part of an inheritance tree, whose rows can't be told apart from here"
-                .to_owned(),
-        );
-    }
-    if relation.columns.is_empty() {
-        return Some("It has no columns".to_owned());
-    }
-    None
 }
 
 fn runtime() -> String {

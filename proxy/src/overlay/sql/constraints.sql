@@ -452,6 +452,10 @@ BEGIN
             COMMIT;
         END IF;
     END LOOP;
+    -- Of an inheritance tree all is served, or nothing.
+    UPDATE previewpg.relation AS r SET state = 'unsupported', reason = 'Another table of its inheritance tree can''t be served'
+    WHERE r.state = 'merged' AND r.key_numbers = '{}' AND EXISTS (SELECT FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid AND NOT c.relispartition WHERE r.upper IN (h.inhparent, h.inhrelid))
+      AND EXISTS (SELECT FROM previewpg.inheritance_tree(r.upper) AS m LEFT JOIN previewpg.relation o ON o.upper = m WHERE o.state IS DISTINCT FROM 'merged');
     INSERT INTO previewpg.enum_label SELECT e.enumtypid, e.enumlabel FROM pg_enum e ON CONFLICT DO NOTHING;
     -- What a table had here before and production does not promise. These queries read tables, not catalogs.
     PERFORM pg_catalog.set_config(name, 'on', false) FROM pg_catalog.unnest(ARRAY['enable_hashjoin', 'enable_mergejoin', 'enable_seqscan']) AS name;

@@ -11,7 +11,12 @@ DECLARE
 BEGIN
     SELECT format('SELECT %s FROM previewpg_fdw.r%s%s',
                string_agg(format('%s AS %I', p.expression, a.attname), ', ' ORDER BY a.attnum), relation,
-               CASE WHEN EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = $1 AND r.state = 'detached' AND r.copied_by IS NULL) THEN ' WHERE false' ELSE '' END),
+               (SELECT CASE WHEN r.state = 'detached' AND r.copied_by IS NULL THEN ' WHERE false'
+                    -- Its own rows, without its children's: production's name for it as it is when it's read.
+                    WHEN EXISTS (SELECT FROM pg_attribute f WHERE f.attrelid = to_regclass('previewpg_fdw.r' || $1) AND f.attname = 'previewpg_tableoid') THEN
+                        format(' WHERE previewpg_tableoid OPERATOR(pg_catalog.=) (SELECT c.oid FROM previewpg_fdw.production_class AS c JOIN previewpg_fdw.production_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace'
+                            ' WHERE c.relname OPERATOR(pg_catalog.=) %L AND n.nspname OPERATOR(pg_catalog.=) %L)', r.production_name, r.production_schema)
+                    ELSE '' END FROM previewpg.relation r WHERE r.upper = $1)),
            string_agg(format('%I %s %s', a.attname, format_type(a.atttypid, a.atttypmod), a.attcollation), ', ' ORDER BY a.attnum)
     INTO query, shape
     FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.upper = $1 AND p.number = a.attnum
@@ -115,6 +120,11 @@ BEGIN
     IF key = '{}' THEN
         RETURN;
     END IF;
+    IF EXISTS (SELECT FROM previewpg.loud(relation)) THEN
+        PERFORM previewpg.put_function('r' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint', 'SECURITY DEFINER',
+            format(E'\nBEGIN\n    RETURN previewpg.copy_up_all(%s::pg_catalog.oid, false);\nEND\n', relation));
+        RETURN;
+    END IF;
     SELECT format('WITH want AS MATERIALIZED (SELECT DISTINCT ON (%1$s) r.* FROM pg_catalog.unnest(previewpg_rows) AS r),
              claimed AS (INSERT INTO previewpg_claims.r%2$s (%3$s, previewpg_copied) SELECT %1$s, true FROM want AS r ON CONFLICT DO NOTHING RETURNING %3$s)
         INSERT INTO %4$s (%5$s) OVERRIDING SYSTEM VALUE SELECT %6$s FROM want JOIN claimed ON %7$s',
@@ -204,11 +214,20 @@ LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET sea
 DECLARE
     r previewpg.relation;
     target text;
+    root oid;
     rows_limit bigint := previewpg.setting('copy_up_rows');
     bytes_limit bigint := previewpg.setting('copy_up_bytes');
     before bigint;
     copied bigint;
+    tree record;
+    part record;
+    again text;
 BEGIN
+    -- Without a key a tree is copied as one: one marker says so for all of it.
+    SELECT x.claims::oid INTO root FROM previewpg.relation AS x WHERE x.upper = $1 AND x.key_numbers = '{}' AND x.claims <> x.upper;
+    IF FOUND THEN
+        RETURN previewpg.copy_up_all(root, detach);
+    END IF;
     -- In the order of a schema change: the table first.
     IF (SELECT c.relkind IN ('r', 'p') FROM pg_class AS c WHERE c.oid = relation) THEN
         EXECUTE format('LOCK TABLE ONLY %s IN ROW EXCLUSIVE MODE', previewpg.name_of(relation));
@@ -223,18 +242,34 @@ BEGIN
         RETURN 0;
     END IF;
     target := previewpg.name_of(relation);
-    IF r.production_bytes > bytes_limit THEN
-        PERFORM previewpg.raise_limit(relation, r.production_rows, r.production_bytes);
+    -- A partitioned table takes its partitions' rows; of an inheritance tree each table takes its own.
+    SELECT coalesce(sum(x.production_rows) FILTER (WHERE c.relkind <> 'p'), r.production_rows)::bigint AS rows, sum(x.production_bytes)::bigint AS bytes, sum(pg_table_size(c.oid)) AS size,
+           bool_and(x.state = 'merged') AS is_served, array_agg(c.oid ORDER BY c.oid) FILTER (WHERE c.oid = relation OR NOT c.relispartition) AS members
+    INTO tree
+    FROM previewpg.relation AS x JOIN pg_class AS c ON c.oid = x.upper AND (c.relkind <> 'p' OR c.oid = relation)
+    WHERE relation IN (x.upper, x.claims) AND (r.key_numbers = '{}' OR x.upper = relation);
+    IF NOT tree.is_served THEN
+        RAISE feature_not_supported USING MESSAGE = format('table "%s" can''t be copied into the preview', (SELECT c.relname FROM pg_class AS c WHERE c.oid = relation)),
+            DETAIL = 'Another table of its tree can''t be served at this moment.', HINT = 'Ask whoever runs the preview: `previewpg check` tells what each relation needs.';
     END IF;
-    before := pg_table_size(relation);
+    IF tree.bytes > bytes_limit THEN
+        PERFORM previewpg.raise_limit(relation, tree.rows, tree.bytes);
+    END IF;
+    before := tree.size;
     IF r.key_numbers = '{}' THEN
         -- The marker is the lock: a second session waits here and then finds the work done.
         copied := previewpg.as_app(format('INSERT INTO previewpg_claims.r%s VALUES (true) ON CONFLICT DO NOTHING', relation));
         IF copied > 0 THEN
-            copied := previewpg.as_app(format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM previewpg_lower.r%s LIMIT %s',
-                target, previewpg.stored_columns(relation), relation, rows_limit + 1));
+            copied := 0;
+            again := previewpg.silence(relation);
+            FOREACH root IN ARRAY tree.members LOOP
+                copied := copied + previewpg.as_app(format('INSERT INTO %s%s OVERRIDING SYSTEM VALUE SELECT %s FROM previewpg_lower.r%s LIMIT %s',
+                    previewpg.name_of(root), ' (' || previewpg.stored_columns(root) || ')', previewpg.stored_columns(root), root, rows_limit + 1 - copied));
+            END LOOP;
+            EXECUTE again;
         END IF;
     ELSE
+        again := previewpg.silence(relation);
         copied := previewpg.as_app(format($f$
             WITH want AS MATERIALIZED (SELECT l.* FROM previewpg_lower.r%1$s AS l WHERE %2$s LIMIT %3$s),
                  claimed AS (INSERT INTO previewpg_claims.r%9$s (%4$s, previewpg_copied) SELECT %4$s, true FROM want ON CONFLICT DO NOTHING RETURNING %4$s)
@@ -244,9 +279,12 @@ BEGIN
             (SELECT string_agg(format('claimed.%1$I %2$s want.%1$I', a.attname,
                         previewpg.index_equality(to_regclass('previewpg_claims.r' || r.claims || '_pkey'), k.place::int)), ' AND ')
              FROM unnest(r.key_numbers) WITH ORDINALITY AS k(number, place) JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.number), r.claims));
+        EXECUTE again;
     END IF;
-    IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
-        PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, pg_table_size(relation) - before));
+    SELECT sum(pg_table_size(x.upper)) - before AS bytes INTO part FROM previewpg.relation AS x JOIN pg_class AS c ON c.oid = x.upper AND (c.relkind <> 'p' OR c.oid = relation)
+    WHERE relation IN (x.upper, x.claims) AND (r.key_numbers = '{}' OR x.upper = relation);
+    IF copied > rows_limit OR part.bytes > bytes_limit THEN
+        PERFORM previewpg.raise_limit(relation, greatest(tree.rows, copied), greatest(tree.bytes, part.bytes::bigint));
     END IF;
     IF copied > 0 THEN
         PERFORM previewpg.touched(relation);
@@ -256,6 +294,31 @@ BEGIN
         PERFORM previewpg.detach_claimed(relation);
     END IF;
     RETURN copied;
+END
+$$;
+
+-- The rules and triggers of a table, and of what shares its claims, that act in a session of session_replication_role = replica: 'R' and 'A'.
+CREATE OR REPLACE FUNCTION previewpg.loud(relation oid) RETURNS TABLE (upper oid, kind text, name name, enabled "char")
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT t.tgrelid, 'TRIGGER', t.tgname, t.tgenabled
+    FROM pg_trigger t WHERE NOT t.tgisinternal AND t.tgenabled IN ('R', 'A') AND (t.tgrelid = $1 OR t.tgrelid IN (SELECT r.upper FROM previewpg.relation r WHERE r.claims = $1))
+    UNION ALL
+    SELECT w.ev_class, 'RULE', w.rulename, w.ev_enabled
+    FROM pg_rewrite w WHERE w.rulename <> '_RETURN' AND w.ev_enabled IN ('R', 'A') AND (w.ev_class = $1 OR w.ev_class IN (SELECT r.upper FROM previewpg.relation r WHERE r.claims = $1))
+$$;
+
+-- Keeps them from acting on rows that are copied up. Gives the statements that let them act again.
+CREATE OR REPLACE FUNCTION previewpg.silence(relation oid) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    item record;
+    again text := '';
+BEGIN
+    FOR item IN SELECT l.* FROM previewpg.loud(relation) AS l ORDER BY l.upper, l.kind, l.name LOOP
+        EXECUTE format('ALTER TABLE %s DISABLE %s %I', previewpg.name_of(item.upper), item.kind, item.name);
+        again := again || format('ALTER TABLE %s ENABLE %s %s %I;', previewpg.name_of(item.upper), CASE item.enabled WHEN 'A' THEN 'ALWAYS' ELSE 'REPLICA' END, item.kind, item.name);
+    END LOOP;
+    RETURN again;
 END
 $$;
 
@@ -323,12 +386,28 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.truncated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF (SELECT r.state = 'merged' AND r.claims = r.upper FROM previewpg.relation r WHERE r.upper = TG_RELID) THEN
+    IF (SELECT r.state = 'merged' AND r.claims = r.upper AND NOT (r.key_numbers = '{}' AND c.relkind <> 'p' AND EXISTS (SELECT FROM previewpg.relation o WHERE o.claims = r.upper AND o.upper <> r.upper))
+        FROM previewpg.relation r JOIN pg_class c ON c.oid = r.upper WHERE r.upper = TG_RELID) THEN
         PERFORM previewpg.detach(TG_RELID, 'It was truncated');
+    ELSIF (SELECT r.state = 'merged' AND r.key_numbers = '{}' FROM previewpg.relation r WHERE r.upper = TG_RELID) THEN
+        PERFORM previewpg.raise_part(TG_RELID);
     ELSIF (SELECT r.state = 'merged' FROM previewpg.relation r WHERE r.upper = TG_RELID) THEN
         PERFORM previewpg.claim_all(TG_RELID);
     END IF;
     RETURN NULL;
+END
+$$;
+
+-- A part of a tree without a key can't lose its rows of production by itself.
+CREATE OR REPLACE FUNCTION previewpg.raise_part(relation oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE feature_not_supported USING
+        -- It may be gone already.
+        MESSAGE = format('the rows of table "%s" can''t be taken away from here in a preview',
+            coalesce((SELECT c.relname FROM pg_class c WHERE c.oid = relation), (SELECT r.production_name FROM previewpg.relation r WHERE r.upper = relation))),
+        DETAIL = 'Its inheritance or partition tree has no key, and was not copied up first.',
+        HINT = format('Copy it up first: SELECT previewpg.copy_up_all(%s::oid, true).', (SELECT r.claims FROM previewpg.relation r WHERE r.upper = relation));
 END
 $$;
 

@@ -142,9 +142,13 @@ DECLARE
 BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
     IF r.state IN ('merged', 'read_only') THEN
-        -- A partition is known by its root's claims; what became one, or is one no more, would be counted twice or never.
-        IF (SELECT c.relispartition <> (r.claims <> r.upper) OR c.relkind <> 'p' AND NOT c.relispartition
-                AND EXISTS (SELECT FROM pg_inherits h WHERE relation IN (h.inhrelid, h.inhparent)) FROM pg_class c WHERE c.oid = relation) THEN
+        -- A partition is known by its root's claims; what became one, or is one no more, would be counted twice or never. An inheritance tree stays as production has it.
+        IF (SELECT CASE WHEN c.relispartition THEN r.claims <> pg_partition_root(relation)::oid::bigint
+                        WHEN c.relkind = 'p' THEN r.claims <> r.upper
+                        ELSE (SELECT array_agg(m ORDER BY m) FROM previewpg.inheritance_tree(relation) AS m)
+                                IS DISTINCT FROM (SELECT array_agg(x.upper ORDER BY x.upper) FROM previewpg.relation x WHERE x.claims = r.claims AND x.state = r.state)
+                            OR EXISTS (SELECT FROM pg_inherits h WHERE relation IN (h.inhparent, h.inhrelid)) AND NOT previewpg.has_same_columns(relation) END
+            FROM pg_class c WHERE c.oid = relation) THEN
             RAISE feature_not_supported USING
                 MESSAGE = format('table "%s" can''t join or leave an inheritance or partition tree in a preview', (SELECT c.relname FROM pg_class c WHERE c.oid = relation)),
                 DETAIL = 'Its rows come from production, and a query of the tree would miss them.',
@@ -474,10 +478,11 @@ BEGIN
             UNION SELECT w.ev_class FROM pg_event_trigger_ddl_commands() AS c JOIN pg_rewrite w ON w.oid = c.objid WHERE c.classid = 'pg_rewrite'::regclass
             UNION SELECT p.relid::oid FROM pg_event_trigger_ddl_commands() AS c JOIN pg_class o ON o.oid = c.objid AND (o.relkind = 'p' OR o.relispartition),
                 LATERAL pg_partition_tree(pg_partition_root(o.oid)) AS p WHERE c.classid = 'pg_class'::regclass
-            UNION SELECT h.inhparent FROM pg_event_trigger_ddl_commands() AS c JOIN pg_inherits h ON h.inhrelid = c.objid
-                JOIN previewpg.relation r ON r.upper = h.inhparent WHERE c.classid = 'pg_class'::regclass
+            UNION SELECT r.upper FROM pg_event_trigger_ddl_commands() AS c JOIN pg_class o ON o.oid = c.objid AND o.relkind = 'r' AND NOT o.relispartition,
+                LATERAL previewpg.inheritance_tree(o.oid) AS m JOIN previewpg.relation r ON r.upper = m WHERE c.classid = 'pg_class'::regclass
             -- A partition that has just left its tree.
-            UNION SELECT r.upper FROM previewpg.relation r JOIN pg_class o ON o.oid = r.upper WHERE r.state = 'merged' AND r.claims <> r.upper AND NOT o.relispartition
+            UNION SELECT r.upper FROM previewpg.relation r JOIN pg_class o ON o.oid = r.upper JOIN pg_class p ON p.oid = r.claims AND p.relkind = 'p'
+                WHERE r.state = 'merged' AND r.claims <> r.upper AND NOT o.relispartition
             -- Texts of ours name the types of columns. A composite type's is its relation's.
             UNION SELECT u.relation FROM pg_event_trigger_ddl_commands() AS c
                 LEFT JOIN pg_class o ON c.classid = 'pg_class'::regclass AND o.oid = c.objid AND o.relkind = 'c',
@@ -515,6 +520,10 @@ BEGIN
         WHEN d.object_type = 'table constraint' THEN to_regclass(format('%I.%I', d.address_names[1], d.address_names[2])) END;
     FOR target IN SELECT d.objid FROM pg_event_trigger_dropped_objects() AS d JOIN previewpg.relation r ON r.upper = d.objid
                   WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 LOOP
+        IF (SELECT r.state = 'merged' AND r.key_numbers = '{}' AND EXISTS (SELECT FROM previewpg.relation o JOIN pg_class c ON c.oid = o.upper
+                                                                           WHERE o.claims = r.claims AND (c.relkind = 'r' AND NOT c.relispartition OR r.claims <> r.upper)) FROM previewpg.relation r WHERE r.upper = target) THEN
+            PERFORM previewpg.raise_part(target);
+        END IF;
         IF (SELECT r.state = 'merged' AND r.claims <> r.upper AND EXISTS (SELECT FROM pg_class c WHERE c.oid = r.claims) FROM previewpg.relation r WHERE r.upper = target) THEN
             PERFORM previewpg.claim_all(target);
         END IF;

@@ -20,6 +20,9 @@ SELECT json_build_object(
         'partitioned', c.relkind = 'p' OR c.relispartition,
         'inherits', c.relkind = 'r' AND NOT c.relispartition
             AND EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid OR h.inhparent = c.oid),
+        'heirs', coalesce((SELECT json_agg(json_build_array(s.nspname, k.relname) ORDER BY s.nspname, k.relname)
+            FROM pg_inherits h JOIN pg_class k ON k.oid = h.inhrelid JOIN pg_namespace s ON s.oid = k.relnamespace
+            WHERE h.inhparent = c.oid AND c.relkind = 'r'), '[]'),
         'columns', coalesce((SELECT json_agg(json_build_object(
             'name', a.attname,
             'number', a.attnum,

@@ -188,6 +188,8 @@ DECLARE
     changed text;
     -- Row triggers of a partition tree can't have transition tables: there each row does its own work.
     tree boolean := (SELECT c.relkind = 'p' OR c.relispartition FROM pg_class c WHERE c.oid = relation);
+    -- A partition has its root's triggers by the same names.
+    name text := '0previewpg_children' || CASE WHEN (SELECT c.relispartition FROM pg_class c WHERE c.oid = relation) THEN '_' || relation ELSE '' END;
     number bigint := relation::bigint - CASE WHEN relation::bigint > 2147483647 THEN 4294967296 ELSE 0 END;
 BEGIN
     FOR fk IN
@@ -239,9 +241,9 @@ $f$,
         PERFORM previewpg.put_function('c' || relation, '', 'trigger', '', previewpg.children_body(number,
             CASE WHEN tree THEN '' ELSE 'NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1)) OR ' END || format('NOT EXISTS (%s)', changed), updated));
     END IF;
-    PERFORM previewpg.put_trigger(relation, '0previewpg_children_delete', deleted <> '',
+    PERFORM previewpg.put_trigger(relation, name || '_delete', deleted <> '',
         format('AFTER DELETE ON %%s %s FOR EACH ROW EXECUTE FUNCTION previewpg_copy.d%s()', CASE WHEN tree THEN '' ELSE 'REFERENCING OLD TABLE AS previewpg_old' END, relation));
-    PERFORM previewpg.put_trigger(relation, '0previewpg_children_update', updated <> '',
+    PERFORM previewpg.put_trigger(relation, name || '_update', updated <> '',
         format('AFTER UPDATE ON %%s %s FOR EACH ROW EXECUTE FUNCTION previewpg_copy.c%s()',
             CASE WHEN tree THEN '' ELSE 'REFERENCING OLD TABLE AS previewpg_old NEW TABLE AS previewpg_new' END, relation));
 END

@@ -106,6 +106,18 @@ BEGIN
 END
 $$;
 
+-- The tables that (non-partition) inheritance connects a table with, itself included.
+CREATE OR REPLACE FUNCTION previewpg.inheritance_tree(relation oid) RETURNS SETOF oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH RECURSIVE tree(member) AS (
+        SELECT $1
+        UNION
+        SELECT CASE h.inhparent WHEN t.member THEN h.inhrelid ELSE h.inhparent END
+        FROM tree t JOIN pg_inherits h ON t.member IN (h.inhparent, h.inhrelid) JOIN pg_class c ON c.oid = h.inhrelid AND NOT c.relispartition
+    )
+    SELECT member FROM tree
+$$;
+
 -- Whether anything was written to it, or tried to be: the files never shrink to nothing while somebody's transaction may still commit.
 -- The files are looked at as such, for pg_relation_size takes a lock: whoever reads the catalog would wait for other sessions' schema changes, or they for each other.
 CREATE OR REPLACE FUNCTION previewpg.is_written(relation oid) RETURNS boolean

@@ -18,7 +18,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- description: {schema, name, kind, columns: [{name, type, collation, not_null, generated, identity}], keys: [[name, ..], ..],
--- select, row_security, rows, bytes, reason}. Gives the state that the relation came to.
+-- heirs, inherits, select, row_security, rows, bytes}. Gives the state that the relation came to.
 CREATE OR REPLACE FUNCTION previewpg.attach(description jsonb) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -27,20 +27,20 @@ DECLARE
     kind "char";
     chosen smallint[];
     outcome text := 'merged';
-    cause text := description ->> 'reason';
+    cause text;
 BEGIN
     IF target IS NULL THEN
         RETURN 'missing';
     END IF;
-    INSERT INTO previewpg.production VALUES (description ->> 'schema', description ->> 'name', target, description - 'reason' - 'adopted') ON CONFLICT DO NOTHING;
+    INSERT INTO previewpg.production VALUES (description ->> 'schema', description ->> 'name', target, description - 'adopted') ON CONFLICT DO NOTHING;
     DELETE FROM previewpg.relation r WHERE r.upper = target AND r.state = 'unsupported' AND r.reason = previewpg.is_brought();
     IF EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = target) THEN
         RETURN 'present';
     END IF;
     SELECT c.relkind INTO kind FROM pg_class c WHERE c.oid = target;
-    IF cause IS NOT NULL OR NOT (description ->> 'select')::boolean THEN
+    IF NOT (description ->> 'select')::boolean THEN
         outcome := 'unsupported';
-        cause := coalesce(cause, 'The role that reads production has no SELECT right on it');
+        cause := 'The role that reads production has no SELECT right on it';
     ELSIF kind IN ('m', 'f') THEN
         outcome := 'read_only';
     ELSIF kind NOT IN ('r', 'p') THEN
@@ -78,10 +78,22 @@ BEGIN
         FROM previewpg.relation r, unnest(r.key_columns) WITH ORDINALITY AS k(name, place)
         JOIN pg_attribute a ON a.attrelid = target AND a.attname = k.name
         WHERE r.upper = root AND r.state = 'merged';
+        IF outcome = 'merged' AND NOT EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = root AND r.state = 'merged') THEN
+            outcome := 'unsupported';
+            cause := 'The partitioned table that it belongs to can''t be served';
+        END IF;
     END IF;
-    IF (root <> target OR kind = 'p') AND chosen IS NULL AND outcome = 'merged' THEN
-        outcome := 'unsupported';
-        cause := 'It belongs to a partitioned table without a primary key';
+    -- An inheritance tree is one thing without a key: each table's rows are its own, one marker says that all were copied up.
+    IF (description ->> 'inherits')::boolean AND outcome = 'merged' THEN
+        chosen := NULL;
+        SELECT coalesce((SELECT min(r.claims) FROM previewpg.relation r WHERE r.upper IN (SELECT m FROM previewpg.inheritance_tree(target) AS m))::oid,
+                        (SELECT min(m) FROM previewpg.inheritance_tree(target) AS m)) INTO root;
+        cause := CASE
+            WHEN (SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, c.relname) ORDER BY n.nspname, c.relname), '[]') FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                  WHERE h.inhparent = target) IS DISTINCT FROM (SELECT coalesce(jsonb_agg(x ORDER BY (x ->> 0) COLLATE "C", (x ->> 1) COLLATE "C"), '[]') FROM jsonb_array_elements(description -> 'heirs') AS x)
+                THEN 'Its children aren''t those that it has on production'
+            WHEN EXISTS (SELECT FROM previewpg.relation r WHERE r.claims = root AND r.state = 'detached') THEN 'Its inheritance tree is the preview''s own already' END;
+        outcome := CASE WHEN cause IS NULL THEN 'merged' ELSE 'unsupported' END;
     END IF;
     INSERT INTO previewpg.relation (upper, production_schema, production_name, key_numbers, state, reason, row_security, production_columns, production_rows, production_bytes, claims, copy_up)
     VALUES (target, description ->> 'schema', description ->> 'name', CASE WHEN outcome = 'merged' THEN coalesce(chosen, '{}') ELSE '{}' END, outcome, cause,
@@ -107,11 +119,14 @@ BEGIN
         WHERE NOT coalesce((description ->> 'adopted')::boolean, false) OR description -> 'promises' ? p.definition
         ON CONFLICT DO NOTHING;
         UPDATE previewpg.relation r SET same_shape = previewpg.has_same_shape(target) WHERE r.upper = target;
+        IF (description ->> 'inherits')::boolean AND NOT previewpg.has_same_columns(target) THEN
+            RAISE EXCEPTION 'It is part of an inheritance tree, and its columns aren''t those that it has on production';
+        END IF;
         PERFORM previewpg.build_projection(target);
         IF outcome = 'merged' THEN
             PERFORM previewpg.build_claims(target, coalesce(chosen, '{}'));
             -- Rows that an adopted table has already are the preview's.
-            IF chosen IS NOT NULL AND root = target AND previewpg.is_written(target) THEN
+            IF chosen <> '{}' AND root = target AND previewpg.is_written(target) THEN
                 EXECUTE format('INSERT INTO previewpg_claims.r%s (%s) SELECT %2$s FROM %3$s ON CONFLICT DO NOTHING', target, previewpg.column_list(target, chosen), previewpg.upper_of(target));
             END IF;
         END IF;
@@ -129,9 +144,16 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.put_foreign_table(target oid, description jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    -- Production reads a parent with its children: which of them a row is of, tells its tableoid.
+    IF jsonb_array_length(coalesce(description -> 'heirs', '[]')) > 0 AND to_regclass('previewpg_fdw.production_class') IS NULL THEN
+        CREATE FOREIGN TABLE previewpg_fdw.production_class (oid oid, relname name, relnamespace oid) SERVER previewpg_production
+            OPTIONS (schema_name 'pg_catalog', table_name 'pg_class', updatable 'false', truncatable 'false');
+        CREATE FOREIGN TABLE previewpg_fdw.production_namespace (oid oid, nspname name) SERVER previewpg_production
+            OPTIONS (schema_name 'pg_catalog', table_name 'pg_namespace', updatable 'false', truncatable 'false');
+    END IF;
     EXECUTE format('CREATE FOREIGN TABLE previewpg_fdw.r%s (%s) SERVER previewpg_production OPTIONS (schema_name %L, table_name %L, updatable ''false'', truncatable ''false'')',
-        target, (SELECT string_agg(format('%I %s%s', c ->> 'name', CASE WHEN to_regtype(c ->> 'type') IS NULL THEN 'text' ELSE c ->> 'type' END, coalesce(' COLLATE ' || (c ->> 'collation'), '')), ', ' ORDER BY place)
-                 FROM jsonb_array_elements(description -> 'columns') WITH ORDINALITY AS x(c, place)),
+        target, concat_ws(', ', CASE WHEN jsonb_array_length(coalesce(description -> 'heirs', '[]')) > 0 THEN 'previewpg_tableoid oid OPTIONS (column_name ''tableoid'')' END, (SELECT string_agg(format('%I %s%s', c ->> 'name', CASE WHEN to_regtype(c ->> 'type') IS NULL THEN 'text' ELSE c ->> 'type' END, coalesce(' COLLATE ' || (c ->> 'collation'), '')), ', ' ORDER BY place)
+                 FROM jsonb_array_elements(description -> 'columns') WITH ORDINALITY AS x(c, place))),
         description ->> 'schema', description ->> 'name');
 END
 $$;
@@ -148,6 +170,21 @@ BEGIN
         IS NOT DISTINCT FROM
            (SELECT jsonb_agg(jsonb_build_array(c ->> 'name', c ->> 'type', c ->> 'name') ORDER BY x.place)
             FROM previewpg.relation r, jsonb_array_elements(r.production_columns) WITH ORDINALITY AS x(c, place) WHERE r.upper = $1));
+END
+$$;
+
+-- The same in any order: a restored child has its parents' columns first.
+CREATE OR REPLACE FUNCTION previewpg.has_same_columns(relation oid) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+    SELECT (SELECT jsonb_object_agg(a.attname, jsonb_build_array(format_type(a.atttypid, a.atttypmod), p.source))
+            FROM pg_attribute a LEFT JOIN previewpg.attribute p ON p.upper = $1 AND p.number = a.attnum
+            WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped)
+        IS NOT DISTINCT FROM
+           (SELECT jsonb_object_agg(c ->> 'name', jsonb_build_array(c ->> 'type', c ->> 'name'))
+            FROM previewpg.relation r, jsonb_array_elements(r.production_columns) AS c WHERE r.upper = $1));
 END
 $$;
 

@@ -37,6 +37,14 @@ CREATE TABLE IF NOT EXISTS previewpg.replica (
     backend_start timestamptz NOT NULL
 );
 
+-- The replicas whose sessions are changing the schema, or are about to: at the commit of one, which may be now, a name may come to mean something else. Whoever reads by names
+-- meanwhile has them held.
+CREATE TABLE IF NOT EXISTS previewpg.changing (
+    replica bigint PRIMARY KEY,
+    version bigint NOT NULL,
+    since timestamptz NOT NULL DEFAULT now()
+);
+
 -- A replica that is not yet registered has no lease. A new number each time: who knew an old one knows nothing of this one.
 CREATE OR REPLACE FUNCTION previewpg.register() RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -63,6 +71,7 @@ BEGIN
         'written', (SELECT coalesce(pg_catalog.json_agg(DISTINCT c.upper::pg_catalog.int8), '[]') FROM previewpg.change AS c
                     WHERE c.upper <> 0 AND (known IS NULL OR NOT pg_catalog.pg_visible_in_snapshot(c.xid, known))),
         'changed', known IS NULL OR EXISTS (SELECT FROM previewpg.change AS c WHERE c.upper = 0 AND NOT pg_catalog.pg_visible_in_snapshot(c.xid, known)),
+        'changing', EXISTS (SELECT FROM previewpg.changing AS c WHERE c.replica <> renew.replica),
         'others', (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_array(r.id, r.renewed)), '[]') FROM previewpg.replica AS r WHERE r.id <> replica))
     FROM previewpg.news AS n);
 END
@@ -91,6 +100,25 @@ BEGIN
     END IF;
     RETURN (SELECT coalesce(max(d.version), 0) FROM previewpg.dirty d WHERE d.upper = ANY (relations));
 END
+$$;
+
+-- Announces that sessions of this replica are about to change the schema; gives the number of the news that say so.
+CREATE OR REPLACE FUNCTION previewpg.begin_changes(changer bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    announced bigint;
+BEGIN
+    UPDATE previewpg.news SET version = version + 1 RETURNING version INTO announced;
+    INSERT INTO previewpg.changing VALUES (changer, announced) ON CONFLICT (replica) DO UPDATE SET version = excluded.version, since = excluded.since;
+    PERFORM pg_notify('previewpg_news', '');
+    RETURN announced;
+END
+$$;
+
+-- None does any more: the others find that out when they renew.
+CREATE OR REPLACE FUNCTION previewpg.end_changes(changer bigint) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM previewpg.changing c WHERE c.replica = changer
 $$;
 
 -- After a commit that may have changed the schema: news for everybody, if there's a change that somebody doesn't know yet; 0: everybody does.
@@ -147,14 +175,18 @@ $$;
 CREATE OR REPLACE FUNCTION previewpg.leave(replica bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM previewpg.replica r WHERE r.id = replica;
+    DELETE FROM previewpg.changing c WHERE c.replica = leave.replica;
     SELECT pg_notify('previewpg_acknowledged', '')
 $$;
 
--- Forgets the changes that every replica knows. One that registers later reads the catalog after it.
+-- Forgets the changes that every replica knows. One that registers later reads the catalog after it. What sessions of a replica that is gone were changing has come to its end
+-- after a while.
 CREATE OR REPLACE FUNCTION previewpg.forget_changes() RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM previewpg.change c
-    WHERE NOT EXISTS (SELECT FROM previewpg.replica r WHERE r.catalog IS NULL OR NOT pg_visible_in_snapshot(c.xid, r.catalog))
+    WHERE NOT EXISTS (SELECT FROM previewpg.replica r WHERE r.catalog IS NULL OR NOT pg_visible_in_snapshot(c.xid, r.catalog));
+    DELETE FROM previewpg.changing c
+    WHERE c.since < now() - interval '1 minute' AND NOT EXISTS (SELECT FROM previewpg.replica r WHERE r.id = c.replica)
 $$;
 
 -- The schema, or a relation's state, changed in this transaction.

@@ -6,8 +6,10 @@ use super::{Planner, whole};
 use crate::catalog::model::{Lower, Relation};
 use crate::overlay::merged::{KeyValue, unclaimed, unclaimed_key};
 use crate::overlay::names::quote_identifier;
-use crate::sql::facts::{self, Level, Span, Write};
+use crate::sql::facts::{Level, Span, Write};
+use crate::sql::lexer::lex;
 use crate::sql::patch::Edits;
+use crate::sql::words::highest_parameter;
 
 /// The search for the rows of one lower relation that a part of a statement may touch.
 pub(super) struct Probe<'p, 'a> {
@@ -316,8 +318,5 @@ pub(super) fn call(copy_up: &str, rows: &str) -> String {
 
 /// The highest `$n` of a text of ours.
 pub(super) fn parameters(text: &str) -> u16 {
-    facts::read(text, true)
-        .statements
-        .first()
-        .map_or(0, |statement| statement.parameters)
+    highest_parameter(text.as_bytes(), &lex(text.as_bytes(), true))
 }

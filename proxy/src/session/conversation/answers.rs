@@ -282,6 +282,7 @@ impl Conversation {
             .and_then(|values| values.first().copied().flatten());
         match rows {
             Rows::Forward | Rows::ForwardLast => {
+                self.heard = true;
                 self.announce();
                 if tag == b'C' {
                     self.completed(frame);
@@ -465,7 +466,7 @@ impl Conversation {
     }
 
     /// Whether the batch is to be said again instead of this error: another session's schema change came between our planning and fresh's parsing
-    /// of our text, outside of a transaction block, with nothing behind it.
+    /// of our text, outside of a transaction block, with nothing behind it and nothing before it that the client has heard.
     fn replays(&mut self, report: &Report, meaning: &OnError) -> bool {
         let state = report.sqlstate();
         // That session's publication may still be on its way.
@@ -486,6 +487,7 @@ impl Conversation {
             })
         );
         let replays = outdated
+            && !self.heard
             && self.status == b'I'
             && self.waiting.is_none()
             && syncs == 1
@@ -511,9 +513,11 @@ impl Conversation {
         };
         self.status = body(frame).first().copied().unwrap_or(b'I');
         let failed = std::mem::take(&mut self.batch_failed);
+        self.heard = false;
         let publish = self.sight.must_publish(self.status);
         self.flight.settled();
-        self.sight.ready(self.status, failed, self.flight.executed);
+        let (more, soon) = (self.flight.executed, self.work.is_some());
+        self.sight.ready(self.status, failed, more, soon);
         if !self.flight.executed {
             self.journal.settle(failed);
         }

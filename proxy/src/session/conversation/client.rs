@@ -10,7 +10,7 @@ use super::super::script::Script;
 use super::super::statement::Portal;
 use super::{BIND_LIMIT, Binding, Broken, Conversation, HIGH, Work, pass};
 use crate::rewrite;
-use crate::rewrite::plan::{Plan, Refusal};
+use crate::rewrite::plan::{Effects, Plan, Refusal};
 use crate::wire::frame::{Next, body};
 use crate::wire::frontend;
 
@@ -167,9 +167,9 @@ impl Conversation {
                     let passes = entry.and_then(|entry| match &entry.planned {
                         Some((generation, plan))
                             if believed
-                                && !self.has_unknown_in(entry.reading.as_deref())
+                                && !self.looks_at_names(entry.reading.as_deref())
                                 && Some(*generation) == current
-                                && matches!(**plan, Plan::Pass(_)) =>
+                                && **plan == Plan::Pass(Effects::default()) =>
                         {
                             Some((entry.reading.clone(), Arc::clone(plan)))
                         }

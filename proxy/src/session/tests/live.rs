@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-use super::support::{Preview, TestPlanner, say, show};
+use super::support::{Preview, Talk, TestPlanner, say, show};
 use crate::wire::frontend;
 use crate::wire::startup::CancelRequest;
 
@@ -205,6 +205,71 @@ async fn what_comes_unasked_comes_at_once() {
     assert!(show(&last).contains("57P01"), "{}", show(&last));
 }
 
+/// A session, and how what it runs is cancelled.
+async fn cancellable(preview: &Preview) -> (Talk, CancelRequest) {
+    let talk = preview.connect(true).await;
+    let key = talk.backend.key.as_ref().unwrap();
+    let request = CancelRequest {
+        process: key.process,
+        secret: key.secret.clone(),
+    };
+    (talk, request)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_for_a_read_on_production_reaches_nothing_else() {
+    let preview = Preview::start(Arc::new(TestPlanner::default())).await;
+    for database in ["fresh", "full"] {
+        preview.sql_in(database, "CREATE TABLE production (a int); INSERT INTO production VALUES (1); GRANT SELECT ON production TO app");
+    }
+    let (mut talk, key) = cancellable(&preview).await;
+    for _ in 0..12 {
+        let read = "SELECT pg_sleep(30 * a)::text, count(*) FROM production, orig GROUP BY a";
+        talk.write(&query(read), 0).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let cancelling = preview.cancel(&key);
+        let going_on = async {
+            let answer = talk.read(1).await;
+            assert!(show(&answer).contains("57014"), "{}", show(&answer));
+            talk.write(&query("SELECT pg_sleep(0.1)"), 0).await;
+            let answer = talk.read(1).await;
+            assert!(show(&answer).contains("SELECT 1"), "{}", show(&answer));
+        };
+        tokio::join!(cancelling, going_on);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_up_of_its_own_transaction_is_cancelled() {
+    let preview = Preview::start(Arc::new(TestPlanner::default())).await;
+    preview.sql_in(
+        "fresh",
+        "ALTER TABLE lower RENAME TO lower_rows; GRANT SELECT ON lower_rows TO app;
+         CREATE VIEW lower AS SELECT r.id, r.v, r.m FROM lower_rows r, pg_sleep(30); GRANT SELECT ON lower TO app",
+    );
+    let statement = "UPDATE orig SET v = 'x' /* apart */";
+    let batch = say(|out| {
+        frontend::parse(b"", statement.as_bytes(), [].into_iter(), out).unwrap();
+        frontend::bind(b"", b"", &[], out).unwrap();
+        frontend::execute(b"", 0, out).unwrap();
+        frontend::sync(out);
+    });
+    for message in [query(statement), batch] {
+        let (mut talk, key) = cancellable(&preview).await;
+        let started = Instant::now();
+        talk.write(&message, 0).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        preview.cancel(&key).await;
+        let answer = talk.read(1).await;
+        assert!(show(&answer).contains("57014"), "{}", show(&answer));
+        assert!(started.elapsed() < Duration::from_secs(10));
+        talk.write(&query("SELECT pg_sleep(0.1)"), 0).await;
+        assert!(show(&talk.read(1).await).contains("SELECT 1"));
+        let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'WITH up%'";
+        assert_eq!(preview.sql_in("fresh", running), "0");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_on_both_databases() {
     let preview = Preview::start(Arc::new(TestPlanner::default())).await;
@@ -215,12 +280,7 @@ async fn cancelled_on_both_databases() {
         "SELECT pg_sleep(30)",
         "SELECT pg_sleep(30 * a)::text, count(*) FROM production, orig GROUP BY a",
     ] {
-        let mut talk = preview.connect(true).await;
-        let key = talk.backend.key.as_ref().unwrap();
-        let key = CancelRequest {
-            process: key.process,
-            secret: key.secret.clone(),
-        };
+        let (mut talk, key) = cancellable(&preview).await;
         let started = Instant::now();
         talk.write(&query(text), 0).await;
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -65,6 +65,12 @@ impl Both {
         assert!(buffer.is_empty() || !self.0.wants_fresh());
     }
 
+    /// Everybody was told that the schema is about to change.
+    fn warned(&mut self) {
+        assert!(matches!(self.0.next_asked(), Some(Asked::Changing)));
+        self.0.told();
+    }
+
     /// The tags of what was sent since.
     fn sent(&mut self) -> String {
         tags(&self.0.flight.out.split())
@@ -126,6 +132,8 @@ fn frames_that_nobody_looks_at_pass_in_pieces() {
 fn the_signal_is_swallowed_and_ready_waits_for_the_publication() {
     let mut both = Both::new();
     both.client(&query("CREATE TABLE x (a int)"));
+    assert_eq!(both.sent(), "", "others are told first");
+    both.warned();
     assert_eq!(both.sent(), "Q");
     let mut signal = BytesMut::new();
     Report::new("INFO", "PPG01", "previewpg").write_notice(&mut signal);
@@ -155,7 +163,7 @@ fn names_are_held_while_another_session_changes_the_schema() {
     let mut both = Both::over(Arc::clone(&store));
     let holds = |sent: &[u8]| {
         let sent = String::from_utf8_lossy(sent).into_owned();
-        sent.contains(r#"SELECT FROM "public"."mine" AS r0 WHERE"#)
+        sent.contains(r#"SELECT FROM "mine" AS r0 WHERE"#)
     };
     both.client(&query("SELECT a FROM mine"));
     assert_eq!(both.sent(), "Q");
@@ -192,6 +200,60 @@ fn names_are_held_while_another_session_changes_the_schema() {
     drop(changing);
     both.client(&query("SELECT a FROM mine"));
     assert_eq!(both.sent(), "Q");
+}
+
+#[test]
+fn what_a_client_has_heard_is_not_said_again() {
+    let mut both = Both::over(store(BUILTINS, &["mine"]));
+    both.client(&query("SELECT 1; SELECT b FROM mine"));
+    assert_eq!(both.sent(), "PBDEPBEPBDECS");
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::bind_complete(out);
+        backend::row_description(&[], out).unwrap();
+        backend::data_row(&[], out).unwrap();
+        backend::command_complete(b"SELECT 1", out).unwrap();
+        backend::parse_complete(out);
+    }));
+    assert_eq!(both.heard(), "TDC");
+    both.fresh(&error("PPG04"));
+    both.fresh(&ready(TransactionStatus::Idle));
+    assert!(both.0.next_asked().is_none());
+    both.client(b"");
+    assert_eq!((both.heard().as_str(), both.sent().as_str()), ("EZ", ""));
+}
+
+#[test]
+fn names_are_held_behind_what_may_take_its_time() {
+    let mut both = Both::over(store(BUILTINS, &["mine"]));
+    let batch = |text: &str| {
+        say(|out| {
+            frontend::parse(b"", text.as_bytes(), [].into_iter(), out).unwrap();
+            frontend::bind(b"", b"", &[], out).unwrap();
+            frontend::execute(b"", 0, out).unwrap();
+        })
+    };
+    both.client(&batch("BEGIN"));
+    both.client(&batch("SELECT a FROM mine"));
+    assert_eq!(both.sent(), "PBEPBE", "a BEGIN takes no time");
+    both.client(&batch("INSERT INTO mine VALUES (1)"));
+    assert_eq!(both.sent(), "PBE", "nothing is read");
+    both.client(&batch("SELECT b FROM mine"));
+    assert_eq!(both.sent(), "PPBEBE");
+    both.client(&batch("SELECT b FROM mine"));
+    assert_eq!(both.sent(), "PBEBE", "it is prepared by now");
+    both.client(&say(frontend::sync));
+    both.fresh(&ready(TransactionStatus::Block));
+    both.sent();
+
+    both.client(&query("SELECT a FROM mine"));
+    assert_eq!(both.sent(), "Q", "alone");
+    both.fresh(&ready(TransactionStatus::Block));
+    both.client(&query("BEGIN; SELECT a FROM mine"));
+    assert_eq!(both.sent(), "Q");
+    both.fresh(&ready(TransactionStatus::Block));
+    both.client(&query("SELECT a FROM mine; SELECT b FROM mine"));
+    assert_eq!(both.sent(), "PBDEPBEPBDECS");
 }
 
 #[test]
@@ -274,6 +336,7 @@ fn what_is_under_way_may_give_a_name_its_meaning() {
 fn inside_a_block_nothing_is_published() {
     let mut both = Both::new();
     both.client(&query("BEGIN; CREATE TABLE x (a int)"));
+    both.warned();
     let mut signal = BytesMut::new();
     Report::new("INFO", "PPG01", "previewpg").write_notice(&mut signal);
     both.sent();
@@ -371,6 +434,7 @@ fn a_call_by_oid_waits_for_names() {
 fn a_transaction_that_was_prepared_elsewhere_may_have_changed_the_schema() {
     let mut both = Both::new();
     both.client(&query("COMMIT PREPARED 'x'"));
+    both.warned();
     both.sent();
     both.fresh(&say(|out| {
         backend::command_complete(b"COMMIT PREPARED", out).unwrap();

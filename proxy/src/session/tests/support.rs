@@ -38,6 +38,7 @@ CREATE SCHEMA other;
 CREATE SCHEMA previewpg;
 GRANT USAGE ON SCHEMA previewpg TO app;
 CREATE FUNCTION previewpg.renamed(text[], text[]) RETURNS void LANGUAGE sql AS '';
+CREATE FUNCTION previewpg.renamed() RETURNS boolean LANGUAGE sql AS 'SELECT true';
 CREATE TYPE mood AS ENUM ('sad', 'glad');
 CREATE TABLE orig (id int PRIMARY KEY, v text, m mood);
 CREATE TABLE lower (id int PRIMARY KEY, v text, m mood);
@@ -185,6 +186,10 @@ impl Hooks for CountingHooks {
         })
     }
 
+    fn changing(&self) -> Hooked {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     fn reload(&self) -> Hooked {
         self.reloads.fetch_add(1, Ordering::Relaxed);
         Box::pin(std::future::ready(Ok(())))
@@ -194,8 +199,9 @@ impl Hooks for CountingHooks {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn cancel_elsewhere(&self, _request: &CancelRequest) {
+    fn cancel_elsewhere(&self, _request: &CancelRequest) -> Hooked {
         self.cancels_elsewhere.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is measured.
 
-use std::future::Future;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -16,44 +16,35 @@ use crate::places::{Places, run_long};
 use crate::table::{Goal, Side, Table, Unit};
 
 /// How much is measured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Scale {
-    /// Rows of the largest table.
+    /// Rows of the largest table
+    #[arg(long, env = "BENCH_ROWS", default_value_t = 1_000_000)]
     pub(crate) rows: u64,
-    /// How long a throughput is measured.
+    /// How long each throughput is measured, in seconds
+    #[arg(long, env = "BENCH_SECONDS", default_value_t = 6)]
     pub(crate) seconds: u64,
-    /// Size of the large result, in MiB.
+    /// Size of the large result, in MiB
+    #[arg(long, env = "BENCH_MEBIBYTES", default_value_t = 1024)]
     pub(crate) mebibytes: u64,
-    /// Idle clients.
+    /// Idle clients
+    #[arg(long, env = "BENCH_CLIENTS", default_value_t = 1000)]
     pub(crate) clients: u64,
-    /// Tables to provision.
+    /// Tables to provision
+    #[arg(long, env = "BENCH_TABLES", default_value_t = 200)]
     pub(crate) tables: u64,
 }
 
-impl Scale {
-    /// From the environment.
-    pub(crate) fn from_environment() -> Self {
-        let number = |name: &str, default: u64| {
-            std::env::var(name)
-                .ok()
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(default)
-        };
-        Self {
-            rows: number("BENCH_ROWS", 1_000_000),
-            seconds: number("BENCH_SECONDS", 3),
-            mebibytes: number("BENCH_MEBIBYTES", 1024),
-            clients: number("BENCH_CLIENTS", 1000),
-            tables: number("BENCH_TABLES", 200),
-        }
-    }
-}
-
 /// Sorted durations.
-struct Times(Vec<f64>);
+pub(crate) struct Times(Vec<f64>);
 
 impl Times {
-    fn percentile(&self, percent: usize) -> f64 {
+    pub(crate) fn sorted(mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        Self(times)
+    }
+
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let last = self.0.len().saturating_sub(1);
         self.0
             .get((self.0.len() * percent / 100).min(last))
@@ -62,19 +53,23 @@ impl Times {
     }
 }
 
-/// Runs `work` so often, after a tenth as often for warming up; milliseconds.
-async fn times<F: Future<Output = ()>>(count: usize, mut work: impl FnMut() -> F) -> Times {
-    for _ in 0..count.div_ceil(10) {
-        work().await;
+/// Runs `work` so often for each of so many places, in turns, after a turn of each for warming up; milliseconds.
+async fn in_turns(places: usize, count: usize, mut work: impl AsyncFnMut(usize)) -> Vec<Times> {
+    const TURNS: usize = 20;
+    let in_a_turn = count.div_ceil(TURNS);
+    let mut all = vec![Vec::with_capacity(count); places];
+    for turn in 0..=count.div_ceil(in_a_turn) {
+        for (place, times) in all.iter_mut().enumerate() {
+            for _ in 0..in_a_turn {
+                let started = Instant::now();
+                work(place).await;
+                if turn > 0 {
+                    times.push(started.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+        }
     }
-    let mut all = Vec::with_capacity(count);
-    for _ in 0..count {
-        let started = Instant::now();
-        work().await;
-        all.push(started.elapsed().as_secs_f64() * 1e3);
-    }
-    all.sort_by(f64::total_cmp);
-    Times(all)
+    all.into_iter().map(Times::sorted).collect()
 }
 
 fn add_times(table: &mut Table, name: &str, measured: &[(Side, Times)], goal: Goal) {
@@ -92,6 +87,24 @@ fn add_times(table: &mut Table, name: &str, measured: &[(Side, Times)], goal: Go
     }
 }
 
+/// A client for each side, with this statement prepared.
+async fn prepared(clients: Vec<(Side, Client)>, sql: &str) -> Vec<(Side, Client, Statement)> {
+    let mut all = Vec::new();
+    for (side, client) in clients {
+        let statement = client
+            .prepare(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{side:?}: {sql}: {error:?}"));
+        all.push((side, client, statement));
+    }
+    all
+}
+
+/// The times, each with its side.
+fn of_sides(clients: &[(Side, Client, Statement)], times: Vec<Times>) -> Vec<(Side, Times)> {
+    clients.iter().map(|(side, ..)| *side).zip(times).collect()
+}
+
 async fn all(places: &Places) -> Vec<(Side, Client)> {
     let mut clients = vec![
         (Side::Production, places.production().await),
@@ -106,16 +119,13 @@ async fn all(places: &Places) -> Vec<(Side, Client)> {
 
 /// `SELECT 1`, prepared: latency of one client, throughput of eight.
 pub(crate) async fn pass_through(places: &Places, scale: &Scale, table: &mut Table) {
-    let mut latencies = Vec::new();
-    for (side, client) in all(places).await {
-        let statement = client.prepare("SELECT 1").await.expect("prepare");
-        let (client, statement) = (&client, &statement);
-        let measured = times(5000, || async move {
-            client.query_one(statement, &[]).await.expect("SELECT 1");
-        })
-        .await;
-        latencies.push((side, measured));
-    }
+    let clients = prepared(all(places).await, "SELECT 1").await;
+    let latencies = in_turns(clients.len(), 6000, async |place: usize| {
+        let (_, client, statement) = &clients[place];
+        client.query_one(statement, &[]).await.expect("SELECT 1");
+    })
+    .await;
+    let latencies = of_sides(&clients, latencies);
     let direct = latencies
         .iter()
         .find(|(side, _)| *side == Side::Production)
@@ -133,20 +143,21 @@ pub(crate) async fn pass_through(places: &Places, scale: &Scale, table: &mut Tab
         Goal::AtMostTimes(1.0, Side::Bouncer),
     );
 
-    let mut rates = Vec::new();
-    for side in [Side::Production, Side::Copy, Side::Bouncer, Side::Preview] {
-        let mut clients = Vec::new();
-        for _ in 0..8 {
-            clients.extend(
-                all(places)
-                    .await
-                    .into_iter()
-                    .find(|(each, _)| *each == side)
-                    .map(|(_, client)| client),
-            );
+    const TURNS: u32 = 6;
+    let mut eights: Vec<(Side, Vec<Prepared>)> = Vec::new();
+    for _ in 0..8 {
+        for (side, client, statement) in prepared(all(places).await, "SELECT 1").await {
+            match eights.iter_mut().find(|(each, _)| *each == side) {
+                Some((_, clients)) => clients.push(Arc::new((client, statement))),
+                None => eights.push((side, vec![Arc::new((client, statement))])),
+            }
         }
-        if clients.len() == 8 {
-            rates.push((side, throughput(clients, scale.seconds).await));
+    }
+    let mut rates: Vec<(Side, f64)> = eights.iter().map(|(side, _)| (*side, 0.0)).collect();
+    for _ in 0..TURNS {
+        for ((_, clients), (_, rate)) in eights.iter().zip(&mut rates) {
+            let turn = Duration::from_secs(scale.seconds) / TURNS;
+            *rate += throughput(clients, turn).await / f64::from(TURNS);
         }
     }
     table.add(
@@ -157,25 +168,30 @@ pub(crate) async fn pass_through(places: &Places, scale: &Scale, table: &mut Tab
     );
 }
 
-async fn throughput(clients: Vec<Client>, seconds: u64) -> f64 {
-    let until = Instant::now() + Duration::from_secs(seconds);
+/// A client, and what it has prepared.
+type Prepared = Arc<(Client, Statement)>;
+
+/// Statements in a second of all clients at once, for so long.
+async fn throughput(clients: &[Prepared], long: Duration) -> f64 {
+    let started = Instant::now();
     let mut tasks = Vec::new();
     for client in clients {
+        let client = Arc::clone(client);
         tasks.push(tokio::spawn(async move {
-            let statement = client.prepare("SELECT 1").await.expect("prepare");
+            let (client, statement) = &*client;
             let mut count = 0_u32;
-            while Instant::now() < until {
-                client.query_one(&statement, &[]).await.expect("SELECT 1");
+            while started.elapsed() < long {
+                client.query_one(statement, &[]).await.expect("SELECT 1");
                 count += 1;
             }
             count
         }));
     }
-    let mut sum = 0.0;
+    let mut sum = 0;
     for task in tasks {
-        sum += f64::from(task.await.expect("a client"));
+        sum += task.await.expect("a client");
     }
-    sum / Duration::from_secs(seconds).as_secs_f64()
+    f64::from(sum) / started.elapsed().as_secs_f64()
 }
 
 const AGGREGATES: [(&str, &str); 3] = [
@@ -221,39 +237,28 @@ pub(crate) async fn clean(places: &Places, scale: &Scale, table: &mut Table) {
 }
 
 async fn query_times(places: &Places, sql: &str, count: usize) -> Vec<(Side, Times)> {
-    let mut measured = Vec::new();
-    for (side, client) in all(places).await {
-        let statement = client
-            .prepare(sql)
+    let clients = prepared(all(places).await, sql).await;
+    let times = in_turns(clients.len(), count, async |place: usize| {
+        let (side, client, statement) = &clients[place];
+        client
+            .query(statement, &[])
             .await
-            .unwrap_or_else(|error| panic!("{side:?}: {sql}: {error:?}"));
-        let (client, statement) = (&client, &statement);
-        let of_side = times(count, || async move {
-            client
-                .query(statement, &[])
-                .await
-                .unwrap_or_else(|error| panic!("{side:?}: {error:?}"));
-        })
-        .await;
-        measured.push((side, of_side));
-    }
-    measured
+            .unwrap_or_else(|error| panic!("{side:?}: {error:?}"));
+    })
+    .await;
+    of_sides(&clients, times)
 }
 
 async fn point_times(places: &Places, scale: &Scale, sql: &str) -> Vec<(Side, Times)> {
-    let mut measured = Vec::new();
-    for (side, client) in all(places).await {
-        let statement = client.prepare(sql).await.expect("prepare");
-        let mut random = StdRng::seed_from_u64(7);
-        let (client, statement) = (&client, &statement);
-        let of_side = times(3000, || {
-            let id = i64::try_from(random.random_range(1..=scale.rows)).unwrap_or(1);
-            async move { point(client, statement, id).await }
-        })
-        .await;
-        measured.push((side, of_side));
-    }
-    measured
+    let clients = prepared(all(places).await, sql).await;
+    let mut randoms = vec![StdRng::seed_from_u64(7); clients.len()];
+    let times = in_turns(clients.len(), 4000, async |place: usize| {
+        let (_, client, statement) = &clients[place];
+        let id = i64::try_from(randoms[place].random_range(1..=scale.rows)).unwrap_or(1);
+        point(client, statement, id).await;
+    })
+    .await;
+    of_sides(&clients, times)
 }
 
 async fn point(client: &Client, statement: &Statement, id: i64) {
@@ -271,9 +276,9 @@ pub(crate) async fn large(places: &Places, scale: &Scale, table: &mut Table) {
     let sql = format!("COPY (SELECT repeat('x', 1023) FROM generate_series(1, {rows})) TO STDOUT");
     let pid = places.preview.pid();
     reset_peak(pid);
-    let mut figures = Vec::new();
-    for (side, client) in all(places).await {
-        let started = Instant::now();
+    let clients = all(places).await;
+    let times = in_turns(clients.len(), 3, async |place: usize| {
+        let (side, client) = &clients[place];
         let stream = client.copy_out(&sql).await.expect("COPY");
         let bytes: u64 = stream
             .try_fold(
@@ -283,10 +288,15 @@ pub(crate) async fn large(places: &Places, scale: &Scale, table: &mut Table) {
             .await
             .expect("the result");
         assert_eq!(bytes, rows * 1024, "{side:?} lost bytes");
-        #[allow(clippy::cast_precision_loss)]
-        let mebibytes = scale.mebibytes as f64;
-        figures.push((side, mebibytes / started.elapsed().as_secs_f64()));
-    }
+    })
+    .await;
+    #[allow(clippy::cast_precision_loss)]
+    let mebibytes = scale.mebibytes as f64;
+    let figures: Vec<(Side, f64)> = clients
+        .iter()
+        .zip(times)
+        .map(|((side, _), times)| (*side, mebibytes * 1e3 / times.percentile(50)))
+        .collect();
     let name = format!("result of {} MiB", scale.mebibytes);
     table.add(
         &name,
@@ -378,15 +388,19 @@ pub(crate) async fn dirty(places: &Places, scale: &Scale, table: &mut Table) {
     );
 }
 
-/// Writes: native is the full copy.
-pub(crate) async fn writes(places: &Places, table: &mut Table) {
-    let sides = [
+/// Who can be written to: native is the full copy.
+async fn written(places: &Places) -> Vec<(Side, Client)> {
+    vec![
         (Side::Copy, places.copy().await),
         (Side::Preview, places.preview().await),
-    ];
-    let few = single_updates(&sides, 0).await;
+    ]
+}
+
+/// Writes.
+pub(crate) async fn writes(places: &Places, table: &mut Table) {
+    let few = single_updates(places, 0).await;
     let mut bulk = Vec::new();
-    for (side, client) in &sides {
+    for (side, client) in &written(places).await {
         let sql = "INSERT INTO orders SELECT 1000000000 + n, 1 + n % 1000, 'new', 1, 0, timestamptz '2030-01-01' FROM generate_series(1, 100000) n";
         let started = Instant::now();
         client
@@ -395,7 +409,7 @@ pub(crate) async fn writes(places: &Places, table: &mut Table) {
             .unwrap_or_else(|error| panic!("{side:?}: {error:?}"));
         bulk.push((*side, started.elapsed().as_secs_f64() * 1e3));
     }
-    let many = single_updates(&sides, 20_000).await;
+    let many = single_updates(places, 20_000).await;
     table.add(
         "INSERT .. SELECT of 100,000 rows, keys checked",
         Unit::Milliseconds,
@@ -408,26 +422,19 @@ pub(crate) async fn writes(places: &Places, table: &mut Table) {
 }
 
 /// Updates, each of another row of production's (that is what must be copied up), from a key on.
-async fn single_updates(sides: &[(Side, Client)], from: i64) -> Vec<(Side, Times)> {
-    let mut measured = Vec::new();
-    for (side, client) in sides {
-        let statement = client
-            .prepare("UPDATE orders SET amount = amount + 1 WHERE id = $1")
-            .await
-            .expect("prepare");
-        let statement = &statement;
-        let mut id = from;
-        let of_side = times(300, || {
-            id += 13;
-            async move {
-                let count = client.execute(statement, &[&id]).await.expect("an update");
-                assert_eq!(count, 1, "order {id}");
-            }
-        })
-        .await;
-        measured.push((*side, of_side));
-    }
-    measured
+async fn single_updates(places: &Places, from: i64) -> Vec<(Side, Times)> {
+    let sql = "UPDATE orders SET amount = amount + 1 WHERE id = $1";
+    let clients = prepared(written(places).await, sql).await;
+    let mut ids = vec![from; clients.len()];
+    let times = in_turns(clients.len(), 600, async |place: usize| {
+        let (_, client, statement) = &clients[place];
+        ids[place] += 13;
+        let id = ids[place];
+        let count = client.execute(statement, &[&id]).await.expect("an update");
+        assert_eq!(count, 1, "order {id}");
+    })
+    .await;
+    of_sides(&clients, times)
 }
 
 /// Provisioning of many tables, empty ones and full ones; servers run already.

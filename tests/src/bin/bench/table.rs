@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Unit {
     /// Milliseconds; less is better.
     Milliseconds,
+    /// Microseconds; less is better.
+    Microseconds,
     /// Number per second; more is better.
     PerSecond,
     /// MiB per second; more is better.
@@ -135,6 +137,7 @@ impl Unit {
         match self {
             Self::Milliseconds if figure < 10.0 => format!("{figure:.3} ms"),
             Self::Milliseconds => format!("{figure:.0} ms"),
+            Self::Microseconds => format!("{figure:.1} µs"),
             Self::PerSecond => format!("{figure:.0}/s"),
             Self::MebibytesPerSecond => format!("{figure:.0} MiB/s"),
             Self::Kibibytes if figure < 4096.0 => format!("{figure:.1} KiB"),
