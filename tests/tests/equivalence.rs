@@ -66,6 +66,7 @@ scripts! {
     on_conflict => "on_conflict.sql",
     parameters => "parameters.sql",
     partitions => "partitions.sql",
+    prepared => "prepared.sql",
     rails => "rails.sql",
     reads => "reads.sql",
     refused => "refused.sql",

@@ -199,7 +199,7 @@ pub(crate) struct Conversation {
     described: Option<Bytes>,
     deallocated: VecDeque<String>,
     /// What SQL's PREPARE made.
-    prepares: Prepares,
+    pub(crate) prepares: Prepares,
     closed: bool,
     broken: Option<Broken>,
     journal: Journal,
@@ -521,24 +521,25 @@ impl Conversation {
             return Plan::Refuse(prepared::by_protocol(statement));
         }
         let generation = self.sight.generation();
-        for source in self.prepares.outdated(statement, generation) {
+        if let Some((name, source)) = self.prepares.outdated(statement, generation) {
             let again = self.common.readings.read(
-                source.as_bytes(),
+                &source,
                 self.sight.encoding(),
                 self.sight.standard_strings(),
             );
-            let Some(prepare) = again.script.statements.first() else {
-                continue;
-            };
-            let now = self
-                .common
-                .readings
-                .plan(&again, prepare, self.sight.context());
-            if self.prepares.has_changed(&source, &now, generation) {
-                return Plan::Refuse(prepared::refusal(statement));
+            if let Some(prepare) = again.script.statements.first() {
+                let context = self.sight.context();
+                match self.common.readings.plan(&again, prepare, context) {
+                    Plan::Refuse(refusal) => return Plan::Refuse(refusal),
+                    now => {
+                        if let Some(refusal) = self.prepares.refuse_changed(name, &now, generation)
+                        {
+                            return Plan::Refuse(refusal);
+                        }
+                    }
+                }
             }
         }
-        self.prepares.note(reading, statement, &plan, generation);
         plan
     }
 

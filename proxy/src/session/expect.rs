@@ -56,6 +56,8 @@ pub(crate) enum Describe {
     CompareLast,
     /// Ours alone: kept for the prepared statement with this id.
     Capture(u64),
+    /// Ours alone: the columns of a statement of this name, which SQL's PREPARE made.
+    Prepared(String),
     /// The client asked for a portal's: this frame (RowDescription or NoData) is the answer.
     Replace(Bytes),
     /// Nobody's any more.
@@ -86,6 +88,8 @@ pub(crate) enum Rows {
     SearchPath,
     /// The catalog's document.
     Catalog,
+    /// The types of a prepared statement's parameters, as text.
+    Types,
 }
 
 /// An answer to come.
@@ -292,7 +296,10 @@ impl Flight {
                 | Expect::Bind { answer, .. }
                 | Expect::Close { answer, .. } => *answer = Answer::Swallow,
                 Expect::Describe { what, .. }
-                    if !matches!(what, Describe::Capture(_) | Describe::Compare(..)) =>
+                    if !matches!(
+                        what,
+                        Describe::Capture(_) | Describe::Compare(..) | Describe::Prepared(_)
+                    ) =>
                 {
                     *what = Describe::Drop;
                 }

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::conversation::{ApartStatement, Asked, Binding, Conversation, Work, pass};
 use super::expect::{Again, Answer, Describe, Expect, OnError, Rows};
 use super::planner::{Encoding, Reading, needs_names};
+use super::prepared::is_outdated;
 use super::production::{Read, ReadEvent};
 use super::script::unencodable;
 use super::statement::{Bound, Capture, Columns, Description, Portal, Prepared};
@@ -45,6 +46,13 @@ impl Conversation {
             }
             _ => None,
         };
+        // What it executes is described from now on.
+        if let Some(Plan::Refuse(refusal)) = &planned
+            && is_outdated(refusal)
+            && self.prepare_again(refusal)
+        {
+            return Some(Work::Parse(frame));
+        }
         // What is copied up to let a statement run is copied when it's bound.
         if let Some(Plan::Refuse(refusal)) = &planned
             && refusal.copy_up.is_empty()
@@ -145,6 +153,12 @@ impl Conversation {
                 return None;
             }
             Plan::Refuse(refusal) => {
+                if self.prepare_again(refusal) {
+                    if let Some(entry) = self.statements.get_mut(&name) {
+                        entry.planned = None;
+                    }
+                    return Some(Work::Bind(bind));
+                }
                 if self.copy_whole(refusal, &mut bind.copying, None) {
                     return Some(Work::Bind(bind));
                 }
@@ -615,6 +629,7 @@ impl Conversation {
         self.placed(placement, &reading.text);
         if let Some(statement) = reading.script.statements.first() {
             self.sent(statement, effects);
+            self.sent_prepare(reading, statement, &portal.plan);
         }
     }
 

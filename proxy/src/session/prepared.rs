@@ -1,30 +1,73 @@
 //! Statements that the client prepared with SQL's PREPARE: fresh keeps them in the form that names had then, so one whose names mean something else
-//! by now must not run. (Those of the extended protocol are planned anew by themselves, where they are bound; EXECUTE runs the client's own text.)
+//! by now is prepared anew before it's executed. (Those of the extended protocol are planned anew by themselves, where they are bound; EXECUTE runs the client's own text.)
+//!
+//! First it's prepared under a name of ours: PostgreSQL says what it has against the text now, as it would at EXECUTE, and what columns it gives; they must be the ones that it
+//! had. A transaction's end changes nothing about what is prepared.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::rewrite::plan::{Effects, Plan, Refusal};
-use crate::sql::facts::{Kind, Statement};
+use bytes::Bytes;
 
+use super::conversation::Conversation;
+use super::expect::{Describe, Expect, OnError, Rows};
 use super::planner::Reading;
+use crate::overlay::names::{quote_identifier, quote_literal};
+use crate::rewrite::plan::{Effects, Plan, Refusal};
+use crate::sql::facts::{self, Kind, Statement};
+use crate::wire::backend;
+use crate::wire::frontend::{self, Subject};
 
-/// How many are remembered; the oldest are forgotten.
+/// How many are remembered; more are run as they were prepared.
 const KEPT: usize = 1024;
+
+/// The name of what prepares anew, and the beginning of that of what is tried.
+const AGAIN: &str = "previewpg_again";
+
+/// Asks for the types of a prepared statement's parameters.
+const TYPES: &str = "SELECT '(' || (SELECT pg_catalog.string_agg(u.type::pg_catalog.text, ', ' ORDER BY u.place) \
+    FROM pg_catalog.unnest(p.parameter_types) WITH ORDINALITY AS u(type, place)) || ')' FROM pg_catalog.pg_prepared_statements AS p";
+
+/// What is refused until it's prepared anew.
+const OUTDATED: &str = "prepared_before_change";
 
 #[derive(Debug)]
 struct Prepared {
-    name: String,
-    reading: Arc<str>,
+    /// The client's PREPARE, in its encoding.
+    source: Bytes,
+    /// What was sent in its place.
     sent: Option<Arc<str>>,
+    /// The generation of names that it's known to hold for; 0: none.
     generation: u64,
-    dropped: bool,
+    /// The columns (RowDescription's body); `None`: it gives no rows. Not known before fresh has said them.
+    columns: Option<Option<Bytes>>,
 }
 
-/// The PREPAREs of one session, also those that may have failed.
+/// How far preparing one anew has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Step {
+    #[default]
+    None,
+    /// The types that its parameters have were asked for: they stay.
+    Asked,
+    /// It was prepared under a name of ours.
+    Tried,
+}
+
+/// The PREPAREs of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Prepares {
-    list: VecDeque<Prepared>,
+    made: HashMap<String, Prepared>,
+    /// Those that were sent and haven't ended, in order.
+    sent: VecDeque<(String, Prepared)>,
+    /// The one that is to be prepared anew, if a statement was refused for that.
+    due: Option<String>,
+    step: Step,
+    /// The types of its parameters, as PREPARE names them; `None`: it has none.
+    types: Option<String>,
+    /// The columns that it has under our name.
+    tried: Option<Option<Bytes>>,
+    serial: u64,
 }
 
 /// The prepared statement that this one runs.
@@ -48,79 +91,249 @@ fn text(plan: &Plan) -> Option<Arc<str>> {
 }
 
 impl Prepares {
-    /// Notes what a statement does to prepared statements.
-    pub(crate) fn note(
-        &mut self,
-        reading: &Reading,
+    /// A PREPARE was sent in this form.
+    fn sending(&mut self, name: &str, source: Bytes, sent: Option<Arc<str>>) {
+        let prepared = Prepared {
+            source,
+            sent,
+            generation: 0,
+            columns: None,
+        };
+        self.sent.push_back((name.to_owned(), prepared));
+    }
+
+    /// The first that was sent has ended without an error.
+    pub(crate) fn completed(&mut self) {
+        if let Some((name, prepared)) = self.sent.pop_front()
+            && self.made.len() < KEPT
+        {
+            self.made.insert(name, prepared);
+        }
+    }
+
+    /// An error: what was sent isn't run.
+    pub(crate) fn failed(&mut self) {
+        self.sent.clear();
+        self.step = Step::None;
+    }
+
+    /// The name of ours for what is tried.
+    fn trial(&self) -> String {
+        format!("{AGAIN}{}", self.serial)
+    }
+
+    /// The types of the parameters of what is to be prepared anew.
+    pub(crate) fn typed(&mut self, types: Option<&[u8]>) {
+        self.types = types.map(|types| String::from_utf8_lossy(types).into_owned());
+    }
+
+    /// One is gone, or all are.
+    pub(crate) fn gone(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => {
+                self.made.remove(name);
+            }
+            None => self.made.clear(),
+        }
+    }
+
+    /// The columns of one, or of what is tried.
+    pub(crate) fn described(&mut self, name: &str, columns: Option<Bytes>) {
+        match self.made.get_mut(name) {
+            Some(prepared) => prepared.columns = Some(columns),
+            None => self.tried = Some(columns),
+        }
+    }
+
+    /// What a statement would run, where names may mean something else since: its name, and the client's PREPARE.
+    pub(crate) fn outdated(
+        &self,
         statement: &Statement,
+        generation: u64,
+    ) -> Option<(String, Bytes)> {
+        let name = executed(&statement.kind)?;
+        let prepared = self.made.get(name)?;
+        (prepared.generation != generation).then(|| (name.to_owned(), prepared.source.clone()))
+    }
+
+    /// Refuses where the PREPARE would be sent otherwise now; if not, it's known to hold for this generation.
+    pub(crate) fn refuse_changed(
+        &mut self,
+        name: String,
         plan: &Plan,
         generation: u64,
-    ) {
-        match &statement.kind {
-            Kind::Prepare { name, .. } if !matches!(plan, Plan::Refuse(_)) => {
-                let source: Arc<str> = Arc::from(reading.statement(statement));
-                let sent = text(plan);
-                self.list
-                    .retain(|prepared| prepared.name != *name || !prepared.dropped);
-                self.list.push_back(Prepared {
-                    name: name.clone(),
-                    reading: source,
-                    sent,
-                    generation,
-                    dropped: false,
-                });
-                while self.list.len() > KEPT {
-                    self.list.pop_front();
+    ) -> Option<Refusal> {
+        let prepared = self.made.get_mut(&name)?;
+        if prepared.sent == text(plan) {
+            prepared.generation = generation;
+            return None;
+        }
+        self.due = Some(name);
+        Some(outdated())
+    }
+
+    /// Whether what was tried gives the columns that it had.
+    fn same_columns(&mut self, name: &str) -> bool {
+        let tried = self.tried.take();
+        let had = self.made.get(name).map(|prepared| &prepared.columns);
+        match (had, &tried) {
+            (Some(Some(had)), Some(tried)) => same_columns(had.as_ref(), tried.as_ref()),
+            _ => true,
+        }
+    }
+}
+
+/// As PostgreSQL compares what a cached plan gives.
+fn same_columns(had: Option<&Bytes>, gives: Option<&Bytes>) -> bool {
+    let fields = |row: &Bytes| -> Option<Vec<(Vec<u8>, u32, i32)>> {
+        let fields = backend::read_row_description(row).ok()?;
+        let told =
+            |field: &backend::Field<'_>| (field.name.to_vec(), field.type_oid, field.type_modifier);
+        Some(fields.iter().map(told).collect())
+    };
+    had.map(fields) == gives.map(fields)
+}
+
+impl Conversation {
+    /// A PREPARE was sent in this form: fresh is asked for its columns.
+    pub(crate) fn sent_prepare(&mut self, reading: &Reading, statement: &Statement, plan: &Plan) {
+        let Kind::Prepare { name, .. } = &statement.kind else {
+            return;
+        };
+        let encoding = self.sight.encoding();
+        let source = reading.encode(reading.statement(statement), encoding);
+        let (Some(source), Some(encoded)) = (source, reading.encode(name, encoding)) else {
+            return;
+        };
+        self.prepares.sending(name, source, text(plan));
+        self.ask_columns(name.clone(), &encoded);
+    }
+
+    fn ask_columns(&mut self, name: String, encoded: &[u8]) {
+        let expect = Expect::Describe {
+            what: Describe::Prepared(name),
+            error: OnError::DropPosition,
+        };
+        self.flight.send(expect, |out| {
+            frontend::describe(Subject::Statement, encoded, out)
+        });
+    }
+
+    /// Prepares anew what an EXECUTE that was refused for that runs. Gives whether that has to be waited for; then the statement is planned again.
+    pub(crate) fn prepare_again(&mut self, refusal: &Refusal) -> bool {
+        let Some(name) = self.prepares.due.take().filter(|_| is_outdated(refusal)) else {
+            return false;
+        };
+        let Some(prepared) = self.prepares.made.get(&name) else {
+            return false;
+        };
+        let (encoding, strings) = (self.sight.encoding(), self.sight.standard_strings());
+        let source = &prepared.source;
+        let reading = self.common.readings.read(source, encoding, strings);
+        let Some(statement) = reading.script.statements.first() else {
+            return false;
+        };
+        let plan = {
+            let context = self.sight.context();
+            self.common.readings.plan(&reading, statement, context)
+        };
+        let sent = text(&plan);
+        let now = sent
+            .as_deref()
+            .unwrap_or_else(|| reading.statement(statement));
+        let texts = match std::mem::take(&mut self.prepares.step) {
+            Step::None => {
+                self.prepares.step = Step::Asked;
+                self.prepares.types = None;
+                let name = quote_literal(&name);
+                Some(vec![(
+                    format!("{TYPES} WHERE p.name = {name}"),
+                    Rows::Types,
+                )])
+            }
+            Step::Asked => {
+                self.prepares.serial += 1;
+                self.prepares.step = Step::Tried;
+                self.prepares.tried = None;
+                let types = self.prepares.types.as_deref();
+                let trial = renamed(now, &self.prepares.trial(), types, strings);
+                trial.map(|trial| vec![(trial, Rows::Drop)])
+            }
+            Step::Tried => {
+                let trial = format!("DEALLOCATE {}", self.prepares.trial());
+                let mut texts = vec![(trial, Rows::Drop)];
+                if self.prepares.same_columns(&name) {
+                    let quoted = quote_identifier(&name);
+                    texts.push((format!("DEALLOCATE {quoted}"), Rows::Drop));
+                    // As it stands, PostgreSQL's errors of it tell the right place.
+                    let declared = matches!(&statement.kind, Kind::Prepare { types: Some(_), .. });
+                    let again = match self.prepares.types.as_deref() {
+                        None => Some(now.to_owned()),
+                        Some(_) if declared => Some(now.to_owned()),
+                        types => renamed(now, &quoted, types, strings),
+                    };
+                    texts.extend(again.map(|text| (text, Rows::Drop)));
+                }
+                Some(texts)
+            }
+        };
+        let encoded = texts.and_then(|texts| {
+            let encoded =
+                |(text, rows): (String, Rows)| Some((reading.encode(&text, encoding)?, rows));
+            texts.into_iter().map(encoded).collect::<Option<Vec<_>>>()
+        });
+        let Some(encoded) = encoded else {
+            return false;
+        };
+        let count = encoded.len();
+        for (text, rows) in encoded {
+            self.run_again(&text, rows);
+        }
+        match self.prepares.step {
+            Step::Tried => {
+                let trial = self.prepares.trial();
+                self.ask_columns(trial.clone(), trial.as_bytes());
+            }
+            Step::Asked => {}
+            // It was put in the place of the former, or has other columns.
+            Step::None if count < 3 => return false,
+            Step::None => {
+                let generation = self.sight.generation();
+                if let Some(prepared) = self.prepares.made.get_mut(&name) {
+                    (prepared.sent, prepared.generation) = (sent, generation);
                 }
             }
-            Kind::Deallocate(which) => {
-                let named = |prepared: &&mut Prepared| {
-                    which.as_ref().is_none_or(|name| *name == prepared.name)
-                };
-                self.list
-                    .iter_mut()
-                    .filter(named)
-                    .for_each(|prepared| prepared.dropped = true);
-            }
-            Kind::Discard(what) if what == "ALL" => {
-                self.list
-                    .iter_mut()
-                    .for_each(|prepared| prepared.dropped = true);
-            }
-            _ => {}
         }
+        self.flight.flush();
+        self.barrier = true;
+        true
     }
 
-    /// What a statement would run, where names may mean something else since: the PREPARE's text.
-    pub(crate) fn outdated(&self, statement: &Statement, generation: u64) -> Vec<Arc<str>> {
-        let Some(name) = executed(&statement.kind) else {
-            return Vec::new();
-        };
-        let same_name = self.list.iter().filter(|prepared| prepared.name == name);
-        same_name
-            .filter(|prepared| prepared.generation != generation && !prepared.dropped)
-            .map(|prepared| Arc::clone(&prepared.reading))
-            .collect()
+    fn run_again(&mut self, text: &[u8], rows: Rows) {
+        // One that failed is there still.
+        self.flight.send(Expect::our_close(), |out| {
+            frontend::close(Subject::Statement, AGAIN.as_bytes(), out)
+        });
+        let error = OnError::DropPosition;
+        self.flight.run(AGAIN.as_bytes(), text, rows, error);
     }
+}
 
-    /// Whether the PREPARE would be sent otherwise now; if not, it's known to hold for this generation.
-    pub(crate) fn has_changed(&mut self, source: &str, plan: &Plan, generation: u64) -> bool {
-        let now = text(plan);
-        let refused = matches!(plan, Plan::Refuse(_));
-        let mut changed = false;
-        for prepared in self
-            .list
-            .iter_mut()
-            .filter(|prepared| *prepared.reading == *source)
-        {
-            if refused || prepared.sent != now {
-                changed = true;
-            } else {
-                prepared.generation = generation;
-            }
-        }
-        changed
-    }
+/// A PREPARE under another name, with these types unless it has its own.
+fn renamed(text: &str, name: &str, known: Option<&str>, standard_strings: bool) -> Option<String> {
+    let script = facts::read(text, standard_strings);
+    let [statement] = script.statements.as_slice() else {
+        return None;
+    };
+    let Kind::Prepare { types, span, .. } = &statement.kind else {
+        return None;
+    };
+    let types = match types {
+        Some(types) => text.get(types.clone())?,
+        None => known.unwrap_or_default(),
+    };
+    let query = text.get(span.clone())?;
+    Some(format!("PREPARE {name} {types} AS {query}"))
 }
 
 /// A transaction whose snapshot is older than a table's being copied up as a whole.
@@ -156,13 +369,12 @@ pub(crate) fn by_protocol(statement: &Statement) -> Refusal {
     )
 }
 
-/// EXECUTE of a statement that was prepared before a schema change.
-pub(crate) fn refusal(statement: &Statement) -> Refusal {
-    let name = executed(&statement.kind).unwrap_or_default();
-    Refusal::new(
-        "prepared_before_change",
-        format!("prepared statement \"{name}\" can't run any more in this preview"),
-        "A schema change or another search path gave its names another meaning after it was prepared.",
-        "DEALLOCATE it and PREPARE it again.",
-    )
+/// EXECUTE of a statement that was prepared before a schema change, unless it can be prepared anew.
+fn outdated() -> Refusal {
+    Refusal::new(OUTDATED, "cached plan must not change result type", "", "")
+}
+
+/// Whether a statement that was refused may run after all once what it executes is prepared anew.
+pub(crate) fn is_outdated(refusal: &Refusal) -> bool {
+    refusal.construct == OUTDATED
 }

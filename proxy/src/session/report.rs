@@ -196,7 +196,12 @@ pub(crate) fn outdated() -> Report {
 
 /// A refusal as an error.
 pub(crate) fn refusal(refusal: &Refusal) -> Report {
-    Report::error(refusal.sqlstate, refusal.message.clone())
+    let report = Report::error(refusal.sqlstate, refusal.message.clone());
+    if refusal.detail.is_empty() {
+        // An error of PostgreSQL's own.
+        return report;
+    }
+    report
         .detail(refusal.detail.clone())
         .hint(refusal.hint.clone())
 }

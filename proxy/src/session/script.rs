@@ -267,6 +267,9 @@ impl Conversation {
                 return Whole::Each(None);
             }
             behind |= lasts(&statement.kind);
+            if matches!(statement.kind, Kind::Prepare { .. }) {
+                return Whole::Each(None);
+            }
             all.push(effects);
             let changes_names = effects.schema
                 || effects.search_path
@@ -311,6 +314,9 @@ impl Conversation {
         };
         match plan {
             Plan::Refuse(refusal) => {
+                if self.prepare_again(&refusal) {
+                    return false;
+                }
                 let text = self.original(reading, statement);
                 let error = OnError::Shift(reading.offset(statement));
                 let copying = &mut script.copying;
@@ -378,6 +384,7 @@ impl Conversation {
                 self.run_described(&text, error.clone(), error, Running::new(statement, script));
                 self.placed(Placement::Fresh, reading.statement(statement));
                 self.sent(statement, effects);
+                self.sent_prepare(reading, statement, &Plan::Pass(effects));
                 script.sent(&statement.kind);
             }
             Plan::Fresh(fresh) => {
@@ -403,6 +410,7 @@ impl Conversation {
                 self.run_fresh(&fresh, reading, statement, running);
                 self.placed(Placement::Merged, reading.statement(statement));
                 self.sent(statement, fresh.effects);
+                self.sent_prepare(reading, statement, &Plan::Fresh(fresh));
                 script.sent(&statement.kind);
             }
         }

@@ -329,7 +329,7 @@ impl Sight {
                     self.adopt();
                 }
             }
-            Rows::Forward | Rows::ForwardLast | Rows::Drop | Rows::CopiedUp => {}
+            Rows::Forward | Rows::ForwardLast | Rows::Drop | Rows::CopiedUp | Rows::Types => {}
         }
         Ok(())
     }

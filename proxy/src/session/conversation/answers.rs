@@ -202,6 +202,12 @@ impl Conversation {
                 }
                 false
             }
+            Describe::Prepared(name) => {
+                if tag != b't' {
+                    self.prepares.described(&name, row_body(tag, frame));
+                }
+                false
+            }
             Describe::Capture(id) => {
                 if tag == b't' {
                     self.capturing =
@@ -297,6 +303,7 @@ impl Conversation {
                 let count = value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
                 self.common.metrics.copied_up(count.unwrap_or(0));
             }
+            Rows::Types => self.prepares.typed(value),
             Rows::SearchPath | Rows::Catalog => {
                 self.asking = false;
                 if let Err(why) = self.sight.told(rows, value.unwrap_or_default()) {
@@ -310,12 +317,17 @@ impl Conversation {
     /// CommandComplete of a client's statement.
     fn completed(&mut self, frame: &[u8]) {
         match backend::read_command_complete(body(frame)) {
-            Ok(b"DEALLOCATE ALL" | b"DISCARD ALL") => self.statements.clear(),
+            Ok(b"DEALLOCATE ALL" | b"DISCARD ALL") => {
+                self.statements.clear();
+                self.prepares.gone(None);
+            }
             Ok(b"DEALLOCATE") => {
                 if let Some(name) = self.deallocated.pop_front() {
                     self.statements.remove(name.as_bytes());
+                    self.prepares.gone(Some(&name));
                 }
             }
+            Ok(b"PREPARE") => self.prepares.completed(),
             _ => {}
         }
     }
@@ -351,6 +363,7 @@ impl Conversation {
             self.replay.give_up();
         }
         self.deallocated.clear();
+        self.prepares.failed();
         if self.bound() {
             // A copy-up runs where the client's Bind stands; to the client it's the execution that fails.
             backend::bind_complete(&mut self.to_client);
