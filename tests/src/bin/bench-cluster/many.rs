@@ -113,6 +113,6 @@ fn peace(cluster: &Cluster, operator: &Operator, previews: usize, table: &mut Ta
     table.memory(
         &format!("operator with {previews} previews"),
         operator.memory() * 1024,
-        Some(64 * 1024 * 1024),
+        Some(64_000_000),
     );
 }

@@ -131,7 +131,7 @@ impl Place {
             );
             sum += bytes;
         }
-        table.memory("idle preview, all its pods", sum, Some(100 * 1024 * 1024));
+        table.memory("idle preview, all its pods", sum, Some(100_000_000));
         self.namespace.delete("PreviewDatabase", "idle");
     }
 
