@@ -520,6 +520,9 @@ impl Conversation {
         if self.executes_past_the_plan(reading, statement) {
             return Plan::Refuse(prepared::by_protocol(statement));
         }
+        if matches!(statement.kind, Kind::Prepare { .. }) && self.prepares.is_full() {
+            return Plan::Refuse(prepared::too_many());
+        }
         let generation = self.sight.generation();
         if let Some((name, source)) = self.prepares.outdated(statement, generation) {
             let again = self.common.readings.read(

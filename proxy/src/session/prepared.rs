@@ -18,8 +18,8 @@ use crate::sql::facts::{self, Kind, Statement};
 use crate::wire::backend;
 use crate::wire::frontend::{self, Subject};
 
-/// How many are remembered; more are run as they were prepared.
-const KEPT: usize = 1024;
+/// How many a session may have: each is remembered with its text.
+const KEPT: usize = 4096;
 
 /// The name of what prepares anew, and the beginning of that of what is tried.
 const AGAIN: &str = "previewpg_again";
@@ -104,11 +104,14 @@ impl Prepares {
 
     /// The first that was sent has ended without an error.
     pub(crate) fn completed(&mut self) {
-        if let Some((name, prepared)) = self.sent.pop_front()
-            && self.made.len() < KEPT
-        {
+        if let Some((name, prepared)) = self.sent.pop_front() {
             self.made.insert(name, prepared);
         }
+    }
+
+    /// Whether no more can be remembered.
+    pub(crate) fn is_full(&self) -> bool {
+        self.made.len() + self.sent.len() >= KEPT
     }
 
     /// An error: what was sent isn't run.
@@ -369,6 +372,16 @@ pub(crate) fn by_protocol(statement: &Statement) -> Refusal {
     )
 }
 
+/// PREPARE of one more than can be remembered.
+pub(crate) fn too_many() -> Refusal {
+    Refusal::new(
+        "too_many_prepared",
+        format!("a session of a preview can't PREPARE more than {KEPT} statements"),
+        "The preview has to remember each of them, for a schema change may give its names another meaning.",
+        "DEALLOCATE what isn't used any more.",
+    )
+}
+
 /// EXECUTE of a statement that was prepared before a schema change, unless it can be prepared anew.
 fn outdated() -> Refusal {
     Refusal::new(OUTDATED, "cached plan must not change result type", "", "")
@@ -377,4 +390,25 @@ fn outdated() -> Refusal {
 /// Whether a statement that was refused may run after all once what it executes is prepared anew.
 pub(crate) fn is_outdated(refusal: &Refusal) -> bool {
     refusal.construct == OUTDATED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_one_is_remembered_or_refused() {
+        let mut prepares = Prepares::default();
+        for number in 0..KEPT {
+            assert!(!prepares.is_full());
+            prepares.sending(&number.to_string(), Bytes::new(), None);
+            if number % 2 == 0 {
+                prepares.completed();
+            }
+        }
+        assert!(prepares.is_full());
+        prepares.gone(None);
+        prepares.failed();
+        assert!(!prepares.is_full());
+    }
 }
