@@ -228,7 +228,7 @@ fn what_is_missing_is_said() {
 }
 
 #[test]
-fn check_tells_what_is_served_and_what_not() {
+fn check_tells_how_each_table_is_served() {
     let (_, reader) = shop();
     let output = run(&["check"], &[("PREVIEWPG_PRODUCTION_URL", &reader.url())]);
     let report = text(&output.stdout);
@@ -272,6 +272,35 @@ fn check_tells_what_is_served_and_what_not() {
         .collect();
     assert_eq!(services["plain"], "full");
     assert_eq!(services["audit"], "empty");
+}
+
+#[test]
+fn check_fails_where_a_table_would_be_refused() {
+    let (name, _) = shop();
+    let production = &Servers::shared().production;
+    production.connect(&name).must(&format!(
+        "CREATE ROLE narrow LOGIN PASSWORD '{PASSWORD}'; GRANT SELECT ON plain TO narrow"
+    ));
+    let url = production.tcp("narrow", &name).url();
+    let output = run(&["check", "--production", &url], &[]);
+    let report = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    let mut lines = report
+        .lines()
+        .skip_while(|line| !line.starts_with("public.keyless "));
+    assert!(
+        lines.next().is_some_and(|line| line.ends_with("NO")),
+        "{report}"
+    );
+    let why = lines.next().unwrap_or_default();
+    assert!(why.contains("may not SELECT"), "{report}");
+    let of_plain = report
+        .lines()
+        .find(|line| line.starts_with("public.plain "));
+    assert!(
+        of_plain.is_some_and(|line| line.ends_with("yes")),
+        "{report}"
+    );
 }
 
 #[test]

@@ -394,12 +394,13 @@ fn with_a_role_that_can_write_every_other_lock_holds() {
         let tables = tables.rows().concat();
         assert!(tables.len() > 10, "foreign tables: {tables:?}");
         for table in &tables {
-            // A materialized view can't be written in any case: PostgreSQL says so while planning.
+            // A materialized view can't be written in any case, nor can catalogs by a role that isn't a superuser: PostgreSQL says so while planning.
+            let catalog = table.starts_with("previewpg_fdw.production_");
             let locked = |behind: &mut Session, state: &str| {
                 let answer = behind.query(&format!("DELETE FROM {table}"));
                 let found = answer.sqlstate().unwrap_or("success");
                 assert!(
-                    [state, "42809"].contains(&found),
+                    [state, "42809"].contains(&found) || catalog && found == "42501",
                     "DELETE FROM {table}: {answer:?}"
                 );
             };
