@@ -402,15 +402,21 @@ fn spoken<'a>(answer: &'a Answer, statement: &Statement) -> impl Iterator<Item =
     let notices = !statement.ignore.contains(&Ignore::Notices);
     answer.events.iter().filter(move |event| match event {
         Event::Row(_) | Event::CopyData(_) => false,
-        Event::Notice(_) => notices,
+        Event::Notice(fields) => notices && !is_of_caches(fields),
         _ => true,
     })
+}
+
+/// DEBUG of a PostgreSQL process about its own memory: when it comes depends on all that it has looked at.
+fn is_of_caches(fields: &Fields) -> bool {
+    let message = fields.get(&'M').map_or("", String::as_str);
+    message.starts_with("rehashing catalog cache")
 }
 
 /// The kinds of messages in their order, runs of rows as one word: a readable first comparison.
 fn outline(answer: &Answer, statement: &Statement) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
-    for event in &answer.events {
+    for event in spoken(answer, statement) {
         let word = match event {
             Event::Parameters(p) => format!("parameters({})", p.len()),
             Event::Columns(c) => format!("columns({})", c.len()),
@@ -422,7 +428,6 @@ fn outline(answer: &Answer, statement: &Statement) -> Vec<String> {
             Event::Suspended => "suspended".to_owned(),
             Event::Copy(way, _) => format!("copy {way}"),
             Event::Error(f) => format!("error {}", f.get(&'C').map_or("?", String::as_str)),
-            Event::Notice(_) if statement.ignore.contains(&Ignore::Notices) => continue,
             Event::Notice(f) => format!("notice {}", f.get(&'C').map_or("?", String::as_str)),
             Event::Setting(name, _) => format!("setting {name}"),
             Event::Notification(channel, _) => format!("notification {channel}"),
