@@ -524,23 +524,15 @@ impl Conversation {
             return Plan::Refuse(prepared::too_many());
         }
         let generation = self.sight.generation();
-        if let Some((name, source)) = self.prepares.outdated(statement, generation) {
-            let again = self.common.readings.read(
-                &source,
-                self.sight.encoding(),
-                self.sight.standard_strings(),
-            );
-            if let Some(prepare) = again.script.statements.first() {
-                let context = self.sight.context();
-                match self.common.readings.plan(&again, prepare, context) {
-                    Plan::Refuse(refusal) => return Plan::Refuse(refusal),
-                    now => {
-                        if let Some(refusal) = self.prepares.refuse_changed(name, &now, generation)
-                        {
-                            return Plan::Refuse(refusal);
-                        }
-                    }
-                }
+        if let Some((name, source)) = self.prepares.outdated(statement, generation)
+            && let Some((_, now)) = self.plan_of_prepare(&source)
+        {
+            let refusal = match now {
+                Plan::Refuse(refusal) => Some(refusal),
+                now => self.prepares.refuse_changed(name, &now, generation),
+            };
+            if let Some(refusal) = refusal {
+                return Plan::Refuse(refusal);
             }
         }
         plan

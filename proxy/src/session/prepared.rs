@@ -222,6 +222,16 @@ impl Conversation {
         });
     }
 
+    /// What the client's PREPARE would be sent as now. `None`: it has no statement.
+    pub(crate) fn plan_of_prepare(&self, source: &Bytes) -> Option<(Arc<Reading>, Plan)> {
+        let (encoding, strings) = (self.sight.encoding(), self.sight.standard_strings());
+        let reading = self.common.readings.read(source, encoding, strings);
+        let statement = reading.script.statements.first()?;
+        let context = self.sight.context();
+        let plan = self.common.readings.plan(&reading, statement, context);
+        Some((reading, plan))
+    }
+
     /// Prepares anew what an EXECUTE that was refused for that runs. Gives whether that has to be waited for; then the statement is planned again.
     pub(crate) fn prepare_again(&mut self, refusal: &Refusal) -> bool {
         let Some(name) = self.prepares.due.take().filter(|_| is_outdated(refusal)) else {
@@ -230,16 +240,13 @@ impl Conversation {
         let Some(prepared) = self.prepares.made.get(&name) else {
             return false;
         };
-        let (encoding, strings) = (self.sight.encoding(), self.sight.standard_strings());
-        let source = &prepared.source;
-        let reading = self.common.readings.read(source, encoding, strings);
+        let Some((reading, plan)) = self.plan_of_prepare(&prepared.source) else {
+            return false;
+        };
         let Some(statement) = reading.script.statements.first() else {
             return false;
         };
-        let plan = {
-            let context = self.sight.context();
-            self.common.readings.plan(&reading, statement, context)
-        };
+        let (encoding, strings) = (self.sight.encoding(), self.sight.standard_strings());
         let sent = text(&plan);
         let now = sent
             .as_deref()

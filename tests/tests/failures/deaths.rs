@@ -40,18 +40,14 @@ fn a_client_dies_in_the_middle_of_copy() {
     }
 }
 
-#[test]
-fn kill_of_the_proxy_keeps_what_was_committed_and_nothing_else() {
-    let database = shop();
-    let production = Servers::shared().production.tcp("reader", &database);
-    let preview = Preview::of(&database);
-    let mut session = preview.connect();
+/// What must be there afterwards.
+fn commit_something(session: &mut Session) {
     session.must("UPDATE users SET name = 'kept' WHERE id = 3; DELETE FROM orders WHERE id = 1000");
     session.must("ALTER TABLE products ADD COLUMN kept int DEFAULT 3");
-    let mut open = preview.connect();
-    open.must("BEGIN; UPDATE users SET name = 'lost' WHERE id IN (3, 4); ALTER TABLE users ADD COLUMN lost int");
-    open.must("TRUNCATE log_lines");
-    let mut busy = preview.connect();
+}
+
+/// Begins a statement that is still running, and writing, when this returns.
+fn write_for_long(busy: &mut Session) {
     busy.start(
         Protocol::Simple,
         Request {
@@ -61,6 +57,20 @@ fn kill_of_the_proxy_keeps_what_was_committed_and_nothing_else() {
         },
     );
     std::thread::sleep(Duration::from_millis(300));
+}
+
+#[test]
+fn kill_of_the_proxy_keeps_what_was_committed_and_nothing_else() {
+    let database = shop();
+    let production = Servers::shared().production.tcp("reader", &database);
+    let preview = Preview::of(&database);
+    let mut session = preview.connect();
+    commit_something(&mut session);
+    let mut open = preview.connect();
+    open.must("BEGIN; UPDATE users SET name = 'lost' WHERE id IN (3, 4); ALTER TABLE users ADD COLUMN lost int");
+    open.must("TRUNCATE log_lines");
+    let mut busy = preview.connect();
+    write_for_long(&mut busy);
     let fresh = preview.kill();
     assert!(open.query("COMMIT").closed());
 
@@ -99,23 +109,14 @@ fn embedded_up_is_killed(as_servers_user: bool) {
     let (process, address, _) = up();
     assert_eq!(address.database, database);
     let mut session = Session::connect(&address).unwrap();
-    session.must("UPDATE users SET name = 'kept' WHERE id = 3; DELETE FROM orders WHERE id = 1000");
-    session.must("ALTER TABLE products ADD COLUMN kept int DEFAULT 3");
+    commit_something(&mut session);
     let mut open = Session::connect(&address).unwrap();
     open.must(
         "BEGIN; UPDATE users SET name = 'lost' WHERE id IN (3, 4); DELETE FROM users WHERE id = 9",
     );
     open.must("ALTER TABLE counters DROP COLUMN value; TRUNCATE log_lines");
     let mut busy = Session::connect(&address).unwrap();
-    busy.start(
-        Protocol::Simple,
-        Request {
-            sql: "UPDATE orders SET note = 'lost' WHERE id > 2000 AND pg_sleep(0.01) IS NOT NULL"
-                .to_owned(),
-            ..Request::default()
-        },
-    );
-    std::thread::sleep(Duration::from_millis(300));
+    write_for_long(&mut busy);
     let server = std::fs::read_to_string(data.join("pgdata/postmaster.pid")).unwrap();
     let server = server.lines().next().unwrap().to_owned();
     let owner =
