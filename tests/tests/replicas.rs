@@ -8,6 +8,9 @@
     reason = "a test fails by a panic"
 )]
 
+#[path = "replicas/renames.rs"]
+mod renames;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::OnceLock;
@@ -342,93 +345,6 @@ fn a_schema_change_is_seen_through_every_replica_before_its_client_hears() {
         }
     });
     assert_eq!(metric(&replicas[0], "previewpg_replicas"), 3.0);
-}
-
-/// A table of the preview's own makes place for one of production's while others read it by its name: through the same replica and another, alone and in a pipeline,
-/// waiting for a lock or for what was sent before. Nobody may be given the rows that the preview has of production's table and nothing more.
-#[test]
-fn who_reads_a_table_that_is_renamed_reads_the_whole_of_another() {
-    const WAITS: Duration = Duration::from_millis(400);
-    let pair = Pair::new();
-    let (one, other) = (pair.configuration.serve(), pair.configuration.serve());
-    let mut writer = one.connect();
-    let request = |sql: &str| Request {
-        sql: sql.to_owned(),
-        ..Request::default()
-    };
-    let mut table = 0;
-    for (what, replica) in [("the same replica", &one), ("another replica", &other)] {
-        for (how, first, rename) in [
-            ("reads", "", ""),
-            ("reads a locked table", "LOCK TABLE own; ", ""),
-            ("reads in a pipeline", "", "; COMMIT"),
-            ("reads in a string", "", "; COMMIT"),
-            ("writes in a pipeline", "", "; COMMIT"),
-        ] {
-            writer.must("DROP TABLE IF EXISTS own, spare CASCADE; CREATE TABLE own (id int PRIMARY KEY, v text); INSERT INTO own VALUES (9, 'own')");
-            writer.must("DROP TABLE IF EXISTS result; CREATE TABLE result (n bigint)");
-            let mut reader = replica.connect();
-            assert_eq!(
-                reader.value("SELECT count(*) FROM own"),
-                "1",
-                "{what}: {how}"
-            );
-            let swap = format!(
-                "ALTER TABLE own RENAME TO spare; ALTER TABLE t{table} RENAME TO own{rename}"
-            );
-            if !rename.is_empty() {
-                // What was sent before keeps the read from being parsed.
-                let pipeline = match how {
-                    "reads in a pipeline" => vec![
-                        request("SELECT pg_sleep(0.9)"),
-                        request("SELECT count(*) FROM own"),
-                    ],
-                    "writes in a pipeline" => vec![
-                        request("SELECT pg_sleep(0.9)"),
-                        request("INSERT INTO result SELECT count(*) FROM own"),
-                    ],
-                    _ => Vec::new(),
-                };
-                match pipeline.is_empty() {
-                    true => reader.start(
-                        Protocol::Simple,
-                        request("SELECT pg_sleep(0.9); SELECT count(*) FROM own"),
-                    ),
-                    false => reader.start_pipeline(&pipeline),
-                }
-                std::thread::sleep(WAITS);
-                writer.must("BEGIN");
-                writer.must(&swap);
-            } else {
-                writer.must(&format!("BEGIN; {first}"));
-                if first.is_empty() {
-                    writer.must(&swap);
-                }
-                reader.start(Protocol::Simple, request("SELECT count(*) FROM own"));
-                assert!(reader.poll(WAITS).is_none(), "{what}: {how} without a wait");
-                if !first.is_empty() {
-                    writer.must(&swap);
-                }
-                writer.must("COMMIT");
-            }
-            let answer = reader.poll(Duration::from_secs(20)).expect("an answer");
-            match answer.sqlstate() {
-                None if how.starts_with("writes") => {
-                    assert_eq!(reader.value("SELECT n FROM result"), "200", "{what}: {how}")
-                }
-                None => assert_eq!(answer.rows().last().unwrap(), &["200"], "{what}: {how}"),
-                Some(_) if how.ends_with("string") => {
-                    assert_eq!(answer.rows(), [[""]], "{what}: {answer:?}")
-                }
-                // Nothing was done, and the client knows.
-                Some(state) => assert!(
-                    !rename.is_empty() && state == "40001",
-                    "{what}: {how}: {answer:?}"
-                ),
-            }
-            table += 1;
-        }
-    }
 }
 
 /// A transaction that is prepared through one replica and committed through another.

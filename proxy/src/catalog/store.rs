@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::load::Shared;
 use super::model::Catalog;
+use super::unheld::Unheld;
 
 /// The shared catalog and its version. A session that committed a schema change publishes a new one *before* its client hears of the commit.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Store {
     changing: AtomicUsize,
     /// There are such sessions of other processes.
     changing_elsewhere: AtomicBool,
+    /// Reads of its sessions whose names nothing holds.
+    pub unheld: Arc<Unheld>,
     /// What all catalogs of the process share.
     pub shared: Shared,
 }

@@ -1,6 +1,8 @@
 //! The process' own line to fresh: it reads the catalog, renews the lease under which that and the dirty marks may be believed, tells other replicas what
 //! this one's clients do, and notices when fresh is gone. The protocol and why it is right: [`crate::replicas`].
 
+mod reads;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -253,7 +255,10 @@ impl Control {
             for relation in news.marks.iter().chain(&news.written) {
                 self.store.shared.mark(*relation);
             }
-            self.store.set_changing_elsewhere(news.changing);
+            if news.changing {
+                self.store.set_changing_elsewhere(true);
+                self.reads_begun(&line).await?;
+            }
             let told = news.changed || news.version > known.seen;
             known.snapshot = Some(if news.changed || known.incomplete {
                 let (snapshot, incomplete) = self.read_catalog(&line).await?;
@@ -262,6 +267,8 @@ impl Control {
             } else {
                 news.snapshot
             });
+            // Only now: what they have changed is published here.
+            self.store.set_changing_elsewhere(news.changing);
             known.seen = news.version;
             if told {
                 within(
@@ -433,13 +440,15 @@ impl Control {
         Ok(())
     }
 
-    /// Makes sure that everybody knows that sessions of this process are changing the schema.
+    /// Makes sure that everybody knows that sessions of this process are changing the schema, and that nothing was sent before whose names are still to be read. Its own sessions
+    /// know, but what they have sent since they were last told otherwise is to be waited for each time.
     async fn announce_changes(&self) -> Result<(), CommandError> {
         let line = self.standing()?;
         let Some(version) = self.begin_changes(&line).await? else {
-            return Ok(());
+            return self.reads_begun(&line).await;
         };
-        self.settle(&line, version).await?;
+        let (here, there) = tokio::join!(self.reads_begun(&line), self.settle(&line, version));
+        here.and(there)?;
         if let Some(changes) = self.changes.lock().await.as_mut() {
             changes.settled |= changes.version == version;
         }

@@ -1,5 +1,7 @@
 //! The line to fresh, once it stands: the calls of `previewpg`'s functions for replicas. The SQL is in `overlay/sql/replicas.sql`.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use tokio_postgres::types::{Oid, ToSql};
 use tokio_postgres::{Client, Error, Statement};
@@ -53,6 +55,7 @@ pub struct Line {
     mark: Statement,
     publish: Statement,
     behind: Statement,
+    locked: Statement,
 }
 
 impl Line {
@@ -77,6 +80,12 @@ impl Line {
         let behind = client
             .prepare("SELECT b.id, b.renewed FROM previewpg.behind($1, $2) AS b")
             .await?;
+        let locked = client
+            .prepare(
+                "SELECT l.pid, l.relation FROM pg_catalog.pg_locks AS l WHERE l.locktype = 'relation' AND l.granted AND l.pid = ANY ($1)
+                    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())",
+            )
+            .await?;
         let id = client
             .query_one("SELECT previewpg.register()", &[])
             .await?
@@ -89,6 +98,7 @@ impl Line {
             mark,
             publish,
             behind,
+            locked,
         })
     }
 
@@ -183,6 +193,21 @@ impl Line {
             .await?;
         rows.iter()
             .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect()
+    }
+
+    /// The relations that these processes of fresh's have locked.
+    ///
+    /// # Errors
+    /// When fresh doesn't answer.
+    pub async fn locked(&self, processes: &[u32]) -> Result<HashSet<(u32, Oid)>, Error> {
+        let processes: Vec<i32> = processes.iter().map(|id| id.cast_signed()).collect();
+        let rows = self.client.query(&self.locked, &[&processes]).await?;
+        rows.iter()
+            .map(|row| {
+                let process: i32 = row.try_get(0)?;
+                Ok((process.cast_unsigned(), row.try_get(1)?))
+            })
             .collect()
     }
 

@@ -130,6 +130,8 @@ pub(crate) enum Broken {
     Columns,
     #[error("what fresh says of its names can't be read: {0}")]
     Names(String),
+    #[error("another session has changed the schema before fresh had read the statement's names")]
+    Overtaken,
     #[error(transparent)]
     Lost(#[from] Lost),
 }
@@ -142,6 +144,9 @@ impl Broken {
             Self::Lost(_) => Report::fatal("08006", "the preview has lost its line to fresh")
                 .detail("What other sessions changed, and what this one did, can't be told apart from what was before.")
                 .hint("Connect again, and look whether your last statement was committed; if it stays so, look at the fresh database and at the proxy's log."),
+            Self::Overtaken => Report::fatal("40001", "could not serialize access due to a concurrent change of the schema")
+                .detail(format!("{self}, for longer than it could be waited for."))
+                .hint("Connect again and retry: what the transaction did is rolled back."),
             _ => Report::fatal("XX000", "the preview's connection can't go on")
                 .detail(format!("{self}.")),
         }
@@ -201,7 +206,11 @@ pub(crate) struct Conversation {
     /// What SQL's PREPARE made.
     pub(crate) prepares: Prepares,
     closed: bool,
-    broken: Option<Broken>,
+    pub(crate) broken: Option<Broken>,
+    /// fresh's process that runs the session.
+    pub(crate) process: Option<u32>,
+    /// What was sent with its names unheld, until fresh begins to answer it.
+    pub(crate) unheld: Option<held::Unread>,
     journal: Journal,
     replay: Replay,
     /// What ran had other columns than were described, and no answer was forwarded: once fresh is ready, the client's message fails with this.
@@ -210,12 +219,13 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     /// A session that fresh has just accepted. `greeting`: everything that the client is told once the session's
-    /// names are known, ReadyForQuery included. `plain`: a database that isn't planned for.
+    /// names are known, ReadyForQuery included. `process`: fresh's, if it has said which. `plain`: a database that isn't planned for.
     pub(crate) fn new(
         common: Arc<Common>,
         greeting: Bytes,
         settings: &[(Vec<u8>, Vec<u8>)],
         limits: Limits,
+        process: Option<u32>,
         plain: bool,
     ) -> Self {
         let mut sight = Sight::new(Arc::clone(&common.store), plain);
@@ -256,6 +266,8 @@ impl Conversation {
             prepares: Prepares::default(),
             closed: false,
             broken: None,
+            process,
+            unheld: None,
             journal: Journal::default(),
             replay: Replay::default(),
             failing: None,
@@ -355,7 +367,8 @@ impl Conversation {
 
     /// Whether more of fresh's bytes could be taken.
     pub(crate) fn wants_fresh(&self) -> bool {
-        self.to_client.len() < HIGH
+        // Somebody may be waiting for the beginning of an answer, if not for a client that is slow.
+        (self.to_client.len() < HIGH || self.unheld.is_some())
             && self.held.is_none()
             && !self.tells()
             && self.waiting != Some(Waiting::Production)
@@ -393,6 +406,13 @@ impl Conversation {
             Waiting::Process
         });
         self.asked.push_back(asked);
+    }
+
+    /// Has fresh answer what was sent with its names unheld, so that nobody waits for it.
+    pub(crate) fn flush_unheld(&mut self) {
+        if self.unheld.as_mut().is_some_and(held::Unread::flushes) {
+            self.flight.flush();
+        }
     }
 
     /// What was asked (other than a read) is done.

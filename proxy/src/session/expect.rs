@@ -119,6 +119,8 @@ pub(crate) enum Expect {
     CopyEnd,
     /// No answer: the RowDescription kept is said here.
     Announce,
+    /// No answer: what was sent with its names unheld was read.
+    Begun,
     /// Ours to say when everything before it was answered.
     Say(Bytes),
 }
@@ -199,9 +201,10 @@ impl Flight {
         match expect {
             Expect::Query { .. } | Expect::Function => {
                 (self.flushed, self.open, self.executed) = (true, false, true);
+                self.lasting |= matches!(expect, Expect::Function);
             }
             Expect::Sync { .. } => (self.flushed, self.open) = (true, false),
-            Expect::CopyEnd | Expect::Announce | Expect::Say(_) => {}
+            Expect::CopyEnd | Expect::Announce | Expect::Begun | Expect::Say(_) => {}
             Expect::Execute { .. } => {
                 (self.flushed, self.open, self.executed) = (false, true, true)
             }

@@ -150,6 +150,7 @@ impl Conversation {
                 self.hold_names(reading, statement, &message)?;
                 self.statements.bind(portal, kept);
                 self.forward_bind(&frame);
+                self.mark_unheld();
                 return None;
             }
             Plan::Refuse(refusal) => {
@@ -397,6 +398,7 @@ impl Conversation {
         self.flight.send(Expect::Bind { answer, error }, |out| {
             message.write(message.portal, &name, out)
         });
+        self.mark_unheld();
         (text.is_some() && fresh.describe_original).then(|| row_description(description, message))
     }
 

@@ -109,6 +109,11 @@ impl Prepares {
         }
     }
 
+    /// The client's PREPARE of this name, in its encoding.
+    pub(crate) fn source(&self, name: &str) -> Option<&Bytes> {
+        self.made.get(name).map(|prepared| &prepared.source)
+    }
+
     /// Whether no more can be remembered.
     pub(crate) fn is_full(&self) -> bool {
         self.made.len() + self.sent.len() >= KEPT

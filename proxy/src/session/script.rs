@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::conversation::{Asked, Conversation, pass};
 use super::copying::Copying;
 use super::expect::{Again, Answer, Describe, Expect, OnError, Rows};
-use super::held::lasts;
+use super::held::{Names, lasts};
 use super::planner::{Reading, needs_names};
 use super::production::{Read, ReadEvent};
 use crate::admin::metrics::Placement;
@@ -248,6 +248,7 @@ impl Conversation {
         let mut stable = true;
         let mut behind = self.flight.lasting;
         let mut all = Vec::with_capacity(statements.len());
+        let mut unheld = None;
         for statement in statements {
             let needs = needs_names(statement);
             if needs && !stable {
@@ -263,8 +264,13 @@ impl Conversation {
             if self.warn_of(statement, effects) {
                 return Whole::Wait;
             }
-            if self.holding(statement, behind).is_some() || self.has_unknown(statement) {
+            if self.has_unknown(statement) {
                 return Whole::Each(None);
+            }
+            match self.names(statement, behind) {
+                Names::Free => {}
+                Names::Held(_) => return Whole::Each(None),
+                Names::Unheld(relations) => unheld = Some(relations),
             }
             behind |= lasts(&statement.kind);
             if matches!(statement.kind, Kind::Prepare { .. }) {
@@ -283,7 +289,11 @@ impl Conversation {
                 );
             stable &= !changes_names;
         }
-        Whole::Forward(all)
+        let calm = unheld.is_none_or(|relations| self.send_unheld(relations));
+        match calm {
+            true => Whole::Forward(all),
+            false => Whole::Each(None),
+        }
     }
 
     fn forward_whole(&mut self, script: &Script, effects: Vec<Effects>) {
@@ -531,6 +541,7 @@ impl Conversation {
         self.flight.send(Expect::our_bind(run.clone()), |out| {
             frontend::bind(b"", b"", &[], out)
         });
+        self.mark_unheld();
         self.execute_ours(run, running);
     }
 
@@ -541,6 +552,7 @@ impl Conversation {
         self.flight.send(Expect::our_bind(run.clone()), |out| {
             frontend::bind(b"", b"", &[], out)
         });
+        self.mark_unheld();
         self.flight.send(
             Expect::Describe {
                 what: Describe::RowOnly,

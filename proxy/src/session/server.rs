@@ -233,6 +233,7 @@ impl Server {
             greeting(&fresh),
             &settings,
             options.limits,
+            fresh.key.as_ref().map(|key| key.process),
             !planned,
         );
         let cancels = Arc::new(Cancels::default());

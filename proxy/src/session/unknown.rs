@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::conversation::Conversation;
 use super::expect::{Expect, OnError, Rows};
+use super::held::Names;
 use super::planner::Reading;
 use super::script::{command, unencodable};
 use crate::rewrite;
@@ -27,11 +28,12 @@ impl Conversation {
         self.still_unknown(statement).is_some()
     }
 
-    /// Whether something has to be sent in front of a client's message in the extended protocol, for its names.
+    /// Whether something has to be sent with a client's message in the extended protocol, or said of it, for its names.
     pub(crate) fn looks_at_names(&self, reading: Option<&Reading>) -> bool {
         let first = reading.and_then(|reading| reading.script.statements.first());
         first.is_some_and(|statement| {
-            self.has_unknown(statement) || self.before_names(statement).is_some()
+            self.has_unknown(statement)
+                || !matches!(self.names(statement, self.flight.lasting), Names::Free)
         })
     }
 

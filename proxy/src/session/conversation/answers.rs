@@ -20,6 +20,7 @@ impl Conversation {
             match self.flight.queue.front() {
                 Some(Expect::Say(bytes)) => self.to_client.extend_from_slice(bytes),
                 Some(Expect::CopyEnd) => {}
+                Some(Expect::Begun) => self.begun(),
                 Some(Expect::Announce) => {
                     if let Some(row) = self.announced.take() {
                         self.to_client.extend_from_slice(&row);
@@ -40,7 +41,8 @@ impl Conversation {
     pub(crate) fn fresh(&mut self, buffer: &mut BytesMut) {
         while self.wants_fresh() && !buffer.is_empty() {
             let (query, execute) = match self.flight.queue.front() {
-                Some(Expect::Query { .. }) => (true, true),
+                // Its first answer is to be looked at, if its names weren't held.
+                Some(Expect::Query { .. }) => (self.unheld.is_none(), self.unheld.is_none()),
                 Some(Expect::Execute {
                     rows: Rows::Forward | Rows::ForwardLast,
                     ..
@@ -149,6 +151,10 @@ impl Conversation {
                 }
                 self.flight.queue.pop_front();
                 self.executed(tag, rows, frame)
+            }
+            (b'T' | b'D' | b'H', Some(Expect::Query { .. })) => {
+                self.begun();
+                self.broken.is_none()
             }
             (b'C', Some(Expect::Query { .. })) => {
                 self.journal.end();
@@ -529,6 +535,9 @@ impl Conversation {
         self.heard = false;
         let publish = self.sight.must_publish(self.status);
         self.flight.settled();
+        if self.flight.queue.is_empty() {
+            self.begun();
+        }
         let (more, soon) = (self.flight.executed, self.work.is_some());
         self.sight.ready(self.status, failed, more, soon);
         if !self.flight.executed {

@@ -17,6 +17,11 @@ use crate::wire::frontend;
 impl Conversation {
     /// Takes what it can of the client's bytes from the buffer's front.
     pub(crate) fn client(&mut self, buffer: &mut BytesMut) {
+        self.take(buffer);
+        self.flush_unheld();
+    }
+
+    fn take(&mut self, buffer: &mut BytesMut) {
         self.advance();
         self.replay.put_back(buffer);
         while self.wants_client() && !buffer.is_empty() {

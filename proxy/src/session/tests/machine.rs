@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::support::{TestPlanner, say, store};
 use crate::admin::metrics::Metrics;
-use crate::catalog::store::{Changing, Store};
+use crate::catalog::store::Store;
 use crate::session::conversation::{Asked, Common, Conversation, FAILING};
 use crate::session::planner::Readings;
 use crate::wire::frame::Limits;
@@ -16,18 +16,19 @@ use crate::wire::{TransactionStatus, backend};
 
 const LOGIN: &[u8] = br#"{"path": ["pg_catalog", "public"], "settings": {}, "timeout": 0, "default_isolation": "read committed", "isolation": "read committed"}"#;
 
-const BUILTINS: &str = r#"[["now", "s", false], ["count", "i", true]]"#;
+pub(super) const BUILTINS: &str = r#"[["now", "s", false], ["count", "i", true]]"#;
 
-struct Both(Conversation);
+/// A conversation without its two sides.
+pub(super) struct Both(pub(super) Conversation);
 
 impl Both {
     /// A session whose names are known and whose greeting was said.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::over(store(BUILTINS, &["orig", "t"]))
     }
 
     /// The same, with this catalog.
-    fn over(store: Arc<Store>) -> Self {
+    pub(super) fn over(store: Arc<Store>) -> Self {
         let common = Common {
             readings: Readings::new(Arc::new(TestPlanner::default())),
             store,
@@ -38,6 +39,7 @@ impl Both {
             Bytes::from_static(b"hello"),
             &[],
             Limits::default(),
+            Some(1),
             false,
         ));
         assert_eq!(both.sent(), "PBES");
@@ -53,35 +55,35 @@ impl Both {
         both
     }
 
-    fn client(&mut self, bytes: &[u8]) -> BytesMut {
+    pub(super) fn client(&mut self, bytes: &[u8]) -> BytesMut {
         let mut buffer = BytesMut::from(bytes);
         self.0.client(&mut buffer);
         buffer
     }
 
-    fn fresh(&mut self, bytes: &[u8]) {
+    pub(super) fn fresh(&mut self, bytes: &[u8]) {
         let mut buffer = BytesMut::from(bytes);
         self.0.fresh(&mut buffer);
         assert!(buffer.is_empty() || !self.0.wants_fresh());
     }
 
     /// Everybody was told that the schema is about to change.
-    fn warned(&mut self) {
+    pub(super) fn warned(&mut self) {
         assert!(matches!(self.0.next_asked(), Some(Asked::Changing)));
         self.0.told();
     }
 
     /// The tags of what was sent since.
-    fn sent(&mut self) -> String {
+    pub(super) fn sent(&mut self) -> String {
         tags(&self.0.flight.out.split())
     }
 
-    fn heard(&mut self) -> String {
+    pub(super) fn heard(&mut self) -> String {
         tags(&self.0.to_client.split())
     }
 }
 
-fn tags(mut bytes: &[u8]) -> String {
+pub(super) fn tags(mut bytes: &[u8]) -> String {
     let mut tags = String::new();
     while let [tag, a, b, c, d, ..] = bytes {
         tags.push(char::from(*tag));
@@ -90,15 +92,15 @@ fn tags(mut bytes: &[u8]) -> String {
     tags
 }
 
-fn ready(status: TransactionStatus) -> Vec<u8> {
+pub(super) fn ready(status: TransactionStatus) -> Vec<u8> {
     say(|out| backend::ready_for_query(status, out))
 }
 
-fn query(text: &str) -> Vec<u8> {
+pub(super) fn query(text: &str) -> Vec<u8> {
     say(|out| frontend::query(text.as_bytes(), out).unwrap())
 }
 
-fn error(code: &'static str) -> Vec<u8> {
+pub(super) fn error(code: &'static str) -> Vec<u8> {
     Report::error(code, "no").error_frame().to_vec()
 }
 
@@ -158,51 +160,6 @@ fn the_signal_is_swallowed_and_ready_waits_for_the_publication() {
 }
 
 #[test]
-fn names_are_held_while_another_session_changes_the_schema() {
-    let store = store(BUILTINS, &["mine"]);
-    let mut both = Both::over(Arc::clone(&store));
-    let holds = |sent: &[u8]| {
-        let sent = String::from_utf8_lossy(sent).into_owned();
-        sent.contains(r#"SELECT FROM "mine" AS r0 WHERE"#)
-    };
-    both.client(&query("SELECT a FROM mine"));
-    assert_eq!(both.sent(), "Q");
-    both.fresh(&ready(TransactionStatus::Idle));
-    assert_eq!(both.heard(), "Z");
-
-    let changing = Changing::new(&store);
-    both.client(&query("SELECT a FROM mine"));
-    let sent = both.0.flight.out.split();
-    assert_eq!((tags(&sent).as_str(), holds(&sent)), ("PBEPBDECS", true));
-    both.fresh(&error("PPG04"));
-    both.fresh(&ready(TransactionStatus::Idle));
-    assert_eq!(both.heard(), "", "it is planned anew");
-    assert!(matches!(both.0.next_asked(), Some(Asked::Reload)));
-    both.0.told();
-    both.client(b"");
-    assert_eq!(tags(&both.0.flight.out.split()), "PBEPBDECS");
-    both.fresh(&error("PPG04"));
-    both.fresh(&ready(TransactionStatus::Idle));
-    assert_eq!(both.heard(), "EZ", "but not for ever");
-
-    both.client(&say(|out| {
-        frontend::parse(b"s", b"SELECT a FROM mine", [].into_iter(), out).unwrap();
-        frontend::bind(b"", b"s", &[], out).unwrap();
-        frontend::execute(b"", 0, out).unwrap();
-        frontend::sync(out);
-    }));
-    let sent = both.0.flight.out.split();
-    assert_eq!((tags(&sent).as_str(), holds(&sent)), ("PPBEBES", true));
-    both.fresh(&error("42601"));
-    both.fresh(&ready(TransactionStatus::Idle));
-    assert_eq!(both.heard(), "EZ");
-
-    drop(changing);
-    both.client(&query("SELECT a FROM mine"));
-    assert_eq!(both.sent(), "Q");
-}
-
-#[test]
 fn what_a_client_has_heard_is_not_said_again() {
     let mut both = Both::over(store(BUILTINS, &["mine"]));
     both.client(&query("SELECT 1; SELECT b FROM mine"));
@@ -221,100 +178,6 @@ fn what_a_client_has_heard_is_not_said_again() {
     assert!(both.0.next_asked().is_none());
     both.client(b"");
     assert_eq!((both.heard().as_str(), both.sent().as_str()), ("EZ", ""));
-}
-
-#[test]
-fn names_are_held_behind_what_may_take_its_time() {
-    let mut both = Both::over(store(BUILTINS, &["mine"]));
-    let batch = |text: &str| {
-        say(|out| {
-            frontend::parse(b"", text.as_bytes(), [].into_iter(), out).unwrap();
-            frontend::bind(b"", b"", &[], out).unwrap();
-            frontend::execute(b"", 0, out).unwrap();
-        })
-    };
-    both.client(&batch("BEGIN"));
-    both.client(&batch("SELECT a FROM mine"));
-    assert_eq!(both.sent(), "PBEPBE", "a BEGIN takes no time");
-    both.client(&batch("INSERT INTO mine VALUES (1)"));
-    assert_eq!(both.sent(), "PBE", "nothing is read");
-    both.client(&batch("SELECT b FROM mine"));
-    assert_eq!(both.sent(), "PPBEBE");
-    both.client(&batch("SELECT b FROM mine"));
-    assert_eq!(both.sent(), "PBEBE", "it is prepared by now");
-    both.client(&say(frontend::sync));
-    both.fresh(&ready(TransactionStatus::Block));
-    both.sent();
-
-    both.client(&query("SELECT a FROM mine"));
-    assert_eq!(both.sent(), "Q", "alone");
-    both.fresh(&ready(TransactionStatus::Block));
-    both.client(&query("BEGIN; SELECT a FROM mine"));
-    assert_eq!(both.sent(), "Q");
-    both.fresh(&ready(TransactionStatus::Block));
-    both.client(&query("SELECT a FROM mine; SELECT b FROM mine"));
-    assert_eq!(both.sent(), "PBDEPBEPBDECS");
-}
-
-#[test]
-fn names_that_mean_nothing_are_looked_for_before_anything_runs() {
-    let mut both = Both::over(store(BUILTINS, &[]));
-    let looks = |sent: &[u8]| {
-        let sent = String::from_utf8_lossy(sent).into_owned();
-        sent.contains("previewpg.renamed(ARRAY['\"made\"']::pg_catalog.text[], ARRAY[]")
-    };
-    both.client(&query("SELECT count(*), now() FROM pg_class"));
-    assert_eq!(both.sent(), "Q", "all of it means something");
-    both.fresh(&ready(TransactionStatus::Idle));
-    both.heard();
-
-    // The statement is parsed, for PostgreSQL's own error; then the name is looked for; then it runs.
-    both.client(&query("SELECT count(*) FROM made"));
-    let sent = both.0.flight.out.split();
-    assert_eq!(
-        (tags(&sent).as_str(), looks(&sent)),
-        ("PCPBECCPBDECS", true)
-    );
-    both.fresh(&say(|out| {
-        backend::parse_complete(out);
-        backend::close_complete(out);
-        backend::parse_complete(out);
-        backend::bind_complete(out);
-    }));
-    both.fresh(&error("PPG04"));
-    both.fresh(&ready(TransactionStatus::Idle));
-    assert_eq!(both.heard(), "", "it is planned anew");
-    assert!(matches!(both.0.next_asked(), Some(Asked::Reload)));
-    both.0.told();
-    both.client(b"");
-    assert_eq!(both.sent(), "PCPBECCPBDECS");
-    both.fresh(&error("42P01"));
-    both.fresh(&ready(TransactionStatus::Idle));
-    assert_eq!(both.heard(), "EZ");
-
-    // One that was prepared long ago is bound first, so that its relations are locked.
-    both.client(&say(|out| {
-        frontend::parse(b"s", b"SELECT 1 FROM made", [].into_iter(), out).unwrap();
-        frontend::bind(b"", b"s", &[], out).unwrap();
-        frontend::execute(b"", 0, out).unwrap();
-        frontend::sync(out);
-    }));
-    let sent = both.0.flight.out.split();
-    assert_eq!((tags(&sent).as_str(), looks(&sent)), ("PBCCPBECCBES", true));
-    both.fresh(&say(|out| {
-        backend::parse_complete(out);
-        backend::bind_complete(out);
-        backend::close_complete(out);
-        backend::close_complete(out);
-        backend::parse_complete(out);
-        backend::bind_complete(out);
-    }));
-    both.fresh(&error("PPG04"));
-    both.fresh(&ready(TransactionStatus::Idle));
-    assert_eq!(both.heard(), "1", "only its Bind is said again");
-    both.0.told();
-    both.client(b"");
-    assert_eq!(both.sent(), "BCCPBECCBES");
 }
 
 #[test]
