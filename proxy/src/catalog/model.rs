@@ -264,6 +264,17 @@ impl Relation {
             && self.lower.as_ref().is_some_and(|lower| lower.read_only)
     }
 
+    /// Whether PostgreSQL's LOCK TABLE takes it, and others see it.
+    #[must_use]
+    pub fn is_lockable(&self) -> bool {
+        let kinds = [
+            RelationKind::Table,
+            RelationKind::Partitioned,
+            RelationKind::View,
+        ];
+        kinds.contains(&self.kind) && !self.temporary
+    }
+
     /// It's one of several that share a marker instead of keys, a partition or a part of an inheritance tree: of their rows all are copied up, or none.
     #[must_use]
     pub fn is_part(&self) -> bool {
@@ -331,6 +342,8 @@ pub struct Reach {
     pub reads: BTreeSet<Oid>,
     /// Lower-backed relations that it names at all: it may write to them.
     pub names: BTreeSet<Oid>,
+    /// Other tables and views that it may read, by names that can come to mean lower-backed ones.
+    pub own: BTreeSet<Oid>,
     /// Lower-backed relations whose rows it changes: what is not in upper it would miss, which the guard tells it.
     pub changes: BTreeSet<Oid>,
     /// It runs SQL that it makes at run time, and its text doesn't tell what.

@@ -66,6 +66,8 @@ enum Callee {
 struct Names<'a> {
     /// Relations that production's rows show through, by name.
     backed: HashMap<&'a str, Vec<Oid>>,
+    /// Other tables and views.
+    own: HashMap<&'a str, Vec<Oid>>,
     /// What using a thing of this name runs: a new row of a relation (triggers, defaults, checks), a value of a type, a view.
     used: HashMap<&'a str, Vec<Callee>>,
     /// What changing or deleting rows of the relation of this name runs besides, through foreign keys.
@@ -115,6 +117,7 @@ pub(super) fn close(
             let mut found = scan(definition, &known);
             // PostgreSQL knows what it reads: no table of production. A word that is one's name is a column's here.
             found.reach.reads.clear();
+            found.reach.own.clear();
             found.reach.names.clear();
             found.reach.changes.clear();
             found.reach.schema = false;
@@ -189,6 +192,7 @@ impl Reach {
     /// Adds what something that is called touches.
     pub fn absorb(&mut self, other: &Self) {
         self.reads.extend(&other.reads);
+        self.own.extend(&other.own);
         self.names.extend(&other.names);
         self.changes.extend(&other.changes);
         self.opaque |= other.opaque;
@@ -201,6 +205,7 @@ impl<'a> Names<'a> {
     fn new(catalog: &'a Catalog, routines: HashMap<&'a str, Vec<Oid>>) -> Self {
         let mut names = Self {
             backed: HashMap::new(),
+            own: HashMap::new(),
             used: HashMap::new(),
             cascades: HashMap::new(),
             operators: &catalog.operators,
@@ -218,6 +223,8 @@ impl<'a> Names<'a> {
                 .extend(columns.map(|column| column.name.as_str()));
             if catalog.is_backed(relation.oid) {
                 names.backed.entry(name).or_default().push(relation.oid);
+            } else if relation.is_lockable() {
+                names.own.entry(name).or_default().push(relation.oid);
             }
             if is_read_as_it_stands(relation, catalog) {
                 let used = names.used.entry(name).or_default();
@@ -433,6 +440,11 @@ fn scan(body: &str, names: &Names<'_>) -> Direct {
             if context.may_read(names) {
                 direct.reach.reads.extend(relations);
             }
+        }
+        if let Some(relations) = names.own.get(word)
+            && context.may_read(names)
+        {
+            direct.reach.own.extend(relations);
         }
         direct
             .calls

@@ -54,12 +54,13 @@ fn is_named(name: &str, oid: Oid) -> String {
 }
 
 /// A statement that locks these relations, as any read does, and fails as [`still_means`] says. `None` for none. Each comes with its name as it's written, quoted: without a schema, it
-/// may come to mean one of another schema.
+/// may come to mean one of another schema. `called`: those that are named in the bodies of functions.
 ///
 /// What is read straight from lower (a materialized view of production's) can't be read in upper, and isn't locked.
 #[must_use]
 pub fn all_still_mean<'a>(
     relations: impl IntoIterator<Item = (String, &'a Relation)>,
+    called: impl IntoIterator<Item = &'a Relation>,
 ) -> Option<String> {
     let (mut names, mut same) = (Vec::new(), Vec::new());
     for (name, relation) in relations {
@@ -69,9 +70,28 @@ pub fn all_still_mean<'a>(
         }
     }
     let from = if names.is_empty() { "" } else { " FROM " };
-    (!same.is_empty()).then(|| {
+    let locks = (!same.is_empty()).then(|| {
         let (names, same) = (names.join(", "), same.join(" AND "));
         format!("SELECT{from}{names} WHERE {same} LIMIT 0")
+    });
+    let (bodies, oids): (Vec<_>, Vec<_>) = called
+        .into_iter()
+        .map(|relation| {
+            let name = qualified(&relation.schema, &relation.name);
+            (quote_literal(&name), relation.oid.to_string())
+        })
+        .unzip();
+    if bodies.is_empty() {
+        return locks;
+    }
+    let held = format!(
+        "SELECT previewpg.held(ARRAY[{}], ARRAY[{}]::pg_catalog.oid[])",
+        bodies.join(", "),
+        oids.join(", ")
+    );
+    Some(match locks {
+        None => held,
+        Some(locks) => format!("{held} WHERE NOT EXISTS ({locks})"),
     })
 }
 
@@ -224,11 +244,17 @@ mod tests {
     fn relations_are_locked_while_they_are_looked_at() {
         let relation = users(&["id"]);
         assert_eq!(
-            all_still_mean([named(&relation)]).unwrap_or_default(),
+            all_still_mean([named(&relation)], []).unwrap_or_default(),
             "SELECT FROM \"users\" AS r0 WHERE CASE WHEN '\"users\"'::pg_catalog.regclass::pg_catalog.oid \
              = 7::pg_catalog.oid THEN true ELSE previewpg.renamed() END LIMIT 0"
         );
-        assert_eq!(all_still_mean([]), None);
+        assert_eq!(all_still_mean([], []), None);
+        let held =
+            "SELECT previewpg.held(ARRAY['\"public\".\"users\"'], ARRAY[7]::pg_catalog.oid[])";
+        assert_eq!(all_still_mean([], [&relation]).as_deref(), Some(held));
+        let both = all_still_mean([named(&relation)], [&relation]).unwrap_or_default();
+        let beginning = format!("{held} WHERE NOT EXISTS (SELECT FROM \"users\" AS r0 WHERE");
+        assert!(both.starts_with(&beginning), "{both}");
     }
 
     #[test]
@@ -239,12 +265,12 @@ mod tests {
         if let Some(lower) = &mut view.lower {
             lower.read_only = true;
         }
-        let alone = all_still_mean([named(&view)]).unwrap_or_default();
+        let alone = all_still_mean([named(&view)], []).unwrap_or_default();
         assert!(
             alone.starts_with("SELECT WHERE CASE WHEN '\"totals\"'"),
             "{alone}"
         );
-        let both = all_still_mean([named(&view), named(&users(&["id"]))]).unwrap_or_default();
+        let both = all_still_mean([named(&view), named(&users(&["id"]))], []).unwrap_or_default();
         assert!(
             both.starts_with("SELECT FROM \"users\" AS r0 WHERE"),
             "{both}"

@@ -18,7 +18,8 @@
 //! Who has news commits them first, then waits until each registered replica has acknowledged them, or until [`WAITED_OUT`] has passed since the commit:
 //! - before the first write to a relation ever (its mark; once for a relation, not for each statement);
 //! - before a statement that may change the schema, or locks a table against all others, if its replica hasn't said so already: until that one takes it back (once no session of its is at it, when it
-//!   renews its lease), statements in all replicas have their names held, see [`crate::rewrite::still_mean`];
+//!   renews its lease), statements in all replicas have their names held, see [`crate::rewrite::still_mean`].
+//!   A replica acknowledges this only when fresh has begun what its clients sent before, by names that nothing holds ([`crate::catalog::unheld`]), or 1.5 s later: it ends those sessions then;
 //! - after the commit of a schema change, before the client hears of it;
 //! - when fresh says in the middle of a statement that a function, a trigger or a referential action wrote to a relation without a mark: nothing more of that statement's answer
 //!   reaches the client before the mark is acknowledged.

@@ -68,9 +68,9 @@ pub fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
 }
 
 /// What keeps the names of a read or write from coming to mean other relations than it was planned for: run in front of it, it locks them, and fails where
-/// a name means another one already. (Merged reads look after themselves.)
+/// a name means another one already. The same for names in the bodies of what it calls. (Merged reads look after themselves.)
 #[must_use]
-pub fn still_mean(statement: &Statement, context: Context<'_>) -> Option<Before> {
+pub fn still_mean(text: &str, statement: &Statement, context: Context<'_>) -> Option<Before> {
     let known = statement
         .relations
         .iter()
@@ -87,7 +87,12 @@ pub fn still_mean(statement: &Statement, context: Context<'_>) -> Option<Before>
     let named = known
         .into_iter()
         .map(|((_, name), relation)| (name, relation.as_ref()));
-    let text = merged::all_still_mean(named)?;
+    let bodies = Planner::new(text, statement, context).own_in_bodies();
+    let called = bodies
+        .iter()
+        .filter_map(|oid| context.catalog.relations.get(oid))
+        .map(Arc::as_ref);
+    let text = merged::all_still_mean(named, called)?;
     Some(Before {
         text,
         parameters: 0,

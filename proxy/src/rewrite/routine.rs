@@ -99,6 +99,14 @@ impl Planner<'_> {
             .collect()
     }
 
+    /// The tables and views without rows of production's that what the statement calls may read by their names.
+    pub(super) fn own_in_bodies(&self) -> BTreeSet<Oid> {
+        let nothing = |_: &Reach, _: String| Ok(());
+        self.reach(nothing)
+            .map(|reach| reach.own)
+            .unwrap_or_default()
+    }
+
     /// What everything that the statement calls may touch; `each` is asked about each of them, with its name for messages.
     fn reach(
         &self,

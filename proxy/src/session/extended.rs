@@ -420,7 +420,7 @@ impl Conversation {
             });
             self.look_for_unknown(&text, statement);
         }
-        let Some(before) = self.before_names(statement) else {
+        let Some(before) = self.before_names(reading, statement) else {
             return Some(());
         };
         let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {

@@ -52,11 +52,12 @@ struct Own {
 
 impl Conversation {
     /// What a statement's names need; `behind`: something else has to end first.
-    pub(crate) fn names(&self, statement: &Statement, behind: bool) -> Names {
+    pub(crate) fn names(&self, reading: &Reading, statement: &Statement, behind: bool) -> Names {
         if self.sight.is_plain() || self.in_failed_block() {
             return Names::Free;
         }
         let prepared = self.executed_reading(statement);
+        let reading = prepared.as_deref().unwrap_or(reading);
         let first = prepared
             .as_ref()
             .map(|reading| reading.script.statements.first());
@@ -66,7 +67,7 @@ impl Conversation {
         // One at a time.
         let may_be_sent = !behind && !own.acts && self.process.is_some() && self.unheld.is_none();
         if self.sight.is_shaking() || reads && !may_be_sent {
-            let held = rewrite::still_mean(statement, self.sight.context());
+            let held = rewrite::still_mean(&reading.text, statement, self.sight.context());
             return held.map_or(Names::Free, Names::Held);
         }
         match reads {
@@ -76,8 +77,12 @@ impl Conversation {
     }
 
     /// What has to run before a statement that is sent now; `None`: nothing, and who is to wait for it knows that.
-    pub(crate) fn before_names(&mut self, statement: &Statement) -> Option<Before> {
-        let relations = match self.names(statement, self.flight.lasting) {
+    pub(crate) fn before_names(
+        &mut self,
+        reading: &Reading,
+        statement: &Statement,
+    ) -> Option<Before> {
+        let relations = match self.names(reading, statement, self.flight.lasting) {
             Names::Free => return None,
             Names::Held(before) => return Some(before),
             Names::Unheld(relations) => relations,
@@ -85,7 +90,7 @@ impl Conversation {
         if self.send_unheld(relations) {
             return None;
         }
-        match self.names(statement, true) {
+        match self.names(reading, statement, true) {
             Names::Held(before) => Some(before),
             Names::Free | Names::Unheld(_) => None,
         }

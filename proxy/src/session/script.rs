@@ -267,7 +267,7 @@ impl Conversation {
             if self.has_unknown(statement) {
                 return Whole::Each(None);
             }
-            match self.names(statement, behind) {
+            match self.names(reading, statement, behind) {
                 Names::Free => {}
                 Names::Held(_) => return Whole::Each(None),
                 Names::Unheld(relations) => unheld = Some(relations),
@@ -371,7 +371,7 @@ impl Conversation {
                     return false;
                 }
                 let error = OnError::Shift(reading.offset(statement));
-                if let Some(before) = self.before_names(statement) {
+                if let Some(before) = self.before_names(reading, statement) {
                     let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {
                         self.fail(unencodable());
                         script.next = reading.script.statements.len();
@@ -473,7 +473,7 @@ impl Conversation {
             .unwrap_or_default();
         let shift = OnError::Shift(reading.offset(statement));
         let texts = (
-            self.before_names(statement)
+            self.before_names(reading, statement)
                 .iter()
                 .chain(&fresh.before)
                 .map(|before| reading.encode(&before.text, encoding))

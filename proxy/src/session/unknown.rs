@@ -30,10 +30,10 @@ impl Conversation {
 
     /// Whether something has to be sent with a client's message in the extended protocol, or said of it, for its names.
     pub(crate) fn looks_at_names(&self, reading: Option<&Reading>) -> bool {
-        let first = reading.and_then(|reading| reading.script.statements.first());
-        first.is_some_and(|statement| {
-            self.has_unknown(statement)
-                || !matches!(self.names(statement, self.flight.lasting), Names::Free)
+        let first = reading.and_then(|reading| Some((reading, reading.script.statements.first()?)));
+        first.is_some_and(|(reading, statement)| {
+            let names = self.names(reading, statement, self.flight.lasting);
+            self.has_unknown(statement) || !matches!(names, Names::Free)
         })
     }
 

@@ -28,6 +28,9 @@ fn request(sql: &str) -> Request {
 /// Has a table of the preview's own, with one row; gives its name away to one of production's, with 200.
 const OWN: &str = "DROP TABLE IF EXISTS own, spare CASCADE; CREATE TABLE own (id int PRIMARY KEY, v text); INSERT INTO own VALUES (9, 'own')";
 
+/// Reads it by a name that only its body knows.
+const COUNTED: &str = "CREATE OR REPLACE FUNCTION counted() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM own); END $$";
+
 fn swap(table: usize) -> String {
     format!("ALTER TABLE own RENAME TO spare; ALTER TABLE t{table} RENAME TO own")
 }
@@ -44,13 +47,18 @@ fn who_reads_a_table_that_is_renamed_reads_the_whole_of_another() {
         for (how, first, rename) in [
             ("reads", "", ""),
             ("reads a locked table", "LOCK TABLE own; ", ""),
+            ("calls what reads", "", ""),
+            ("calls what reads a locked table", "LOCK TABLE own; ", ""),
+            ("executes what reads", "", ""),
             ("reads in a pipeline", "", "; COMMIT"),
             ("reads in a string", "", "; COMMIT"),
             ("writes in a pipeline", "", "; COMMIT"),
         ] {
             writer.must(OWN);
             writer.must("DROP TABLE IF EXISTS result; CREATE TABLE result (n bigint)");
+            writer.must(COUNTED);
             let mut reader = replica.connect();
+            reader.must("PREPARE read AS SELECT count(*) FROM own");
             assert_eq!(
                 reader.value("SELECT count(*) FROM own"),
                 "1",
@@ -85,7 +93,12 @@ fn who_reads_a_table_that_is_renamed_reads_the_whole_of_another() {
                 if first.is_empty() {
                     writer.must(&swap);
                 }
-                reader.start(Protocol::Simple, request("SELECT count(*) FROM own"));
+                let read = match how {
+                    "executes what reads" => "EXECUTE read",
+                    calls if calls.starts_with("calls") => "SELECT counted()",
+                    _ => "SELECT count(*) FROM own",
+                };
+                reader.start(Protocol::Simple, request(read));
                 assert!(reader.poll(WAITS).is_none(), "{what}: {how} without a wait");
                 if !first.is_empty() {
                     writer.must(&swap);

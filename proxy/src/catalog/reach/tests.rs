@@ -5,6 +5,7 @@ use super::*;
 fn names() -> Names<'static> {
     Names {
         backed: HashMap::from([("users", vec![1]), ("Orders", vec![2])]),
+        own: HashMap::from([("notes", vec![3])]),
         used: HashMap::from([("audit", vec![Callee::Routine(90)])]),
         cascades: HashMap::from([("audit", vec![Callee::Routine(92)])]),
         operators: &[],
@@ -22,6 +23,20 @@ fn names() -> Names<'static> {
         fields: HashSet::from(["total"]),
         routines: HashMap::from([("helper", vec![91]), ("total", vec![94])]),
     }
+}
+
+#[test]
+fn a_table_of_the_previews_own_is_named_where_it_may_be_read() {
+    let own = |body: &str| scan_procedure(body, &names()).reach.own;
+    assert_eq!(
+        own("BEGIN RETURN (SELECT count(*) FROM notes); END"),
+        [3].into()
+    );
+    assert_eq!(own("BEGIN INSERT INTO notes VALUES (1); END"), [].into());
+    assert_eq!(
+        own("BEGIN RETURN (SELECT count(*) FROM users); END"),
+        [].into()
+    );
 }
 
 fn reads(body: &str) -> Vec<Oid> {

@@ -8,7 +8,7 @@ BEGIN
     FOR f IN SELECT p.oid::regprocedure AS name, p.proname FROM pg_proc p WHERE p.pronamespace = 'previewpg'::regnamespace LOOP
         EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', f.name);
         IF f.proname IN (
-            'catalog', 'unprovisioned', 'renamed', 'view_definition', 'permit', 'settle',
+            'catalog', 'unprovisioned', 'renamed', 'held', 'view_definition', 'permit', 'settle',
             'copy_up_all', 'copy_up_whole', 'hide_copied', 'copy_up_available', 'is_written', 'written',
             'raise_limit', 'raise_duplicate', 'raise_conflict', 'raise_missing_parent', 'index_text', 'setting',
             'signal', 'note_change', 'touched', 'note_written', 'name_of', 'claims_of',

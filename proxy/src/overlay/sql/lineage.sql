@@ -267,6 +267,30 @@ BEGIN
 END
 $$;
 
+-- The same for tables and views that the bodies of functions name: run in front of a call, it has the names keep their meaning until the transaction's end. With the owner's rights: the caller
+-- may call a function that reads what it may not.
+CREATE OR REPLACE FUNCTION previewpg.held(names text[], relations oid[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    place int;
+    found regclass;
+BEGIN
+    FOR place IN 1 .. cardinality(names) LOOP
+        found := to_regclass(names[place]);
+        IF found::oid = relations[place] THEN
+            -- By its name, which may have passed on to another table when the lock is had.
+            EXECUTE format('LOCK TABLE ONLY %s IN ACCESS SHARE MODE', found);
+            found := to_regclass(names[place]);
+        END IF;
+        IF found::oid IS DISTINCT FROM relations[place] THEN
+            PERFORM previewpg.renamed();
+        END IF;
+    END LOOP;
+EXCEPTION WHEN undefined_table THEN
+    PERFORM previewpg.renamed();
+END
+$$;
+
 -- The same where a name that meant nothing when the statement was planned means something by now. The caller's search path; what the catalog of the proxy
 -- leaves out doesn't count: PostgreSQL's own (OIDs below 16384), indexes, TOAST tables. Names are looked up as they are now (to_regclass, to_regproc),
 -- whatever the transaction's snapshot; only overloaded routines are looked for in that.
