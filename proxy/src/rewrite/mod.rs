@@ -602,7 +602,7 @@ impl<'a> Planner<'a> {
     fn changes_existing(kind: &WriteKind) -> bool {
         match kind {
             WriteKind::Insert { conflict, .. } => {
-                conflict.as_ref().is_some_and(|conflict| conflict.update)
+                conflict.as_ref().is_some_and(|conflict| conflict.update.is_some())
             }
             WriteKind::Update { .. } | WriteKind::Delete { .. } | WriteKind::Merge { .. } => true,
         }

@@ -905,6 +905,14 @@ fn parents_of_unserved_rows_stay() {
         ("UPDATE users SET name = 'x' WHERE id = 1", false),
         ("DELETE FROM items WHERE n = 1", false),
         ("INSERT INTO users VALUES (1)", false),
+        (
+            "INSERT INTO users VALUES (1) ON CONFLICT (id) DO UPDATE SET id = 2",
+            true,
+        ),
+        (
+            "INSERT INTO users VALUES (1) ON CONFLICT (id) DO UPDATE SET name = 'x'",
+            false,
+        ),
     ] {
         let is_refused = matches!(one(&catalog, text), Plan::Refuse(refusal) if refusal.construct == "unserved_child");
         assert_eq!(is_refused, refused, "{text}");

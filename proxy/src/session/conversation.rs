@@ -126,7 +126,7 @@ pub(crate) enum Broken {
     Fresh(FrameError),
     #[error("a message can't be written: {0}")]
     Message(#[from] MessageError),
-    #[error("the statement over merged rows has other columns than the statement itself")]
+    #[error("another session has changed a table's columns between the statement's planning and its run")]
     Columns,
     #[error("what fresh says of its names can't be read: {0}")]
     Names(String),
@@ -144,9 +144,9 @@ impl Broken {
             Self::Lost(_) => Report::fatal("08006", "the preview has lost its line to fresh")
                 .detail("What other sessions changed, and what this one did, can't be told apart from what was before.")
                 .hint("Connect again, and look whether your last statement was committed; if it stays so, look at the fresh database and at the proxy's log."),
-            Self::Overtaken => Report::fatal("40001", "could not serialize access due to a concurrent change of the schema")
-                .detail(format!("{self}, for longer than it could be waited for."))
-                .hint("Connect again and retry: what the transaction did is rolled back."),
+            Self::Overtaken | Self::Columns => Report::fatal("40001", "could not serialize access due to a concurrent change of the schema")
+                .detail(format!("The connection ends, for {self}."))
+                .hint("Connect again and retry: a transaction block is rolled back; of a message without one, look whether it was committed."),
             _ => Report::fatal("XX000", "the preview's connection can't go on")
                 .detail(format!("{self}.")),
         }

@@ -455,8 +455,8 @@ pub struct Conflict {
     pub span: Span,
     /// What it arbitrates on.
     pub target: ConflictTarget,
-    /// DO UPDATE (else DO NOTHING).
-    pub update: bool,
+    /// DO UPDATE: the names of the columns that SET assigns to. `None`: DO NOTHING.
+    pub update: Option<Vec<String>>,
 }
 
 /// The conflict target.

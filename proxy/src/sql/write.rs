@@ -288,10 +288,10 @@ impl Reader<'_> {
             at += 3;
         }
         at = self.expect(at, end, Keyword::Do, "ON CONFLICT")?;
-        let update = self.are(at, &[Keyword::Update, Keyword::Set]);
-        if update {
+        let mut update = None;
+        if self.are(at, &[Keyword::Update, Keyword::Set]) {
             let stop = self.boundary(at + 2, end, ends_set);
-            self.assignments(at + 2, stop)?;
+            update = Some(self.assignments(at + 2, stop)?);
             at = stop;
             if at < end && self.is_keyword(at, Keyword::Where) {
                 let stop = self.boundary(at + 1, end, ends_set);

@@ -152,8 +152,10 @@ impl<'a> Planner<'a> {
         let takes_away = match &write.kind {
             WriteKind::Delete { .. } | WriteKind::Merge { .. } => true,
             WriteKind::Update { columns, .. } => columns.iter().any(in_key),
-            // ON CONFLICT .. SET of a key is left to PostgreSQL, see docs/limits.md.
-            WriteKind::Insert { .. } => false,
+            WriteKind::Insert { conflict, .. } => {
+                let updated = conflict.as_ref().and_then(|found| found.update.as_ref());
+                updated.is_some_and(|columns| columns.iter().any(in_key))
+            }
         };
         let relations = &self.context.catalog.relations;
         let mut children = relation

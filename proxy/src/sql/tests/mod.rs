@@ -422,7 +422,7 @@ fn writes_are_described() {
         conflict.target,
         ConflictTarget::Columns(vec!["a".into(), "b".into()])
     );
-    assert!(conflict.update && cut(text, &conflict.span).ends_with("excluded.b"));
+    assert!(conflict.update.is_some() && cut(text, &conflict.span).ends_with("excluded.b"));
 
     let targets: &[(&str, ConflictTarget)] = &[
         ("DO NOTHING", ConflictTarget::Any),
