@@ -601,9 +601,9 @@ impl<'a> Planner<'a> {
     /// Whether a write has an ON CONFLICT DO UPDATE, or is anything but an INSERT: then it needs its guard's permit.
     fn changes_existing(kind: &WriteKind) -> bool {
         match kind {
-            WriteKind::Insert { conflict, .. } => {
-                conflict.as_ref().is_some_and(|conflict| conflict.update.is_some())
-            }
+            WriteKind::Insert { conflict, .. } => conflict
+                .as_ref()
+                .is_some_and(|conflict| conflict.update.is_some()),
             WriteKind::Update { .. } | WriteKind::Delete { .. } | WriteKind::Merge { .. } => true,
         }
     }

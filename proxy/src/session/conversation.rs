@@ -126,7 +126,9 @@ pub(crate) enum Broken {
     Fresh(FrameError),
     #[error("a message can't be written: {0}")]
     Message(#[from] MessageError),
-    #[error("another session has changed a table's columns between the statement's planning and its run")]
+    #[error(
+        "another session has changed a table's columns between the statement's planning and its run"
+    )]
     Columns,
     #[error("what fresh says of its names can't be read: {0}")]
     Names(String),

@@ -1,4 +1,4 @@
-use super::super::inspect::{Fresh, Inspection};
+use super::super::inspect::{Column, Fresh, Inspection, UpperColumn};
 use super::*;
 
 fn column(number: i16, name: &str, type_name: &str, not_null: bool) -> Column {
