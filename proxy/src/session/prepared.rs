@@ -39,20 +39,26 @@ struct Prepared {
     sent: Option<Arc<str>>,
     /// The generation of names that it's known to hold for; 0: none.
     generation: u64,
-    /// The columns (RowDescription's body); `None`: it gives no rows. Not known before fresh has said them.
-    columns: Option<Option<Bytes>>,
+    /// Not known before fresh has said them.
+    columns: Option<Columns>,
 }
 
-/// How far preparing one anew has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How far preparing one anew has come, with what is known by then.
+#[derive(Debug, Default)]
 enum Step {
     #[default]
     None,
-    /// The types that its parameters have were asked for: they stay.
-    Asked,
-    /// It was prepared under a name of ours.
-    Tried,
+    /// The types that its parameters have were asked for, as PREPARE names them: they stay. `None`: it has no parameters.
+    Asked { types: Option<String> },
+    /// It was prepared under a name of ours, and gives these columns.
+    Tried {
+        types: Option<String>,
+        columns: Option<Columns>,
+    },
 }
+
+/// What a statement gives (RowDescription's body); `None`: no rows.
+type Columns = Option<Bytes>;
 
 /// The PREPAREs of one session.
 #[derive(Debug, Default)]
@@ -63,10 +69,7 @@ pub(crate) struct Prepares {
     /// The one that is to be prepared anew, if a statement was refused for that.
     due: Option<String>,
     step: Step,
-    /// The types of its parameters, as PREPARE names them; `None`: it has none.
-    types: Option<String>,
-    /// The columns that it has under our name.
-    tried: Option<Option<Bytes>>,
+    /// Of what was tried last.
     serial: u64,
 }
 
@@ -131,8 +134,10 @@ impl Prepares {
     }
 
     /// The types of the parameters of what is to be prepared anew.
-    pub(crate) fn typed(&mut self, types: Option<&[u8]>) {
-        self.types = types.map(|types| String::from_utf8_lossy(types).into_owned());
+    pub(crate) fn typed(&mut self, found: Option<&[u8]>) {
+        if let Step::Asked { types } = &mut self.step {
+            *types = found.map(|types| String::from_utf8_lossy(types).into_owned());
+        }
     }
 
     /// One is gone, or all are.
@@ -146,10 +151,11 @@ impl Prepares {
     }
 
     /// The columns of one, or of what is tried.
-    pub(crate) fn described(&mut self, name: &str, columns: Option<Bytes>) {
-        match self.made.get_mut(name) {
-            Some(prepared) => prepared.columns = Some(columns),
-            None => self.tried = Some(columns),
+    pub(crate) fn described(&mut self, name: &str, found: Columns) {
+        match (self.made.get_mut(name), &mut self.step) {
+            (Some(prepared), _) => prepared.columns = Some(found),
+            (None, Step::Tried { columns, .. }) => *columns = Some(found),
+            (None, _) => {}
         }
     }
 
@@ -181,10 +187,9 @@ impl Prepares {
     }
 
     /// Whether what was tried gives the columns that it had.
-    fn same_columns(&mut self, name: &str) -> bool {
-        let tried = self.tried.take();
+    fn same_columns(&self, name: &str, tried: Option<&Columns>) -> bool {
         let had = self.made.get(name).map(|prepared| &prepared.columns);
-        match (had, &tried) {
+        match (had, tried) {
             (Some(Some(had)), Some(tried)) => same_columns(had.as_ref(), tried.as_ref()),
             _ => true,
         }
@@ -256,40 +261,34 @@ impl Conversation {
         let now = sent
             .as_deref()
             .unwrap_or_else(|| reading.statement(statement));
-        let texts = match std::mem::take(&mut self.prepares.step) {
+        let (texts, step) = match std::mem::take(&mut self.prepares.step) {
             Step::None => {
-                self.prepares.step = Step::Asked;
-                self.prepares.types = None;
-                let name = quote_literal(&name);
-                Some(vec![(
-                    format!("{TYPES} WHERE p.name = {name}"),
-                    Rows::Types,
-                )])
+                let of = format!("{TYPES} WHERE p.name = {}", quote_literal(&name));
+                (Some(vec![(of, Rows::Types)]), Step::Asked { types: None })
             }
-            Step::Asked => {
+            Step::Asked { types } => {
                 self.prepares.serial += 1;
-                self.prepares.step = Step::Tried;
-                self.prepares.tried = None;
-                let types = self.prepares.types.as_deref();
-                let trial = renamed(now, &self.prepares.trial(), types, strings);
-                trial.map(|trial| vec![(trial, Rows::Drop)])
+                let trial = renamed(now, &self.prepares.trial(), types.as_deref(), strings);
+                let texts = trial.map(|trial| vec![(trial, Rows::Drop)]);
+                let columns = None;
+                (texts, Step::Tried { types, columns })
             }
-            Step::Tried => {
+            Step::Tried { types, columns } => {
                 let trial = format!("DEALLOCATE {}", self.prepares.trial());
                 let mut texts = vec![(trial, Rows::Drop)];
-                if self.prepares.same_columns(&name) {
+                if self.prepares.same_columns(&name, columns.as_ref()) {
                     let quoted = quote_identifier(&name);
                     texts.push((format!("DEALLOCATE {quoted}"), Rows::Drop));
                     // As it stands, PostgreSQL's errors of it tell the right place.
                     let declared = matches!(&statement.kind, Kind::Prepare { types: Some(_), .. });
-                    let again = match self.prepares.types.as_deref() {
+                    let again = match types.as_deref() {
                         None => Some(now.to_owned()),
                         Some(_) if declared => Some(now.to_owned()),
                         types => renamed(now, &quoted, types, strings),
                     };
                     texts.extend(again.map(|text| (text, Rows::Drop)));
                 }
-                Some(texts)
+                (Some(texts), Step::None)
             }
         };
         let encoded = texts.and_then(|texts| {
@@ -304,12 +303,12 @@ impl Conversation {
         for (text, rows) in encoded {
             self.run_again(&text, rows);
         }
-        match self.prepares.step {
-            Step::Tried => {
+        match &step {
+            Step::Tried { .. } => {
                 let trial = self.prepares.trial();
                 self.ask_columns(trial.clone(), trial.as_bytes());
             }
-            Step::Asked => {}
+            Step::Asked { .. } => {}
             // It was put in the place of the former, or has other columns.
             Step::None if count < 3 => return false,
             Step::None => {
@@ -319,6 +318,7 @@ impl Conversation {
                 }
             }
         }
+        self.prepares.step = step;
         self.flight.flush();
         self.barrier = true;
         true
