@@ -18,7 +18,7 @@ use super::model::Oid;
 #[derive(Debug, Default)]
 pub struct Unheld {
     reads: Mutex<Reads>,
-    /// The last one is gone.
+    /// One is gone.
     gone: Notify,
 }
 
@@ -65,41 +65,42 @@ impl Unheld {
         }
     }
 
-    /// Ends when there are none.
-    pub async fn gone(&self) {
+    /// Ends when there are none, but of the process `own`.
+    pub async fn gone(&self, own: Option<u32>) {
         loop {
             let gone = self.gone.notified();
             let mut gone = std::pin::pin!(gone);
             gone.as_mut().enable();
-            if self.lock().under_way.is_empty() {
+            if self.processes(own).is_empty() {
                 return;
             }
             gone.await;
         }
     }
 
-    /// The processes of fresh's that run them.
+    /// The processes of fresh's that run them, but for `own`.
     #[must_use]
-    pub fn processes(&self) -> Vec<u32> {
+    pub fn processes(&self, own: Option<u32>) -> Vec<u32> {
         let reads = self.lock();
-        reads.under_way.values().map(|read| read.process).collect()
+        let processes = reads.under_way.values().map(|read| read.process);
+        processes.filter(|process| Some(*process) != own).collect()
     }
 
-    /// Takes out those that have locked all of their relations, of which `locked` tells; gives whether there are others.
-    pub fn have_locked(&self, locked: &HashSet<(u32, Oid)>) -> bool {
-        let mut reads = self.lock();
-        reads.under_way.retain(|_, read| {
+    /// Takes out those that have locked all of their relations, of which `locked` tells.
+    pub fn have_locked(&self, locked: &HashSet<(u32, Oid)>) {
+        self.lock().under_way.retain(|_, read| {
             let mut relations = read.relations.iter();
             !relations.all(|oid| locked.contains(&(read.process, *oid)))
         });
-        !reads.under_way.is_empty()
     }
 
-    /// No longer can be waited.
-    pub fn overtake(&self) {
-        for read in std::mem::take(&mut self.lock().under_way).into_values() {
-            read.overtaken.store(true, Ordering::Release);
-        }
+    /// Those, but of the process `own`, can be waited for no longer.
+    pub fn overtake(&self, own: Option<u32>) {
+        self.lock().under_way.retain(|_, read| {
+            let stays = Some(read.process) == own;
+            read.overtaken.fetch_or(!stays, Ordering::AcqRel);
+            stays
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Reads> {
@@ -119,8 +120,7 @@ impl Sent {
 impl Drop for Sent {
     fn drop(&mut self) {
         let mut reads = self.unheld.lock();
-        reads.under_way.remove(&self.number);
-        if reads.under_way.is_empty() {
+        if reads.under_way.remove(&self.number).is_some() {
             self.unheld.gone.notify_waiters();
         }
     }
@@ -133,18 +133,21 @@ mod tests {
     #[tokio::test]
     async fn reads_end_lock_or_are_overtaken() {
         let unheld = Arc::new(Unheld::default());
-        unheld.gone().await;
+        unheld.gone(None).await;
         let ends = unheld.send(1, vec![10]);
         let locks = unheld.send(2, vec![10, 11]);
         let sleeps = unheld.send(3, vec![10, 11]);
-        assert_eq!(unheld.processes(), [1, 2, 3]);
-        let locked = HashSet::from([(2, 10), (2, 11), (3, 10), (1, 11)]);
-        assert!(unheld.have_locked(&locked));
-        assert_eq!(unheld.processes(), [1, 3]);
+        assert_eq!(unheld.processes(None), [1, 2, 3]);
+        assert_eq!(unheld.processes(Some(2)), [1, 3]);
+        unheld.have_locked(&HashSet::from([(2, 10), (2, 11), (3, 10), (1, 11)]));
+        assert_eq!(unheld.processes(None), [1, 3]);
         drop(ends);
-        assert_eq!(unheld.processes(), [3]);
-        unheld.overtake();
-        unheld.gone().await;
+        assert_eq!(unheld.processes(None), [3]);
+        unheld.gone(Some(3)).await;
+        unheld.overtake(Some(3));
+        assert!(!sleeps.is_overtaken(), "nobody waits for himself");
+        unheld.overtake(None);
+        unheld.gone(None).await;
         assert!(sleeps.is_overtaken() && !locks.is_overtaken());
         assert!(!unheld.send(3, vec![10]).is_overtaken());
     }
@@ -155,7 +158,7 @@ mod tests {
         let (one, two) = (unheld.send(1, vec![1]), unheld.send(2, vec![1]));
         let waiting = tokio::spawn({
             let unheld = Arc::clone(&unheld);
-            async move { unheld.gone().await }
+            async move { unheld.gone(None).await }
         });
         drop(one);
         tokio::task::yield_now().await;

@@ -2,18 +2,20 @@
 //! this one's clients do, and notices when fresh is gone. The protocol and why it is right: [`crate::replicas`].
 
 mod reads;
+mod sessions;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Notification};
 
+pub use self::sessions::ForSessions;
+use self::sessions::{cancel_digest, cancel_told};
 use super::connect::{ConnectError, connect, connect_told, place};
 use super::error::{CommandError, Runtime, explain};
 use crate::admin::health::{Condition, Health};
@@ -26,9 +28,8 @@ use crate::overlay::provision::{RUNTIME, RUNTIME_VERSION};
 use crate::replicas::line::{ACKNOWLEDGED, CANCEL, Line, LineError, NEWS};
 use crate::replicas::peers::{Peers, Renewals};
 use crate::replicas::{LEASE, PATIENCE, RENEWAL, WAITED_OUT};
-use crate::session::server::{Hooked, Lost};
-use crate::session::{Hooks, Server};
-use crate::wire::startup::CancelRequest;
+use crate::session::Server;
+use crate::session::server::Lost;
 
 /// How long fresh may take to answer a renewal or an announcement.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -257,7 +258,12 @@ impl Control {
             }
             if news.changing {
                 self.store.set_changing_elsewhere(true);
-                self.reads_begun(&line).await?;
+            }
+            if !self.store.shared.lease.is_valid() && (news.changing || news.changed) {
+                // Nobody had to wait for this replica.
+                self.store.unheld.overtake(None);
+            } else if news.changing {
+                self.reads_begun(&line, asked, None).await?;
             }
             let told = news.changed || news.version > known.seen;
             known.snapshot = Some(if news.changed || known.incomplete {
@@ -442,12 +448,16 @@ impl Control {
 
     /// Makes sure that everybody knows that sessions of this process are changing the schema, and that nothing was sent before whose names are still to be read. Its own sessions
     /// know, but what they have sent since they were last told otherwise is to be waited for each time.
-    async fn announce_changes(&self) -> Result<(), CommandError> {
+    async fn announce_changes(&self, own: Option<u32>) -> Result<(), CommandError> {
         let line = self.standing()?;
+        let since = Instant::now();
         let Some(version) = self.begin_changes(&line).await? else {
-            return self.reads_begun(&line).await;
+            return self.reads_begun(&line, since, own).await;
         };
-        let (here, there) = tokio::join!(self.reads_begun(&line), self.settle(&line, version));
+        let (here, there) = tokio::join!(
+            self.reads_begun(&line, since, own),
+            self.settle(&line, version)
+        );
         here.and(there)?;
         if let Some(changes) = self.changes.lock().await.as_mut() {
             changes.settled |= changes.version == version;
@@ -473,9 +483,9 @@ impl Control {
     /// Takes that back, if no session is at it any more. One that begins says so before it asks for the announcement.
     async fn end_changes(&self, line: &Line) -> Result<(), CommandError> {
         let mut changes = self.changes.lock().await;
-        if changes.is_some() && self.store.changing() == 0 {
+        if self.store.changing() == 0 && changes.take().is_some() {
+            // Taken back whatever comes of it: who begins anew announces anew.
             within(ANSWER_WITHIN, line.end_changes()).await?;
-            *changes = None;
         }
         Ok(())
     }
@@ -641,86 +651,4 @@ async fn within<T, E: Into<LineError>>(
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A set is whole whatever its holder did.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a cancel request is told to other replicas by: who knows the session's key finds it, and who listens doesn't learn the key.
-fn cancel_digest(process: u32, secret: &[u8]) -> String {
-    let mut hasher = Sha256::new();
-    hasher.update(process.to_be_bytes());
-    hasher.update(secret);
-    hasher.finalize().iter().fold(
-        String::with_capacity(2 * Sha256::output_size()),
-        |text, byte| format!("{text}{byte:02x}"),
-    )
-}
-
-/// The session's process and the digest, as another replica told them.
-fn cancel_told(payload: &str) -> Option<(u32, &str)> {
-    let (process, digest) = payload.split_once(' ')?;
-    Some((process.parse().ok()?, digest))
-}
-
-/// The control plane as sessions know it.
-#[derive(Debug)]
-pub struct ForSessions(pub Arc<Control>);
-
-impl Hooks for ForSessions {
-    fn mark_dirty(&self, relations: Vec<Oid>) -> Hooked {
-        {
-            let settled = lock(&self.0.settled);
-            if relations.iter().all(|oid| settled.contains(oid)) {
-                return Box::pin(std::future::ready(Ok(())));
-            }
-        }
-        let control = Arc::clone(&self.0);
-        Box::pin(async move { control.insist(|| control.mark(&relations)).await })
-    }
-
-    fn changing(&self) -> Hooked {
-        let control = Arc::clone(&self.0);
-        Box::pin(async move { control.insist(|| control.announce_changes()).await })
-    }
-
-    fn reload(&self) -> Hooked {
-        let control = Arc::clone(&self.0);
-        Box::pin(async move { control.insist(|| control.publish()).await })
-    }
-
-    fn current(&self) -> Hooked {
-        let control = Arc::clone(&self.0);
-        Box::pin(async move { control.valid().await })
-    }
-
-    fn cancel_elsewhere(&self, request: &CancelRequest) -> Hooked {
-        let line = self.0.line.load_full();
-        let digest = cancel_digest(request.process, &request.secret);
-        let told = format!("{} {digest}", request.process);
-        Box::pin(async move {
-            let line = line.ok_or(Lost)?;
-            let told = within(ANSWER_WITHIN, line.cancel(&told)).await;
-            told.map_err(|error| {
-                tracing::debug!(error = %explain(&error), "a cancel request did not reach the other replicas");
-                Lost
-            })
-        })
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cancel_request_is_told_without_its_key() {
-        let digest = cancel_digest(4711, b"\x01\x02\x03\x04");
-        let payload = format!("4711 {digest}");
-        assert_eq!(cancel_told(&payload), Some((4711, digest.as_str())));
-        assert_eq!(digest.len(), 64);
-        assert_ne!(digest, cancel_digest(4711, b"\x01\x02\x03\x05"));
-        assert_ne!(digest, cancel_digest(4712, b"\x01\x02\x03\x04"));
-        for nonsense in ["", "4711", "x y", "-1 a"] {
-            assert_eq!(cancel_told(nonsense), None, "{nonsense:?}");
-        }
-    }
 }

@@ -24,6 +24,7 @@
 //! | `previewpg.touched(oid) returns void` | marks a relation, and what shares its claims, as written to (`PPG02`, see below) | EXECUTE |
 //! | `previewpg.renamed() returns boolean` | an error (`PPG04`) when it's planned: a merged text's name for a relation means another one by now, see [`merged::still_means`] | EXECUTE |
 //! | `previewpg.renamed(relations text[], routines text[]) returns void` | the same when it runs, where one of these names, which meant nothing, means something by now | EXECUTE |
+//! | `previewpg.held(names text[], oid[]) returns void` | locks tables that functions' bodies name (ACCESS SHARE), and raises `PPG04` where a name means another one by now | EXECUTE |
 //! | `previewpg.permit(oid) returns void` | lets the *next* UPDATE/DELETE/MERGE/ON CONFLICT DO UPDATE statement of the client itself on that table through (see below) | EXECUTE |
 //! | triggers `0previewpg_*` on upper tables | guard, uniqueness, claims, foreign keys, exclusion, truncation, children. The name sorts before PostgreSQL's own | |
 //! | event triggers `previewpg_*` | DDL follow-up | |

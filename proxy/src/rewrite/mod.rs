@@ -9,6 +9,7 @@ pub mod plan;
 mod copy_up;
 mod group_by;
 mod hide;
+mod names;
 mod read;
 mod refusal;
 pub(crate) mod resolve;
@@ -25,15 +26,15 @@ mod whole_table;
 )]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::model::{Catalog, Oid, Relation, RelationKind};
 use crate::overlay::merged;
-use crate::overlay::names::{identifier_list, qualified, quote_identifier};
+use crate::overlay::names::{identifier_list, quote_identifier};
 use crate::placement;
-use crate::sql::facts::{Copy, Kind, Name, Role, Span, Statement, WriteKind};
+use crate::sql::facts::{Copy, Kind, Role, Span, Statement, WriteKind};
 use crate::sql::patch::Edits;
+pub use names::{OwnReads, own_reads, still_mean};
 pub use unknown::still_unknown;
 
 use plan::{Before, Effects, Fresh, Plan, Refusal};
@@ -65,47 +66,6 @@ pub fn plan(text: &str, statement: &Statement, context: Context<'_>) -> Plan {
 #[must_use]
 pub fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
     routine::refuse_call(oid, context)
-}
-
-/// What keeps the names of a read or write from coming to mean other relations than it was planned for: run in front of it, it locks them, and fails where
-/// a name means another one already. The same for names in the bodies of what it calls. (Merged reads look after themselves.)
-#[must_use]
-pub fn still_mean(text: &str, statement: &Statement, context: Context<'_>) -> Option<Before> {
-    let known = statement
-        .relations
-        .iter()
-        .filter(|named| !matches!(named.role, Role::Object | Role::New))
-        .filter_map(|named| {
-            Some((
-                &named.name,
-                resolve::relation(&named.name, context).known()?,
-            ))
-        })
-        .filter(|(_, relation)| !relation.temporary && relation.kind != RelationKind::Composite)
-        .map(|(name, relation)| ((relation.oid, written(name)), relation))
-        .collect::<BTreeMap<(Oid, String), &Arc<Relation>>>();
-    let named = known
-        .into_iter()
-        .map(|((_, name), relation)| (name, relation.as_ref()));
-    let bodies = Planner::new(text, statement, context).own_in_bodies();
-    let called = bodies
-        .iter()
-        .filter_map(|oid| context.catalog.relations.get(oid))
-        .map(Arc::as_ref);
-    let text = merged::all_still_mean(named, called)?;
-    Some(Before {
-        text,
-        parameters: 0,
-        apart: false,
-    })
-}
-
-/// A name as the statement has it, quoted.
-fn written(name: &Name) -> String {
-    match &name.schema {
-        Some(schema) => qualified(schema, &name.name),
-        None => quote_identifier(&name.name),
-    }
 }
 
 /// One statement being planned.
@@ -495,6 +455,7 @@ impl<'a> Planner<'a> {
             schema: true,
             search_path: true,
             settings: true,
+            ..Effects::default()
         }))
     }
 

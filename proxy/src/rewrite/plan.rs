@@ -25,8 +25,36 @@ pub struct Effects {
     pub schema: bool,
     /// It may change the search path: to be asked for again before names are resolved.
     pub search_path: bool,
+    /// What it calls names tables of the preview's own: names that nobody else holds while it runs.
+    pub names: bool,
     /// It may change other settings that change results, in a way that isn't reported: production is no longer asked for this session.
     pub settings: bool,
+}
+
+impl Effects {
+    /// Those of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            schema: self.schema || other.schema,
+            search_path: self.search_path || other.search_path,
+            names: self.names || other.names,
+            settings: self.settings || other.settings,
+        }
+    }
+}
+
+impl Plan {
+    /// What follows from running it.
+    #[must_use]
+    pub fn effects(&self) -> Effects {
+        match self {
+            Self::Pass(effects) => *effects,
+            Self::Fresh(fresh) => fresh.effects,
+            Self::Production(production) => production.fresh.effects,
+            Self::Refuse(_) => Effects::default(),
+        }
+    }
 }
 
 /// A rewritten statement.

@@ -73,6 +73,7 @@ impl Planner<'_> {
         self.refuse_rules()?;
         let reach = self.reach(|reach, what| self.check(reach, what))?;
         effects.schema |= reach.schema;
+        effects.names = self.statement.kind.has_rows() && !reach.own.is_empty();
         effects.settings |= reach.settings;
         effects.search_path |= reach.settings;
         Ok(effects)
@@ -470,7 +471,7 @@ fn of_kind(kind: &Kind) -> Effects {
         Kind::Discard(what) => Effects {
             schema: matches!(what.as_str(), "ALL" | "TEMP" | "TEMPORARY"),
             search_path: true,
-            settings: false,
+            ..Effects::default()
         },
         Kind::Set(set)
             if HARMLESS_SETTINGS.contains(&set.name.as_str())
@@ -496,6 +497,7 @@ fn of_kind(kind: &Kind) -> Effects {
             schema: true,
             search_path: true,
             settings: true,
+            ..Effects::default()
         },
         _ => Effects::default(),
     }

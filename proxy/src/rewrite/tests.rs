@@ -3,7 +3,7 @@
 mod copied;
 
 use super::plan::{Effects, Fresh, Plan};
-use super::{Context, plan, refuse_call};
+use super::{Context, OwnReads, own_reads, plan, refuse_call, still_mean};
 use crate::catalog::load::{self, Shared};
 use crate::catalog::model::Catalog;
 use crate::overlay::merged::merged;
@@ -75,6 +75,7 @@ fn shop(written: bool) -> Catalog {
             sum_users,
             routine(23, "over_users", "SELECT 1 <@@> 2"),
             of_session,
+            routine(25, "count_mine", "SELECT count(*) FROM mine"),
         ],
         "operators": [{"name": "<@@>", "function": 20}],
         "types": [{"oid": 30, "schema": "public", "name": "mood", "kind": "e", "array": false},
@@ -134,11 +135,59 @@ fn settings_that_hold_on_production_too_are_read_again() {
         ("SET work_mem = '1MB'", false, false),
     ] {
         let effects = Effects {
+            names: false,
             schema: false,
             search_path,
             settings,
         };
         assert_eq!(one(&catalog, text), Plan::Pass(effects), "{text}");
+    }
+}
+
+#[test]
+fn names_in_bodies_are_held() {
+    let catalog = shop(true);
+    let context = Context {
+        catalog: &catalog,
+        search_path: &SEARCH_PATH.map(str::to_owned),
+    };
+    let held = |text: &str| {
+        let statement = facts::read(text, true).statements.remove(0);
+        still_mean(text, &statement, context).map(|before| before.text)
+    };
+    let text = "SELECT count_mine()";
+    assert!(one(&catalog, text).effects().names);
+    assert_eq!(
+        held(text).as_deref(),
+        Some("SELECT previewpg.held(ARRAY['\"public\".\"mine\"'], ARRAY[4]::pg_catalog.oid[])")
+    );
+    // It may end the transaction, and its locks with it; nothing may run in front of it then.
+    for text in [
+        "DO $$ BEGIN PERFORM count_mine(); END $$",
+        "CALL count_mine()",
+    ] {
+        assert!(!one(&catalog, text).effects().names, "{text}");
+        assert_eq!(held(text), None, "{text}");
+    }
+    assert!(!one(&catalog, "SELECT id FROM mine").effects().names);
+    let own = |text: &str| {
+        let statement = facts::read(text, true).statements.remove(0);
+        own_reads(&statement, context)
+    };
+    for (text, relations, locks) in [
+        ("SELECT id FROM mine, mine AS m", &[4][..], false),
+        ("SELECT id FROM users", &[], false),
+        ("SELECT users.id FROM users, mine FOR UPDATE", &[1, 4], true),
+        ("INSERT INTO mine SELECT id FROM mine", &[4], false),
+        ("INSERT INTO mine VALUES (1)", &[], false),
+        ("COPY mine TO STDOUT", &[4], false),
+        ("COPY mine FROM STDIN", &[], false),
+    ] {
+        let expected = OwnReads {
+            relations: relations.to_vec(),
+            locks,
+        };
+        assert_eq!(own(text), expected, "{text}");
     }
 }
 

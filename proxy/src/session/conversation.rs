@@ -6,6 +6,7 @@
 
 mod answers;
 mod client;
+mod plan;
 mod replay;
 
 use std::collections::{HashSet, VecDeque};
@@ -19,8 +20,8 @@ use super::copying::Copying;
 use super::expect::{Answer, Describe, Expect, Flight, OnError, Rows};
 use super::held;
 use super::journal::Journal;
-use super::planner::{Reading, Readings, needs_names};
-use super::prepared::{self, Prepares};
+use super::planner::Readings;
+use super::prepared::Prepares;
 use super::production::{Read, ReadEvent};
 use super::report;
 use super::script::Script;
@@ -30,7 +31,8 @@ use super::statement::{Description, Ours, Statements, Undo};
 use crate::admin::metrics::{Metrics, Placement};
 use crate::catalog::model::Oid;
 use crate::catalog::store::Store;
-use crate::rewrite::plan::{Effects, Plan, Refusal};
+use crate::catalog::unheld::Sent;
+use crate::rewrite::plan::{Effects, Refusal};
 use crate::sql::facts::{Kind, Statement, Transaction};
 use crate::wire::MessageError;
 use crate::wire::frame::{Direction, FrameError, Limits, Scanner};
@@ -62,8 +64,8 @@ pub(crate) struct Common {
 pub(crate) enum Asked {
     /// Make it known everywhere that these relations are dirty.
     Mark(Vec<Oid>),
-    /// Make it known everywhere that this session is about to change the schema.
-    Changing,
+    /// Make it known everywhere that this session, which this process of fresh's runs, is about to change the schema.
+    Changing(Option<u32>),
     /// Run these in a short transaction of their own, on another connection to fresh; what fails there doesn't matter.
     Apart(Apart),
     /// Read the committed catalog and publish it.
@@ -211,8 +213,8 @@ pub(crate) struct Conversation {
     pub(crate) broken: Option<Broken>,
     /// fresh's process that runs the session.
     pub(crate) process: Option<u32>,
-    /// What was sent with its names unheld, until fresh begins to answer it.
-    pub(crate) unheld: Option<held::Unread>,
+    /// What was sent with its names unheld and was answered while it wasn't known what others do.
+    pub(crate) doubtful: Vec<Sent>,
     journal: Journal,
     replay: Replay,
     /// What ran had other columns than were described, and no answer was forwarded: once fresh is ready, the client's message fails with this.
@@ -269,7 +271,7 @@ impl Conversation {
             closed: false,
             broken: None,
             process,
-            unheld: None,
+            doubtful: Vec::new(),
             journal: Journal::default(),
             replay: Replay::default(),
             failing: None,
@@ -370,7 +372,8 @@ impl Conversation {
     /// Whether more of fresh's bytes could be taken.
     pub(crate) fn wants_fresh(&self) -> bool {
         // Somebody may be waiting for the beginning of an answer, if not for a client that is slow.
-        (self.to_client.len() < HIGH || self.unheld.is_some())
+        (self.to_client.len() < HIGH || self.flight.has_unheld())
+            && self.doubtful.is_empty()
             && self.held.is_none()
             && !self.tells()
             && self.waiting != Some(Waiting::Production)
@@ -410,10 +413,17 @@ impl Conversation {
         self.asked.push_back(asked);
     }
 
-    /// Has fresh answer what was sent with its names unheld, so that nobody waits for it.
-    pub(crate) fn flush_unheld(&mut self) {
-        if self.unheld.as_mut().is_some_and(held::Unread::flushes) {
+    /// Has fresh answer what was sent with its names unheld, so that nobody waits for the client's Sync. Between the client's messages.
+    pub(crate) fn flush_urgent(&mut self) {
+        if self.flight.urgent && self.from_client.remaining() == 0 {
             self.flight.flush();
+        }
+    }
+
+    /// The same, unless something is asked already.
+    pub(crate) fn ask_if_idle(&mut self, asked: Asked) {
+        if self.waiting.is_none() {
+            self.ask(asked);
         }
     }
 
@@ -422,6 +432,7 @@ impl Conversation {
         if self.waiting == Some(Waiting::Process) {
             self.waiting = None;
         }
+        self.resolve_doubts();
         if let Some(ready) = self.held.take() {
             self.sight.published();
             self.say(ready);
@@ -479,102 +490,6 @@ impl Conversation {
     pub(crate) fn say(&mut self, bytes: Bytes) {
         self.flight.queue.push_back(Expect::Say(bytes));
         self.settle_front();
-    }
-
-    /// Whether what names mean is known; if not, it is asked for.
-    pub(crate) fn names_known(&mut self) -> bool {
-        if self.barred() {
-            return false;
-        }
-        if !self.sight.is_current() {
-            self.ask(Asked::Current);
-            return false;
-        }
-        let Some((rows, question)) = self.sight.lacks() else {
-            return true;
-        };
-        if !self.asking {
-            self.asking = true;
-            let in_batch = self.flight.open;
-            self.flight.run(
-                b"previewpg_names",
-                question.as_bytes(),
-                rows,
-                OnError::DropPosition,
-            );
-            if in_batch {
-                self.flight.flush();
-            } else {
-                self.flight.sync(Answer::Swallow);
-            }
-        }
-        false
-    }
-
-    /// Plans a statement. Names must be known.
-    pub(crate) fn plan(&mut self, reading: &Reading, statement: &Statement) -> Plan {
-        let started = std::time::Instant::now();
-        let plan = self
-            .common
-            .readings
-            .plan(reading, statement, self.sight.context());
-        self.common.metrics.rewritten(started.elapsed());
-        if self.sight.is_behind() && needs_names(statement) {
-            return Plan::Refuse(prepared::behind());
-        }
-        let changes = !matches!(plan, Plan::Pass(_));
-        if changes && !self.sight.readable() {
-            return Plan::Refuse(Refusal::new(
-                "client_encoding",
-                "a statement over merged rows can't be read in this client_encoding",
-                "In this encoding ASCII bytes may be parts of other characters, so the statement can't be changed safely.",
-                "SET client_encoding = 'UTF8'.",
-            ));
-        }
-        if reading.foreign_names {
-            return Plan::Refuse(Refusal::new(
-                "client_encoding",
-                "a relation's name with characters beyond ASCII can't be read in this client_encoding",
-                "The preview has to compare names with the catalog's, which is UTF8.",
-                "SET client_encoding = 'UTF8'.",
-            ));
-        }
-        if self.executes_past_the_plan(reading, statement) {
-            return Plan::Refuse(prepared::by_protocol(statement));
-        }
-        if matches!(statement.kind, Kind::Prepare { .. }) && self.prepares.is_full() {
-            return Plan::Refuse(prepared::too_many());
-        }
-        let generation = self.sight.generation();
-        if let Some((name, source)) = self.prepares.outdated(statement, generation)
-            && let Some((_, now)) = self.plan_of_prepare(&source)
-        {
-            let refusal = match now {
-                Plan::Refuse(refusal) => Some(refusal),
-                now => self.prepares.refuse_changed(name, &now, generation),
-            };
-            if let Some(refusal) = refusal {
-                return Plan::Refuse(refusal);
-            }
-        }
-        plan
-    }
-
-    /// Whether it's an EXECUTE of what Parse prepared, which fresh keeps in the client's own text, and which isn't to run as that.
-    fn executes_past_the_plan(&self, reading: &Reading, statement: &Statement) -> bool {
-        let name = prepared::executed(&statement.kind)
-            .and_then(|name| reading.encode(name, self.sight.encoding()));
-        let Some(entry) = name.and_then(|name| self.statements.get(&name)) else {
-            return false;
-        };
-        let Some(parsed) = &entry.reading else {
-            return false;
-        };
-        parsed.script.statements.first().is_some_and(|first| {
-            let context = self.sight.context();
-            let plan = self.common.readings.plan(parsed, first, context);
-            parsed.foreign_names || !prepared::runs_as_it_stands(first, &plan)
-        })
     }
 
     /// Marks relations as dirty; gives whether that has to be waited for.

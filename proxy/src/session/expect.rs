@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::statement::Undo;
+use crate::catalog::unheld::Sent;
 use crate::wire::frontend::{self, Subject};
 use crate::wire::{MessageError, report::Report};
 
@@ -109,8 +110,11 @@ pub(crate) enum Expect {
     Describe { what: Describe, error: OnError },
     /// Rows, then CommandComplete, EmptyQueryResponse or PortalSuspended; or COPY's messages.
     Execute { rows: Rows, error: OnError },
-    /// Anything up to ReadyForQuery, to a Query.
-    Query { error: OnError },
+    /// Anything up to ReadyForQuery, to a Query; `unheld`: what was sent with its names unheld, until fresh begins to answer.
+    Query {
+        error: OnError,
+        unheld: Option<Sent>,
+    },
     /// ReadyForQuery.
     Sync { answer: Answer },
     /// FunctionCallResponse and ReadyForQuery.
@@ -119,8 +123,8 @@ pub(crate) enum Expect {
     CopyEnd,
     /// No answer: the RowDescription kept is said here.
     Announce,
-    /// No answer: what was sent with its names unheld was read.
-    Begun,
+    /// No answer: the names of what was sent unheld were read.
+    Begun(Sent),
     /// Ours to say when everything before it was answered.
     Say(Bytes),
 }
@@ -158,7 +162,7 @@ impl Expect {
             | Self::Bind { error, .. }
             | Self::Describe { error, .. }
             | Self::Execute { error, .. }
-            | Self::Query { error } => error.clone(),
+            | Self::Query { error, .. } => error.clone(),
             _ => OnError::AsIs,
         }
     }
@@ -187,6 +191,8 @@ pub(crate) struct Flight {
     pub(crate) executed: bool,
     /// The same, and it may take its time: what is sent behind it is parsed only after it has ended.
     pub(crate) lasting: bool,
+    /// Somebody may be waiting for an answer that fresh wasn't told to give yet.
+    pub(crate) urgent: bool,
     /// A message of ours can't be said. The conversation can't go on.
     pub(crate) failure: Option<MessageError>,
 }
@@ -204,7 +210,7 @@ impl Flight {
                 self.lasting |= matches!(expect, Expect::Function);
             }
             Expect::Sync { .. } => (self.flushed, self.open) = (true, false),
-            Expect::CopyEnd | Expect::Announce | Expect::Begun | Expect::Say(_) => {}
+            Expect::CopyEnd | Expect::Announce | Expect::Begun(_) | Expect::Say(_) => {}
             Expect::Execute { .. } => {
                 (self.flushed, self.open, self.executed) = (false, true, true)
             }
@@ -227,6 +233,7 @@ impl Flight {
     /// Has fresh answer what was sent so far, if it wasn't told already. Gives whether it wasn't.
     pub(crate) fn flush(&mut self) -> bool {
         let tell = !self.flushed && !self.queue.is_empty();
+        self.urgent = false;
         if tell {
             frontend::flush(&mut self.out);
             self.flushed = true;
@@ -253,6 +260,20 @@ impl Flight {
                 frontend::close(Subject::Statement, name, out)
             });
         }
+    }
+
+    /// Whether something was sent with its names unheld that fresh hasn't begun to answer.
+    pub(crate) fn has_unheld(&self) -> bool {
+        self.queue.iter().any(|expect| {
+            matches!(
+                expect,
+                Expect::Begun(_)
+                    | Expect::Query {
+                        unheld: Some(_),
+                        ..
+                    }
+            )
+        })
     }
 
     /// After an error at the front (already taken off): takes off everything up to the next Sync, which stays.

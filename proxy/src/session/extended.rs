@@ -13,6 +13,7 @@ use super::production::{Read, ReadEvent};
 use super::script::unencodable;
 use super::statement::{Bound, Capture, Columns, Description, Portal, Prepared};
 use crate::admin::metrics::Placement;
+use crate::catalog::unheld::Sent;
 use crate::rewrite::plan::{Before, Effects, Fresh, Plan};
 use crate::sql::facts::Statement;
 use crate::wire::frame::body;
@@ -147,10 +148,10 @@ impl Conversation {
                 if self.warn_of(statement, *effects) {
                     return Some(Work::Bind(bind));
                 }
-                self.hold_names(reading, statement, &message)?;
+                let unheld = self.hold_names(reading, statement, *effects, &message)?;
                 self.statements.bind(portal, kept);
                 self.forward_bind(&frame);
-                self.mark_unheld();
+                self.begins_here(unheld);
                 return None;
             }
             Plan::Refuse(refusal) => {
@@ -367,9 +368,10 @@ impl Conversation {
             .statements
             .first()
             .map_or("SELECT", super::script::command);
-        if let Some(statement) = reading.script.statements.first() {
-            self.hold_names(reading, statement, message)?;
-        }
+        let unheld = match reading.script.statements.first() {
+            Some(statement) => self.hold_names(reading, statement, fresh.effects, message)?,
+            None => None,
+        };
         for (before, text) in fresh.before.iter().zip(befores) {
             self.run_before(before, &text, message, description, command);
         }
@@ -398,18 +400,19 @@ impl Conversation {
         self.flight.send(Expect::Bind { answer, error }, |out| {
             message.write(message.portal, &name, out)
         });
-        self.mark_unheld();
+        self.begins_here(unheld);
         (text.is_some() && fresh.describe_original).then(|| row_description(description, message))
     }
 
     /// Has the statement's names keep their meaning, where another session may be changing it, and those that mean nothing be looked for.
-    /// `None`: that can't be said, and the client's message fails.
+    /// Gives that nothing holds them, if so. `None`: what has to be said can't be, and the client's message fails.
     fn hold_names(
         &mut self,
         reading: &Reading,
         statement: &Statement,
+        effects: Effects,
         message: &Bind<'_>,
-    ) -> Option<()> {
+    ) -> Option<Option<Sent>> {
         if let Some(text) = self.unknown(reading, statement).ok()? {
             // It may have been parsed long ago.
             self.flight.send(Expect::our_bind(OnError::AsIs), |out| {
@@ -420,8 +423,9 @@ impl Conversation {
             });
             self.look_for_unknown(&text, statement);
         }
-        let Some(before) = self.before_names(reading, statement) else {
-            return Some(());
+        let (before, unheld) = self.hold_in_batch(reading, statement, effects);
+        let Some(before) = before else {
+            return Some(unheld);
         };
         let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {
             self.fail(unencodable());
@@ -433,7 +437,7 @@ impl Conversation {
         };
         let command = super::script::command(statement);
         self.run_before(&before, &text, message, &nothing, command);
-        Some(())
+        Some(None)
     }
 
     fn run_before(

@@ -370,7 +370,12 @@ pub(crate) fn runs_as_it_stands(statement: &Statement, plan: &Plan) -> bool {
         statement.kind,
         Kind::Query | Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge | Kind::Show
     );
-    reads_or_writes && *plan == Plan::Pass(Effects::default())
+    // Names are held in front of the EXECUTE.
+    let held = Effects {
+        names: plan.effects().names,
+        ..Effects::default()
+    };
+    reads_or_writes && *plan == Plan::Pass(held)
 }
 
 /// EXECUTE of a statement that the client prepared by the extended protocol.

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use super::conversation::{Asked, Conversation, pass};
 use super::copying::Copying;
 use super::expect::{Again, Answer, Describe, Expect, OnError, Rows};
-use super::held::{Names, lasts};
+use super::held::{Hold, Parsed, lasts};
 use super::planner::{Reading, needs_names};
 use super::production::{Read, ReadEvent};
 use crate::admin::metrics::Placement;
 use crate::catalog::model::RelationKind;
+use crate::catalog::unheld::Sent;
 use crate::rewrite::plan::{Effects, Fresh, Plan};
 use crate::rewrite::{builtin_volatility, resolve};
 use crate::sql::facts::{Copy, Kind, LockStrength, Name, Statement, Transaction};
@@ -104,8 +105,8 @@ impl Script {
 enum Whole {
     /// Names have to be asked for first.
     Wait,
-    /// Send it as it came; each statement's effects.
-    Forward(Vec<Effects>),
+    /// Send it as it came; each statement's effects, and that the names of one aren't held.
+    Forward(Vec<Effects>, Option<Sent>),
     /// Statement by statement; the first one's plan if it's known.
     Each(Option<Plan>),
 }
@@ -126,8 +127,8 @@ impl Conversation {
             match script.step {
                 Step::Start => match self.whole(&reading) {
                     Whole::Wait => return Some(script),
-                    Whole::Forward(effects) => {
-                        self.forward_whole(&script, effects);
+                    Whole::Forward(effects, unheld) => {
+                        self.forward_whole(&script, effects, unheld);
                         return None;
                     }
                     Whole::Each(plan) => {
@@ -242,11 +243,11 @@ impl Conversation {
             return if statements.len() > 1 {
                 Whole::Each(None)
             } else {
-                Whole::Forward(vec![Effects::default(); statements.len()])
+                Whole::Forward(vec![Effects::default(); statements.len()], None)
             };
         }
         let mut stable = true;
-        let mut behind = self.flight.lasting;
+        let mut parsed = self.parsed_now();
         let mut all = Vec::with_capacity(statements.len());
         let mut unheld = None;
         for statement in statements {
@@ -267,12 +268,14 @@ impl Conversation {
             if self.has_unknown(statement) {
                 return Whole::Each(None);
             }
-            match self.names(reading, statement, behind) {
-                Names::Free => {}
-                Names::Held(_) => return Whole::Each(None),
-                Names::Unheld(relations) => unheld = Some(relations),
+            match self.hold(reading, statement, effects, parsed) {
+                Hold::Nothing => {}
+                Hold::Before(_) => return Whole::Each(None),
+                Hold::Unheld(sent) => unheld = Some(sent),
             }
-            behind |= lasts(&statement.kind);
+            if lasts(&statement.kind) {
+                parsed = Parsed::Later;
+            }
             if matches!(statement.kind, Kind::Prepare { .. }) {
                 return Whole::Each(None);
             }
@@ -289,14 +292,10 @@ impl Conversation {
                 );
             stable &= !changes_names;
         }
-        let calm = unheld.is_none_or(|relations| self.send_unheld(relations));
-        match calm {
-            true => Whole::Forward(all),
-            false => Whole::Each(None),
-        }
+        Whole::Forward(all, unheld)
     }
 
-    fn forward_whole(&mut self, script: &Script, effects: Vec<Effects>) {
+    fn forward_whole(&mut self, script: &Script, effects: Vec<Effects>, unheld: Option<Sent>) {
         self.statements.drop_unnamed();
         for (statement, effects) in script.reading.script.statements.iter().zip(effects) {
             self.sent(statement, effects);
@@ -305,6 +304,7 @@ impl Conversation {
         self.flight.send(
             Expect::Query {
                 error: OnError::AsIs,
+                unheld,
             },
             pass(&script.frame),
         );
@@ -371,7 +371,8 @@ impl Conversation {
                     return false;
                 }
                 let error = OnError::Shift(reading.offset(statement));
-                if let Some(before) = self.before_names(reading, statement) {
+                let (before, unheld) = self.hold_in_batch(reading, statement, effects);
+                if let Some(before) = before {
                     let Some(text) = reading.encode(&before.text, self.sight.encoding()) else {
                         self.fail(unencodable());
                         script.next = reading.script.statements.len();
@@ -391,7 +392,8 @@ impl Conversation {
                     });
                     self.look_for_unknown(&unknown, statement);
                 }
-                self.run_described(&text, error.clone(), error, Running::new(statement, script));
+                let running = Running::new(statement, script);
+                self.run_described(&text, error.clone(), error, running, unheld);
                 self.placed(Placement::Fresh, reading.statement(statement));
                 self.sent(statement, effects);
                 self.sent_prepare(reading, statement, &Plan::Pass(effects));
@@ -472,9 +474,9 @@ impl Conversation {
             .encode(reading.statement(statement), encoding)
             .unwrap_or_default();
         let shift = OnError::Shift(reading.offset(statement));
+        let (held, unheld) = self.hold_in_batch(reading, statement, fresh.effects);
         let texts = (
-            self.before_names(reading, statement)
-                .iter()
+            held.iter()
                 .chain(&fresh.before)
                 .map(|before| reading.encode(&before.text, encoding))
                 .collect::<Option<Vec<_>>>(),
@@ -521,7 +523,7 @@ impl Conversation {
             None => (&original, shift.clone(), shift),
         };
         if !fresh.describe_original {
-            self.run_described(text, parse, run, running);
+            self.run_described(text, parse, run, running, unheld);
             return;
         }
         if rewritten.is_some() || !befores.is_empty() {
@@ -541,18 +543,25 @@ impl Conversation {
         self.flight.send(Expect::our_bind(run.clone()), |out| {
             frontend::bind(b"", b"", &[], out)
         });
-        self.mark_unheld();
+        self.begins_here(unheld);
         self.execute_ours(run, running);
     }
 
-    fn run_described(&mut self, text: &[u8], parse: OnError, run: OnError, running: Running) {
+    fn run_described(
+        &mut self,
+        text: &[u8],
+        parse: OnError,
+        run: OnError,
+        running: Running,
+        unheld: Option<Sent>,
+    ) {
         self.flight.send(Expect::our_parse(parse), |out| {
             frontend::parse(b"", text, [].into_iter(), out)
         });
         self.flight.send(Expect::our_bind(run.clone()), |out| {
             frontend::bind(b"", b"", &[], out)
         });
-        self.mark_unheld();
+        self.begins_here(unheld);
         self.flight.send(
             Expect::Describe {
                 what: Describe::RowOnly,

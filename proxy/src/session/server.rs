@@ -47,8 +47,8 @@ pub type Hooked = Pin<Box<dyn Future<Output = Result<(), Lost>> + Send>>;
 pub trait Hooks: Send + Sync {
     /// Makes it known, to whoever else reads these tables from production, that they are dirty. The process's own marks are set already.
     fn mark_dirty(&self, relations: Vec<Oid>) -> Hooked;
-    /// Makes it known, to whoever else serves this fresh, that a session is about to change the schema. The process's own sessions know.
-    fn changing(&self) -> Hooked;
+    /// Makes it known, to whoever else serves this fresh, that a session (which `own` of fresh's processes runs) is about to change the schema. The process's own sessions know.
+    fn changing(&self, own: Option<u32>) -> Hooked;
     /// Reads the committed catalog and publishes it: a session has committed a change of the schema. Whatever was committed before the call must be in what is published.
     fn reload(&self) -> Hooked;
     /// Waits until what is published, and the marks, may be believed ([`crate::catalog::lease`]).
@@ -416,7 +416,7 @@ impl Process for ForSession<'_> {
     fn perform(&self, asked: Asked, cancelled: &watch::Receiver<()>) -> Performing {
         match asked {
             Asked::Mark(relations) => self.server.hooks.mark_dirty(relations),
-            Asked::Changing => self.server.hooks.changing(),
+            Asked::Changing(own) => self.server.hooks.changing(own),
             Asked::Reload => self.server.hooks.reload(),
             Asked::Current => self.server.hooks.current(),
             Asked::Apart(apart) => {

@@ -4,10 +4,11 @@ use bytes::Bytes;
 
 use super::conversation::Conversation;
 use super::expect::{Expect, OnError, Rows};
-use super::held::Names;
 use super::planner::Reading;
 use super::script::{command, unencodable};
+use crate::catalog::unheld::Sent;
 use crate::rewrite;
+use crate::rewrite::plan::Effects;
 use crate::sql::facts::Statement;
 use crate::wire::frontend::{self, Subject};
 
@@ -28,13 +29,14 @@ impl Conversation {
         self.still_unknown(statement).is_some()
     }
 
-    /// Whether something has to be sent with a client's message in the extended protocol, or said of it, for its names.
-    pub(crate) fn looks_at_names(&self, reading: Option<&Reading>) -> bool {
+    /// Whether a Bind of a statement may be sent as it comes, without anything in front of it for its names; gives that nothing holds them, if so.
+    pub(crate) fn needs_nothing(&self, reading: Option<&Reading>) -> Option<Option<Sent>> {
         let first = reading.and_then(|reading| Some((reading, reading.script.statements.first()?)));
-        first.is_some_and(|(reading, statement)| {
-            let names = self.names(reading, statement, self.flight.lasting);
-            self.has_unknown(statement) || !matches!(names, Names::Free)
-        })
+        let Some((reading, statement)) = first else {
+            return Some(None);
+        };
+        let (before, unheld) = self.hold_in_batch(reading, statement, Effects::default());
+        (before.is_none() && !self.has_unknown(statement)).then_some(unheld)
     }
 
     /// Whether a name means nothing to us, and something under way may change that (a function that makes a table): its answer first.

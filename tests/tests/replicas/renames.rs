@@ -125,6 +125,29 @@ fn who_reads_a_table_that_is_renamed_reads_the_whole_of_another() {
     }
 }
 
+/// A function that is under way reads the tables that it was called for, however late it comes to them.
+#[test]
+fn a_call_under_way_keeps_its_names() {
+    let pair = Pair::new();
+    let (one, other) = (pair.configuration.serve(), pair.configuration.serve());
+    for (table, replica) in [&one, &other].into_iter().enumerate() {
+        let mut writer = one.connect();
+        writer.must(OWN);
+        writer.must(
+            "CREATE OR REPLACE FUNCTION slowly() RETURNS bigint LANGUAGE plpgsql AS $$
+                 BEGIN PERFORM pg_sleep(0.8); RETURN (SELECT count(*) FROM own); END $$",
+        );
+        let mut reader = replica.connect();
+        std::thread::sleep(CALM);
+        reader.start(Protocol::Simple, request("SELECT slowly()"));
+        std::thread::sleep(WAITS / 2);
+        writer.must(&format!("BEGIN; {}; COMMIT", swap(table)));
+        let answer = reader.poll(PATIENCE).expect("an answer");
+        assert_eq!(answer.rows(), [["1"]], "{answer:?}");
+        assert_eq!(reader.value("SELECT slowly()"), "200");
+    }
+}
+
 /// A session whose read has reached its process at fresh, which hasn't looked at it yet.
 struct Asleep {
     reader: Session,

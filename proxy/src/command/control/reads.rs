@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::{ANSWER_WITHIN, Control, within};
+use super::{Control, within};
 use crate::command::error::CommandError;
 use crate::replicas::line::Line;
 
@@ -18,24 +18,28 @@ const FIRST_LOOK: Duration = Duration::from_millis(3);
 const LAST_LOOK: Duration = Duration::from_millis(50);
 
 impl Control {
-    /// Waits until fresh has read the names of what was sent before somebody was known to change the schema, and passes over what it hasn't by then.
-    pub(super) async fn reads_begun(&self, line: &Line) -> Result<(), CommandError> {
+    /// Waits until fresh has read the names of what was sent before somebody was known to change the schema, and passes over what it hasn't so long after `since`. `own`: the process of
+    /// the session that changes it.
+    pub(super) async fn reads_begun(
+        &self,
+        line: &Line,
+        since: Instant,
+        own: Option<u32>,
+    ) -> Result<(), CommandError> {
         let unheld = &self.store.unheld;
-        let deadline = Instant::now() + BEGUN_WITHIN;
+        let deadline = since + BEGUN_WITHIN;
         let mut wait = FIRST_LOOK;
-        while timeout(wait, unheld.gone()).await.is_err() {
-            let processes = unheld.processes();
-            let locked = within(ANSWER_WITHIN, line.locked(&processes)).await?;
-            if !unheld.have_locked(&locked) {
-                break;
-            }
-            if Instant::now() > deadline {
+        while timeout(wait, unheld.gone(own)).await.is_err() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 tracing::warn!(
                     "fresh doesn't begin a read; its session is ended, for another one changes the schema"
                 );
-                unheld.overtake();
+                unheld.overtake(own);
                 break;
             }
+            let locked = within(left, line.locked(&unheld.processes(own))).await?;
+            unheld.have_locked(&locked);
             wait = (wait * 2).min(LAST_LOOK);
         }
         Ok(())

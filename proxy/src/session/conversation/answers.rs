@@ -20,7 +20,12 @@ impl Conversation {
             match self.flight.queue.front() {
                 Some(Expect::Say(bytes)) => self.to_client.extend_from_slice(bytes),
                 Some(Expect::CopyEnd) => {}
-                Some(Expect::Begun) => self.begun(),
+                Some(Expect::Begun(_)) => {
+                    if let Some(Expect::Begun(sent)) = self.flight.queue.pop_front() {
+                        self.begun(sent);
+                    }
+                    continue;
+                }
                 Some(Expect::Announce) => {
                     if let Some(row) = self.announced.take() {
                         self.to_client.extend_from_slice(&row);
@@ -42,7 +47,7 @@ impl Conversation {
         while self.wants_fresh() && !buffer.is_empty() {
             let (query, execute) = match self.flight.queue.front() {
                 // Its first answer is to be looked at, if its names weren't held.
-                Some(Expect::Query { .. }) => (self.unheld.is_none(), self.unheld.is_none()),
+                Some(Expect::Query { unheld, .. }) => (unheld.is_none(), unheld.is_none()),
                 Some(Expect::Execute {
                     rows: Rows::Forward | Rows::ForwardLast,
                     ..
@@ -152,8 +157,10 @@ impl Conversation {
                 self.flight.queue.pop_front();
                 self.executed(tag, rows, frame)
             }
-            (b'T' | b'D' | b'H', Some(Expect::Query { .. })) => {
-                self.begun();
+            (b'T' | b'D' | b'H', Some(Expect::Query { unheld, .. })) => {
+                if let Some(sent) = unheld.take() {
+                    self.begun(sent);
+                }
                 self.broken.is_none()
             }
             (b'C', Some(Expect::Query { .. })) => {
@@ -374,6 +381,10 @@ impl Conversation {
             // A copy-up runs where the client's Bind stands; to the client it's the execution that fails.
             backend::bind_complete(&mut self.to_client);
         }
+        if let Some(Expect::Query { unheld, .. }) = self.flight.queue.front_mut() {
+            // What fails gives nobody rows.
+            *unheld = None;
+        }
         let meaning = self
             .flight
             .queue
@@ -526,6 +537,12 @@ impl Conversation {
             match self.flight.queue.pop_front() {
                 Some(Expect::Sync { answer }) => break answer,
                 Some(Expect::Say(bytes)) => self.forward(&bytes),
+                Some(Expect::Query {
+                    unheld: Some(sent), ..
+                }) => {
+                    self.begun(sent);
+                    break Answer::Forward;
+                }
                 Some(expect) if !expect.ends_ready() => {}
                 Some(_) | None => break Answer::Forward,
             }
@@ -535,9 +552,6 @@ impl Conversation {
         self.heard = false;
         let publish = self.sight.must_publish(self.status);
         self.flight.settled();
-        if self.flight.queue.is_empty() {
-            self.begun();
-        }
         let (more, soon) = (self.flight.executed, self.work.is_some());
         self.sight.ready(self.status, failed, more, soon);
         if !self.flight.executed {

@@ -18,7 +18,7 @@ impl Conversation {
     /// Takes what it can of the client's bytes from the buffer's front.
     pub(crate) fn client(&mut self, buffer: &mut BytesMut) {
         self.take(buffer);
-        self.flush_unheld();
+        self.flush_urgent();
     }
 
     fn take(&mut self, buffer: &mut BytesMut) {
@@ -36,6 +36,7 @@ impl Conversation {
                 .from_client
                 .scan(buffer, |header| data && header.tag == b'd');
             if scan.pass > 0 {
+                self.flush_urgent();
                 self.flight
                     .out
                     .extend_from_slice(&buffer.split_to(scan.pass));
@@ -62,6 +63,7 @@ impl Conversation {
                 continue;
             }
             if present < header.total() {
+                self.flush_urgent();
                 if self.streams(header.tag, header.total(), body(buffer)) {
                     let now = self.from_client.pass(header, present);
                     self.flight.out.extend_from_slice(&buffer.split_to(now));
@@ -161,6 +163,7 @@ impl Conversation {
                         .is_some_and(|reading| !reading.script.statements.is_empty())
                 });
                 let portal = Bytes::copy_from_slice(portal);
+                let mut unheld = None;
                 if known && !self.sight.is_plain() && !self.in_failed_block() {
                     let believed = self.sight.is_current();
                     let current = self
@@ -172,17 +175,18 @@ impl Conversation {
                     let passes = entry.and_then(|entry| match &entry.planned {
                         Some((generation, plan))
                             if believed
-                                && !self.looks_at_names(entry.reading.as_deref())
                                 && Some(*generation) == current
                                 && **plan == Plan::Pass(Effects::default()) =>
                         {
-                            Some((entry.reading.clone(), Arc::clone(plan)))
+                            let unheld = self.needs_nothing(entry.reading.as_deref())?;
+                            Some((entry.reading.clone(), Arc::clone(plan), unheld))
                         }
                         _ => None,
                     });
-                    let Some((reading, plan)) = passes else {
+                    let Some((reading, plan, sent)) = passes else {
                         return false;
                     };
+                    unheld = sent;
                     self.statements.bind(
                         portal,
                         Portal {
@@ -203,6 +207,7 @@ impl Conversation {
                     },
                     no_bytes,
                 );
+                self.begins_here(unheld);
                 true
             }
             _ => false,
@@ -274,6 +279,7 @@ impl Conversation {
                 self.flight.send(
                     Expect::Query {
                         error: OnError::AsIs,
+                        unheld: None,
                     },
                     pass(&frame),
                 );

@@ -14,7 +14,7 @@ use crate::wire::frontend::{self, Subject};
 use crate::wire::report::Report;
 use crate::wire::{TransactionStatus, backend};
 
-const LOGIN: &[u8] = br#"{"path": ["pg_catalog", "public"], "settings": {}, "timeout": 0, "default_isolation": "read committed", "isolation": "read committed"}"#;
+pub(super) const LOGIN: &[u8] = br#"{"path": ["pg_catalog", "public"], "settings": {}, "timeout": 0, "default_isolation": "read committed", "isolation": "read committed"}"#;
 
 pub(super) const BUILTINS: &str = r#"[["now", "s", false], ["count", "i", true]]"#;
 
@@ -69,7 +69,7 @@ impl Both {
 
     /// Everybody was told that the schema is about to change.
     pub(super) fn warned(&mut self) {
-        assert!(matches!(self.0.next_asked(), Some(Asked::Changing)));
+        assert!(matches!(self.0.next_asked(), Some(Asked::Changing(_))));
         self.0.told();
     }
 

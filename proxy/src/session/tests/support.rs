@@ -106,6 +106,10 @@ impl Planner for TestPlanner {
                 schema: true,
                 ..Effects::default()
             },
+            Kind::Prepare { .. } if text.contains("changes_schema") => Effects {
+                schema: true,
+                ..Effects::default()
+            },
             Kind::Set(set) if set.name == "search_path" => Effects {
                 search_path: true,
                 ..Effects::default()
@@ -186,7 +190,7 @@ impl Hooks for CountingHooks {
         })
     }
 
-    fn changing(&self) -> Hooked {
+    fn changing(&self, _: Option<u32>) -> Hooked {
         Box::pin(std::future::ready(Ok(())))
     }
 
