@@ -234,9 +234,10 @@ fn prepared(both: &mut Both, text: &str) {
         backend::no_data(out);
         backend::command_complete(b"PREPARE", out).unwrap();
         backend::no_data(out);
-        backend::close_complete(out);
-        backend::ready_for_query(TransactionStatus::Idle, out);
     }));
+    assert_eq!(both.sent(), "CS");
+    both.fresh(&say(backend::close_complete));
+    both.fresh(&ready(TransactionStatus::Idle));
 }
 
 #[test]
@@ -244,9 +245,7 @@ fn an_execute_changes_what_it_was_prepared_for() {
     let mut both = Both::over(store(BUILTINS, &["mine"]));
     prepared(&mut both, "PREPARE p AS SELECT now() AS changes_schema");
     both.client(&query("EXECUTE p"));
-    assert_eq!(both.sent(), "CSPBECCS", "the search path may be another");
-    both.fresh(&say(backend::close_complete));
-    both.fresh(&ready(TransactionStatus::Idle));
+    assert_eq!(both.sent(), "PBECCS", "the search path may be another");
     both.fresh(&say(|out| {
         backend::parse_complete(out);
         backend::bind_complete(out);
@@ -267,10 +266,8 @@ fn an_execute_reads_what_it_was_prepared_for() {
     both.client(&query("EXECUTE p"));
     assert_eq!(
         (both.sent().as_str(), store.unheld.processes(None)),
-        ("CSQ", vec![1])
+        ("Q", vec![1])
     );
-    both.fresh(&say(backend::close_complete));
-    both.fresh(&ready(TransactionStatus::Idle));
     both.fresh(&ready(TransactionStatus::Idle));
     assert_eq!(store.unheld.processes(None), [0; 0]);
     let _changing = Changing::new(&store);
