@@ -33,6 +33,8 @@ const LARGEST: usize = HIGH;
 /// While production answers, so few bytes for the client wait for the rest, as they would in PostgreSQL's own buffer of this size.
 const HELD: usize = 8 << 10;
 
+/// How long fresh may take to end a session that was changing the schema.
+const SEEN_OFF: Duration = Duration::from_secs(60);
 /// How long the last words may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -243,7 +245,22 @@ where
             tokio::join!(to_client, to_fresh);
         };
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        if self.conversation.sight.is_changing() {
+            self.see_off().await;
+        }
         end
+    }
+
+    /// Waits until fresh has ended the session, which may be committing a change of the schema still, and has what it changed published. Names are held until then.
+    async fn see_off(&mut self) {
+        let mut rest = BytesMut::new();
+        let ended = async {
+            while matches!(self.fresh.stream.read_buf(&mut rest).await, Ok(1..)) {
+                rest.clear();
+            }
+        };
+        let _ = tokio::time::timeout(SEEN_OFF, ended).await;
+        let _ = self.process.perform(Asked::Reload, &self.cancelled).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {

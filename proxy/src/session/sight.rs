@@ -459,6 +459,11 @@ impl Sight {
         self.announced = false;
     }
 
+    /// Whether this session is changing it, or is about to.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.changing.is_some()
+    }
+
     /// Whether another session is changing the schema, so that at its commit, which may be now, a name may come to mean something else.
     pub(crate) fn is_shaking(&self) -> bool {
         self.store.changing() > usize::from(self.changing.is_some())

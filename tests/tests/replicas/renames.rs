@@ -148,6 +148,34 @@ fn a_call_under_way_keeps_its_names() {
     }
 }
 
+/// A client that leaves while its COMMIT is under way: what it renamed is committed after it's gone, and read as a whole all the same.
+#[test]
+fn what_is_committed_after_its_client_has_left_is_read_as_a_whole() {
+    let pair = Pair::new();
+    let (one, other) = (pair.configuration.serve(), pair.configuration.serve());
+    for (table, replica) in [&one, &other].into_iter().enumerate() {
+        let mut writer = one.connect();
+        writer.must(OWN);
+        let mut reader = replica.connect();
+        writer.must(&format!("BEGIN; {}", swap(table)));
+        let process = writer.pid.unsigned_abs();
+        signal(process, "STOP");
+        writer.start(Protocol::Simple, request("COMMIT"));
+        std::thread::sleep(WAITS / 4);
+        // Its last word is Terminate: it waits for no answer.
+        drop(writer);
+        // Long enough for whoever believes that it's over.
+        std::thread::sleep(CALM);
+        reader.start(Protocol::Simple, request("SELECT count(*) FROM own"));
+        std::thread::sleep(WAITS / 4);
+        signal(process, "CONT");
+        let answer = reader.poll(PATIENCE).expect("an answer");
+        assert_eq!(answer.rows(), [["200"]], "{answer:?}");
+        assert_eq!(reader.value("SELECT count(*) FROM own"), "200");
+        one.connect().must("SELECT 1");
+    }
+}
+
 /// A session whose read has reached its process at fresh, which hasn't looked at it yet.
 struct Asleep {
     reader: Session,
