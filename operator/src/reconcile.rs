@@ -1,6 +1,6 @@
 //! One reconciliation: resolve → validate → build → apply (what the database needs) → database → apply (what serves it) → report.
 //!
-//! It never waits for a database: work on one runs beside it ([`crate::jobs`]) and wakes it when it has ended.
+//! What serves it is applied as soon as both databases were found to be the right ones: pods start while the schema is restored. It never waits for a database: work on one runs beside it ([`crate::jobs`]) and wakes it when it has ended.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -345,11 +345,16 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         .as_ref()
         .is_some_and(|status| status.schema.is_some());
     let serves = database.brought.is_some() || (provisioned && database.running.is_none());
-    if serves {
+    // The first proxies start beside the first provisioning, and wait in their pods for its end. Not sooner than its checks have succeeded: what a
+    // pod has mounted changes a minute later than the Secret. Proxies that serve aren't touched while their database is worked on.
+    let starts = !provisioned && database.reached;
+    if serves || starts {
         applier.check(&serving).await?;
         for (kind, name) in applier.apply(&serving).await?.children {
             tracing::info!(object = %place(object), kind = kind.as_str(), name, "applied");
         }
+    }
+    if serves {
         let kept: Vec<_> = foundation.iter().chain(&serving).map(Wanted::id).collect();
         applier.prune(&valid.name, &Kind::OPTIONAL, &kept).await?;
         if let Some(former) = &own.former_name {
@@ -372,6 +377,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         fresh,
         growing: growing.as_ref(),
         proxy: pods.clone(),
+        early: !serves && !provisioned,
     };
     let judgements = judge::judge(&view, &before(object));
     let ready = judgements.summary(&judge::serving(database.brought.as_ref()));
