@@ -485,6 +485,20 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_recovers_is_never_killed_for_it() {
+        let set = family(&valid("pr-1", json!({})))
+            .fresh
+            .unwrap()
+            .stateful_set;
+        let template = set.spec.unwrap().template;
+        let container = &template.spec.unwrap().containers[0];
+        assert!(container.liveness_probe.is_none());
+        let startup = container.startup_probe.as_ref().unwrap();
+        assert_eq!(startup.period_seconds, Some(1));
+        assert!(startup.failure_threshold >= Some(86_400));
+    }
+
+    #[test]
     fn a_volume_outlives_its_stateful_set() {
         for policy in ["Delete", "Retain"] {
             let spec = json!({"fresh": {"reclaimPolicy": policy, "managed": {"storage": {"size": "2Gi"}}}});

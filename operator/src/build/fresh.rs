@@ -28,6 +28,8 @@ pub const INTERNAL: &str = "/etc/previewpg/internal";
 pub const STORAGE: &str = "10Gi";
 /// The name of the claim in the StatefulSet.
 pub const CLAIM: &str = "data";
+/// In seconds: longer than any recovery.
+const A_DAY: i32 = 86_400;
 /// PostgreSQL's own limit of `max_connections`.
 const MOST_CONNECTIONS: u32 = 262_143;
 
@@ -206,21 +208,10 @@ fn container(frame: &Frame<'_>, input: &Input<'_>) -> Container {
             "512Mi",
         )),
         security_context: Some(container_security()),
-        // No liveness probe: a server that recovers from a crash is slow to answer, and to kill it then starts the recovery again.
-        readiness_probe: Some(Probe {
-            exec: Some(ExecAction {
-                command: Some(
-                    ["pg_isready", "-q", "-h", RUN]
-                        .into_iter()
-                        .map(str::to_owned)
-                        .collect(),
-                ),
-            }),
-            period_seconds: Some(2),
-            timeout_seconds: Some(5),
-            failure_threshold: Some(3),
-            ..Probe::default()
-        }),
+        // No liveness probe: a server that recovers from a crash is slow to answer, and to kill it then starts the recovery again. That goes for the
+        // startup probe, too, which is only there to look more often while somebody waits.
+        startup_probe: Some(probe(1, A_DAY)),
+        readiness_probe: Some(probe(2, 3)),
         volume_mounts: Some(vec![
             mount(CLAIM, DATA, false),
             mount("config", SETTINGS, true),
