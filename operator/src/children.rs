@@ -16,6 +16,7 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt as _};
 
+use crate::build::CONNECTIONS;
 use crate::build::names::INSTANCE;
 
 /// A child's kind.
@@ -173,6 +174,18 @@ impl Children {
             Kind::PodDisruptionBudget => owned(&self.budgets, namespace, preview, uid),
             Kind::Secret => Vec::new(),
         }
+    }
+
+    /// The connections that an object's managed PostgreSQL has, as its ConfigMap says.
+    #[must_use]
+    pub fn connections(&self, namespace: &str, name: &str, uid: &str) -> Option<u32> {
+        let config = self
+            .config_maps
+            .get(&ObjectRef::new(name).within(namespace))?;
+        let is_ours = Seen::of(config.meta()).controller.as_deref() == Some(uid);
+        is_ours
+            .then(|| config.annotations().get(CONNECTIONS)?.parse().ok())
+            .flatten()
     }
 
     /// A Deployment, without its spec.

@@ -274,7 +274,15 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         SystemTime::now(),
     )?;
     let owner = owner(object);
-    let family = family::build(&valid, &made, &owner, &context.settings.defaults)?;
+    let names = Names::of(&valid.name);
+    let connections = context.children.connections(&namespace, &names.fresh, &uid);
+    let family = family::build(
+        &valid,
+        &made,
+        &owner,
+        &context.settings.defaults,
+        connections,
+    )?;
     let (foundation, serving) = wanted(family)?;
 
     // apply: all that the database needs
@@ -323,7 +331,6 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         };
         tell::report(object, facts, &[], context).await?;
     }
-    let names = Names::of(&valid.name);
     let fresh = matches!(valid.fresh, Fresh::Managed(_)).then(|| {
         Pods::of_stateful_set(
             context
