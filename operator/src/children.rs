@@ -1,6 +1,6 @@
 //! What is known of the children without asking: the caches that watches fill.
 //!
-//! Only what decisions need is kept of an object: 500 previews have 4000 children. Secrets aren't watched, because the operator has no right to list them.
+//! Only what decisions need is kept of an object: 500 previews have 4000 children. Secrets aren't among them: they are read ([`crate::secrets`]).
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};

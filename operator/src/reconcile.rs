@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::generated;
 use crate::judge::{self, Pods, View};
 use crate::report::{self, Facts, Judgement, Judgements};
+use crate::secrets::Freshness;
 use crate::validate::{Fresh, References, ValidPreview, validate};
 use crate::{cleanup, tell};
 
@@ -37,7 +38,7 @@ pub use work::inputs;
 
 /// The limit for one reconciliation: it asks the API server only.
 const WITHIN: Duration = Duration::from_secs(60);
-/// How soon what a user must mend is looked at again: Secrets can't be watched.
+/// How soon what a user must mend is looked at again, where Secrets aren't watched.
 const MENDED: Duration = Duration::from_secs(10);
 /// How soon what the API server refuses is tried again, at the latest.
 const REFUSED: Duration = Duration::from_secs(30);
@@ -230,23 +231,21 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     }
 
     // resolve
-    let now_and_then = sync_interval(object).saturating_sub(Duration::from_secs(2));
-    let at_once = Duration::from_millis(900);
+    let at_rest = Freshness::AtRest(sync_interval(object).saturating_sub(Duration::from_secs(2)));
     let asked = asked(object);
-    let (age, own_age) = if context.memory.is_changed(&uid, asked) {
-        (at_once, at_once)
+    let (theirs, ours) = if context.memory.is_changed(&uid, asked) {
+        (Freshness::New, Freshness::New)
     } else if is_ready(object) {
-        (now_and_then, now_and_then)
+        (at_rest, at_rest)
     } else if is_starting(object) {
         // It may take long, and our own Secrets are as we left them.
-        (at_once, now_and_then)
+        (Freshness::New, at_rest)
     } else {
-        (at_once, at_once)
+        (Freshness::New, Freshness::New)
     };
-    let references = References::of(&object.spec);
     let resolved = context
         .reader
-        .resolve(&namespace, &references, age)
+        .resolve(&object.metadata, References::of(&object.spec), theirs)
         .await
         .map_err(Error::api("reading what the spec refers to"))?;
 
@@ -265,7 +264,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     };
 
     // build
-    let own = OwnSecrets::read(object, &valid, own_age, context).await?;
+    let own = OwnSecrets::read(object, &valid, ours, context).await?;
     let made = generated::read_or_make(
         &place(object),
         own.access.as_deref().or(own.former.as_deref()),

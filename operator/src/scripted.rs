@@ -166,7 +166,7 @@ fn context(server: &Arc<Server>) -> Arc<Context> {
     let (wake, _) = mpsc::unbounded_channel();
     Arc::new(Context {
         recorder: Recorder::new(client.clone(), Reporter::from("test".to_owned())),
-        reader: Reader::new(client.clone()),
+        reader: Reader::new(client.clone(), None),
         // No work on a database ever gets its turn.
         jobs: Jobs::new(Arc::new(Semaphore::new(0)), wake, Arc::clone(&metrics)),
         client,
@@ -178,6 +178,7 @@ fn context(server: &Arc<Server>) -> Arc<Context> {
                 operator: OperatorSource::default(),
             },
             fresh_by_address: false,
+            watch_secrets: false,
             cleanup_within: Duration::from_secs(60),
             programs: None,
         }),
