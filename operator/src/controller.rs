@@ -16,6 +16,7 @@ use kube::runtime::controller::{Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::watcher::Event;
 use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -112,9 +113,16 @@ where
     let told = versions.clone();
     let stream = watcher(api, watcher::Config::default().page_size(PAGE))
         .default_backoff()
-        .inspect(move |event| told.told(event.is_ok()))
         .modify(|object| strip(object.meta_mut()))
         .reflect(writer)
+        .inspect(move |event| {
+            // While all of them come anew, the cache has those of before.
+            let settled = matches!(
+                event,
+                Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone)
+            );
+            told.told(settled);
+        })
         .touched_objects();
     (versions, stream)
 }

@@ -109,8 +109,8 @@ where
             (Way::Look, Some(_), Some(version)) => {
                 match api.get_with(name, &GetParams::at(&version)).await {
                     Ok(object) => found = Some(object),
-                    // Only who stores it knows that it's gone.
-                    Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                    // It's gone, or that memory has never known this version: who stores it knows.
+                    Err(kube::Error::Api(_)) => {}
                     Err(error) => return Err(error),
                 }
             }

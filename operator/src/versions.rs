@@ -16,8 +16,8 @@ where
     PartialObjectMeta<K>: Resource<DynamicType = ()> + 'static,
 {
     kept: Store<PartialObjectMeta<K>>,
-    /// The watch has failed, and said nothing since.
-    failed: Arc<AtomicBool>,
+    /// The watch has failed or begun anew, and the cache isn't what it told since.
+    unsettled: Arc<AtomicBool>,
 }
 
 impl<K> Clone for Versions<K>
@@ -27,7 +27,7 @@ where
     fn clone(&self) -> Self {
         Self {
             kept: self.kept.clone(),
-            failed: Arc::clone(&self.failed),
+            unsettled: Arc::clone(&self.unsettled),
         }
     }
 }
@@ -41,19 +41,19 @@ where
     pub fn new(kept: Store<PartialObjectMeta<K>>) -> Self {
         Self {
             kept,
-            failed: Arc::default(),
+            unsettled: Arc::default(),
         }
     }
 
-    /// The watch has said something, or has failed.
-    pub fn told(&self, is_good: bool) {
-        self.failed.store(!is_good, Ordering::Relaxed);
+    /// The watch has said something, after which the cache is right or isn't.
+    pub fn told(&self, is_right: bool) {
+        self.unsettled.store(!is_right, Ordering::Release);
     }
 
-    /// Whether an object has this version. `None`: the watch can't tell, because it isn't filled yet or has failed.
+    /// Whether an object has this version. `None`: the watch can't tell, because it isn't filled, or has failed.
     #[must_use]
     pub fn is_at(&self, namespace: &str, name: &str, version: &str) -> Option<bool> {
-        if self.failed.load(Ordering::Relaxed) {
+        if self.unsettled.load(Ordering::Acquire) {
             return None;
         }
         self.kept.wait_until_ready().now_or_never()?.ok()?;

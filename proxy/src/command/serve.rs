@@ -20,8 +20,10 @@ use crate::config::{Config, ConfigError};
 use crate::net::secret::Secret;
 use crate::net::target::Target;
 
-/// How long to wait before asking again what can't be answered yet: whoever provisions fresh may be done at any moment.
-const RETRY: Duration = Duration::from_millis(200);
+/// How long to wait before asking again what can't be answered yet: whoever provisions fresh may be done at any moment, in the first minute.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+/// How long that is asked so often.
+const EAGER: Duration = Duration::from_secs(60);
 /// How often it's said again that nobody can be served yet.
 const SAID_AGAIN: Duration = Duration::from_secs(30);
 /// How long clients wait until it's known that production's role can't write.
@@ -158,13 +160,16 @@ async fn servable(check: &mut Check, control: &Arc<Control>) -> Result<(), Comma
             () = tokio::time::sleep(CHECKED_WITHIN) => {}
         }
     }
+    let began = Instant::now();
     let mut said: Option<Instant> = None;
     while let Err(error) = control.load().await {
         if said.is_none_or(|at| at.elapsed() >= SAID_AGAIN) {
             tracing::warn!(reason = %explain(&error), "can't serve yet; trying on");
             said = Some(Instant::now());
         }
-        tokio::time::sleep(RETRY).await;
+        let (soon, later) = RETRY;
+        let is_eager = began.elapsed() < EAGER;
+        tokio::time::sleep(if is_eager { soon } else { later }).await;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use previewpg_tests::kubernetes::cluster::Call;
 use previewpg_tests::kubernetes::kubelet::pretend;
+use previewpg_tests::kubernetes::namespace::name_of;
 use previewpg_tests::kubernetes::operator::{Operator, Release};
 use previewpg_tests::kubernetes::{Namespace, Production};
 use previewpg_tests::servers::PASSWORD;
@@ -25,7 +26,7 @@ struct Peace {
 
 impl Peace {
     /// One preview on a server that's there, with two proxies, and an operator with the chart's settings.
-    fn new(name: &str, settings: &[&str]) -> Option<Peace> {
+    fn new(name: &str, settings: &[&str], prepare: impl FnOnce(&Namespace)) -> Option<Peace> {
         let cluster = cluster()?;
         pretend(cluster, PRETEND);
         let namespace = Namespace::new(cluster, name);
@@ -42,6 +43,7 @@ impl Peace {
             .role("postgres", PASSWORD)
             .url();
         namespace.secret("fresh-admin", &[("uri", &fresh)]);
+        prepare(&namespace);
         let operator = release.start(&[]);
         let object = json!({
             "apiVersion": "previewpg.dev/v1alpha1", "kind": "PreviewDatabase", "metadata": {"name": "pr-1"},
@@ -93,7 +95,7 @@ impl Peace {
 
 #[test]
 fn secrets_are_read_by_name_and_nothing_else() {
-    let Some(peace) = Peace::new("peace-reads", &[]) else {
+    let Some(peace) = Peace::new("peace-reads", &[], |_| {}) else {
         return;
     };
     let syncs = peace.syncs();
@@ -111,7 +113,7 @@ fn secrets_are_read_by_name_and_nothing_else() {
 
 #[test]
 fn where_secrets_are_watched_nothing_is_read_and_every_change_is_seen_at_once() {
-    let Some(peace) = Peace::new("peace-watches", &["watchSecrets=true"]) else {
+    let Some(peace) = Peace::new("peace-watches", &["watchSecrets=true"], |_| {}) else {
         return;
     };
     let syncs = peace.syncs();
@@ -165,4 +167,26 @@ fn where_secrets_are_watched_nothing_is_read_and_every_change_is_seen_at_once() 
     soon("the access Secret to come back", &mut || {
         uid("pr-1-app").is_some_and(|now| Some(now) != before)
     });
+}
+
+/// Whoever has roles of their own may have forgotten the right: the log says so, and Secrets are read as without the watch.
+#[test]
+fn a_watch_that_is_refused_leaves_secrets_to_be_read() {
+    let refuse = |namespace: &Namespace| {
+        let role = namespace.list("Role", "").remove(0);
+        let mut rules = role["rules"].as_array().unwrap().clone();
+        rules.retain(|rule| rule["verbs"] != json!(["list", "watch"]));
+        assert_eq!(rules.len() + 1, role["rules"].as_array().unwrap().len());
+        namespace.patch("Role", &name_of(&role), &json!({"rules": rules}));
+    };
+    let Some(peace) = Peace::new("peace-refused", &["watchSecrets=true"], refuse) else {
+        return;
+    };
+    let calls = peace.asked();
+    assert!(calls.iter().any(|call| call.verb == "get"), "{calls:#?}");
+    for call in &calls {
+        let refused = call.verb == "list" && call.code == 403;
+        assert!(call.verb == "get" || refused, "{call:#?}");
+        assert_eq!(call.resource, "secrets");
+    }
 }
