@@ -1,6 +1,7 @@
 //! One reconciliation: resolve → validate → build → apply (what the database needs) → database → apply (what serves it) → report.
 //!
-//! What serves it is applied as soon as both databases were found to be the right ones: pods start while the schema is restored. It never waits for a database: work on one runs beside it ([`crate::jobs`]) and wakes it when it has ended.
+//! It never waits for a database: work on one runs beside it ([`crate::jobs`]) and wakes it when it has ended, and when both databases were found to
+//! be the right ones: then what serves is applied, so that pods start while the schema is restored.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};

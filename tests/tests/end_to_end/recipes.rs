@@ -54,11 +54,11 @@ impl Runner {
         .unwrap();
         // The only part that is the application's own.
         let migration = example("migration.yaml");
-        let command = r#"[psql, "$(DATABASE_URL)", -v, ON_ERROR_STOP=1, -c, "ALTER TABLE orders ADD IF NOT EXISTS migrations int NOT NULL DEFAULT 0", -c, "UPDATE orders SET migrations = migrations + 1 WHERE id = 1"]"#;
-        assert!(migration.contains("[./migrate]"));
+        let own = "psql $DATABASE_URL -v ON_ERROR_STOP=1 -c 'ALTER TABLE orders ADD IF NOT EXISTS migrations int NOT NULL DEFAULT 0' -c 'UPDATE orders SET migrations = migrations + 1 WHERE id = 1'";
+        assert!(migration.contains("./migrate"));
         std::fs::write(
             at("examples/migration.yaml"),
-            migration.replace("[./migrate]", command),
+            migration.replace("./migrate", own),
         )
         .unwrap();
         // GitHub's own program isn't ours to try.
