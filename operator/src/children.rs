@@ -87,12 +87,13 @@ impl Seen {
             Some(generation) => {
                 generation.hash(&mut hash);
                 metadata.labels.hash(&mut hash);
-                let annotations: Option<Vec<_>> = metadata.annotations.as_ref().map(|all| {
-                    all.iter()
-                        // The controllers' own notes.
-                        .filter(|(name, _)| !name.starts_with("deployment.kubernetes.io/"))
-                        .collect()
-                });
+                let annotations: Vec<_> = metadata
+                    .annotations
+                    .iter()
+                    .flatten()
+                    // The controllers' own notes.
+                    .filter(|(name, _)| !name.starts_with("deployment.kubernetes.io/"))
+                    .collect();
                 annotations.hash(&mut hash);
             }
             None => metadata.resource_version.hash(&mut hash),
@@ -297,6 +298,9 @@ mod tests {
         let seen = Seen::of(&metadata(Some(1), "5", "1"));
         assert_eq!(seen, Seen::of(&metadata(Some(1), "6", "2")));
         assert_ne!(seen, Seen::of(&metadata(Some(2), "6", "2")));
+        let mut unnoted = metadata(Some(1), "5", "1");
+        unnoted.annotations = None;
+        assert_eq!(seen, Seen::of(&unnoted), "the controller's first note");
         let mut labelled = metadata(Some(1), "5", "1");
         labelled.labels = Some(BTreeMap::from([("a".to_owned(), "b".to_owned())]));
         assert_ne!(seen, Seen::of(&labelled));
