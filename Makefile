@@ -95,7 +95,7 @@ cluster-suites: $(CLUSTER_SUITES) ## The suites on a real Kubernetes; one by its
 # They wait more than they work: more of them at a time than there are cores.
 $(CLUSTER_SUITES): %: kubernetes
 	@if tests/cluster/possible || [ -n "$${CI:-}" ]; then \
-		$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet -- --test-threads=6; \
+		$(if $(filter operator,$@),PREVIEWPG_TEST_FRESH_BIN="$$(.ci/postgres18)") $(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet -- --test-threads=6; \
 	else \
 		echo "== $@: LEFT OUT"; \
 	fi

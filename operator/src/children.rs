@@ -1,6 +1,6 @@
 //! What is known of the children without asking: the caches that watches fill.
 //!
-//! Only what decisions need is kept of an object: 500 previews have 4000 children. Secrets aren't watched, because the operator has no right to list them.
+//! Only what decisions need is kept of an object: 500 previews have 4000 children. Secrets aren't among them: they are read ([`crate::secrets`]).
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +16,7 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt as _};
 
+use crate::build::CONNECTIONS;
 use crate::build::names::INSTANCE;
 
 /// A child's kind.
@@ -86,12 +87,13 @@ impl Seen {
             Some(generation) => {
                 generation.hash(&mut hash);
                 metadata.labels.hash(&mut hash);
-                let annotations: Option<Vec<_>> = metadata.annotations.as_ref().map(|all| {
-                    all.iter()
-                        // The controllers' own notes.
-                        .filter(|(name, _)| !name.starts_with("deployment.kubernetes.io/"))
-                        .collect()
-                });
+                let annotations: Vec<_> = metadata
+                    .annotations
+                    .iter()
+                    .flatten()
+                    // The controllers' own notes.
+                    .filter(|(name, _)| !name.starts_with("deployment.kubernetes.io/"))
+                    .collect();
                 annotations.hash(&mut hash);
             }
             None => metadata.resource_version.hash(&mut hash),
@@ -173,6 +175,18 @@ impl Children {
             Kind::PodDisruptionBudget => owned(&self.budgets, namespace, preview, uid),
             Kind::Secret => Vec::new(),
         }
+    }
+
+    /// The connections that an object's managed PostgreSQL has, as its ConfigMap says.
+    #[must_use]
+    pub fn connections(&self, namespace: &str, name: &str, uid: &str) -> Option<u32> {
+        let config = self
+            .config_maps
+            .get(&ObjectRef::new(name).within(namespace))?;
+        let is_ours = Seen::of(config.meta()).controller.as_deref() == Some(uid);
+        is_ours
+            .then(|| config.annotations().get(CONNECTIONS)?.parse().ok())
+            .flatten()
     }
 
     /// A Deployment, without its spec.
@@ -284,6 +298,9 @@ mod tests {
         let seen = Seen::of(&metadata(Some(1), "5", "1"));
         assert_eq!(seen, Seen::of(&metadata(Some(1), "6", "2")));
         assert_ne!(seen, Seen::of(&metadata(Some(2), "6", "2")));
+        let mut unnoted = metadata(Some(1), "5", "1");
+        unnoted.annotations = None;
+        assert_eq!(seen, Seen::of(&unnoted), "the controller's first note");
         let mut labelled = metadata(Some(1), "5", "1");
         labelled.labels = Some(BTreeMap::from([("a".to_owned(), "b".to_owned())]));
         assert_ne!(seen, Seen::of(&labelled));

@@ -27,6 +27,7 @@ use crate::generated;
 use crate::plan::{self, Decision};
 use crate::reconcile::{before, inputs, owner, place};
 use crate::report::{Facts, Judgement, News};
+use crate::secrets::Freshness;
 use crate::tell;
 use crate::validate::{References, validate};
 
@@ -226,7 +227,11 @@ async fn drop_database(
             let namespace = object.namespace().unwrap_or_default();
             let resolved = context
                 .reader
-                .resolve(&namespace, &References::of(&object.spec), AGAIN)
+                .resolve(
+                    &object.metadata,
+                    References::of(&object.spec),
+                    Freshness::New,
+                )
                 .await
                 .map_err(Error::api("reading what the spec refers to"))?;
             match validate(object, &resolved) {

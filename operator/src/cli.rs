@@ -121,6 +121,9 @@ pub struct Run {
     /// Connect to managed PostgreSQLs by their Services' addresses rather than names: for an operator outside of the cluster
     #[arg(long, env = "PREVIEWPG_FRESH_BY_ADDRESS")]
     pub fresh_by_address: bool,
+    /// Watch Secrets, in place of reading them once in each interval: needs the rights to list and watch them all
+    #[arg(long, env = "PREVIEWPG_WATCH_SECRETS")]
+    pub watch_secrets: bool,
     /// Act without holding the Lease. Two operators at once undo each other's work
     #[arg(long, env = "PREVIEWPG_NO_LEADER_ELECTION")]
     pub no_leader_election: bool,

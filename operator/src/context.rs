@@ -28,6 +28,8 @@ pub struct Settings {
     pub defaults: Defaults,
     /// Managed servers are reached by their Services' addresses.
     pub fresh_by_address: bool,
+    /// Secrets and ConfigMaps are watched, so that none is read without a change.
+    pub watch_secrets: bool,
     /// How long a deleted object waits for its database to be dropped.
     pub cleanup_within: Duration,
     /// The directory of `pg_dump` and `pg_restore`.
@@ -68,6 +70,7 @@ impl Context {
         self.ledger.forget(uid);
         self.jobs.forget(uid);
         self.memory.forget(uid);
+        self.reader.forget_user(uid);
         self.metrics.forget(uid);
     }
 }

@@ -7,26 +7,29 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt as _, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PartialObjectMeta;
 use kube::runtime::controller::{Config, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::watcher::Event;
 use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::build::names::{MANAGED_BY, MANAGER};
-use crate::children::{Children, Ledger};
+use crate::children::{Children, Kind, Ledger};
 use crate::context::{Context, Memory, Settings, Watched};
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::reconcile::{on_error, reconcile};
-use crate::secrets::Reader;
+use crate::secrets::{Metadata, Reader};
+use crate::versions::{Versions, strip};
 
 /// Events of one object that come together are one reconciliation.
 const DEBOUNCE: Duration = Duration::from_millis(200);
@@ -94,6 +97,52 @@ where
     (reader, stream)
 }
 
+/// A watch of the versions of all objects of a kind, whose every event wakes the previews that have to do with it.
+fn versions<K>(
+    api: Api<PartialObjectMeta<K>>,
+) -> (
+    Versions<K>,
+    impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static,
+)
+where
+    PartialObjectMeta<K>:
+        Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (reader, writer) = store::<PartialObjectMeta<K>>();
+    let versions = Versions::new(reader);
+    let told = versions.clone();
+    let stream = watcher(api, watcher::Config::default().page_size(PAGE))
+        .default_backoff()
+        .modify(|object| strip(object.meta_mut()))
+        .reflect(writer)
+        .inspect(move |event| {
+            // While all of them come anew, the cache has those of before.
+            let settled = matches!(
+                event,
+                Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone)
+            );
+            told.told(settled);
+        })
+        .touched_objects();
+    (versions, stream)
+}
+
+/// The objects that have to do with a Secret or ConfigMap: who made it, and who refers to it.
+fn concerned(context: &Context, kind: Kind, metadata: &ObjectMeta) -> Vec<ObjectRef<Watched>> {
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let owners = metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .filter(|owner| owner.controller == Some(true) && owner.kind == Watched::kind(&()))
+        .map(|owner| owner.name.clone());
+    owners
+        .chain(context.reader.users_of(kind, namespace, name))
+        .map(|name| ObjectRef::new(&name).within(namespace))
+        .collect()
+}
+
 /// How many objects a list brings at a time: with thousands of them at once, most of the operator's memory would be for its first moments.
 const PAGE: u32 = 50;
 
@@ -137,9 +186,21 @@ pub async fn run(start: Start, namespace: Option<String>, ready: impl FnOnce() +
     let woken = stream::unfold(woken, |mut woken| async {
         woken.recv().await.map(|object| (object, woken))
     });
+    let of_all = settings.watch_secrets.then(|| {
+        (
+            versions::<Secret>(api(&client, namespace)),
+            versions::<ConfigMap>(api(&client, namespace)),
+        )
+    });
+    let metadata = of_all
+        .as_ref()
+        .map(|((secrets, _), (config_maps, _))| Metadata {
+            secrets: secrets.clone(),
+            config_maps: config_maps.clone(),
+        });
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), Reporter::from(MANAGER)),
-        reader: Reader::new(client.clone()),
+        reader: Reader::new(client.clone(), metadata),
         jobs: Jobs::new(permits, wake, Arc::clone(&metrics)),
         client: client.clone(),
         settings,
@@ -174,8 +235,18 @@ pub async fn run(start: Start, namespace: Option<String>, ready: impl FnOnce() +
     let config = Config::default()
         .concurrency(concurrency)
         .debounce(DEBOUNCE);
-    Controller::for_stream(previews, reader)
-        .with_config(config)
+    let mut controller = Controller::for_stream(previews, reader).with_config(config);
+    if let Some(((_, of_secrets), (_, of_config_maps))) = of_all {
+        let (one, other) = (Arc::clone(&context), Arc::clone(&context));
+        controller = controller
+            .watches_stream(of_secrets, move |object| {
+                concerned(&one, Kind::Secret, &object.metadata)
+            })
+            .watches_stream(of_config_maps, move |object| {
+                concerned(&other, Kind::ConfigMap, &object.metadata)
+            });
+    }
+    controller
         .owns_stream(of_config_maps)
         .owns_stream(of_services)
         .owns_stream(of_deployments)

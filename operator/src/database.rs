@@ -5,6 +5,7 @@
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -463,29 +464,62 @@ pub enum Done {
     },
 }
 
-/// Where work is, for people. Shared with whoever wants to know.
-#[derive(Debug, Clone, Default)]
-pub struct At(Arc<Mutex<String>>);
+/// Where work is. Shared with whoever wants to know.
+#[derive(Clone)]
+pub struct At(Arc<Shared>);
+
+struct Shared {
+    text: Mutex<String>,
+    reached: AtomicBool,
+    told: Box<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("At").field(&self.get()).finish()
+    }
+}
 
 impl At {
-    /// Notes where.
-    pub fn set(&self, text: impl Into<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+    /// Nowhere yet. `told` is called when it has reached both databases for the first time.
+    #[must_use]
+    pub fn new(told: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Shared {
+            text: Mutex::default(),
+            reached: AtomicBool::new(false),
+            told: Box::new(told),
+        }))
     }
 
-    /// Where.
+    /// Notes where.
+    pub fn set(&self, text: impl Into<String>) {
+        *self.0.text.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+    }
+
+    /// Where, for people.
     #[must_use]
     pub fn get(&self) -> String {
         self.0
+            .text
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+
+    /// Whether it has reached both databases: credentials are right, production's role only reads, fresh's database is this preview's.
+    #[must_use]
+    pub fn reached(&self) -> bool {
+        self.0.reached.load(Ordering::Acquire)
+    }
 }
 
 impl Progress for At {
+    /// Bringing up tells its first step when both databases were looked at.
     fn step(&mut self, done: usize, total: usize, name: &str) {
         self.set(format!("step {} of {total}, {name}", done + 1));
+        if !self.0.reached.swap(true, Ordering::AcqRel) {
+            (self.0.told)();
+        }
     }
 }
 

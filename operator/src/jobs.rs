@@ -46,6 +46,8 @@ impl Ended {
 pub struct State {
     /// What runs, and where it is.
     pub running: Option<(Work, String)>,
+    /// It has reached both databases, and found them to be the right ones.
+    pub reached: bool,
     /// What ended last.
     pub ended: Option<Ended>,
 }
@@ -85,8 +87,8 @@ impl<I> std::fmt::Debug for Jobs<I> {
     }
 }
 
-impl<I: Send + 'static> Jobs<I> {
-    /// No work. `permits` bounds how much runs at a time; whose work has ended is sent to `wake`.
+impl<I: Clone + Send + Sync + 'static> Jobs<I> {
+    /// No work. `permits` bounds how much runs at a time; whose work has reached its databases, or has ended, is sent to `wake`.
     #[must_use]
     pub fn new(
         permits: Arc<Semaphore>,
@@ -107,6 +109,10 @@ impl<I: Send + 'static> Jobs<I> {
         self.lock()
             .get(uid)
             .map_or_else(State::default, |entry| State {
+                reached: entry
+                    .running
+                    .as_ref()
+                    .is_some_and(|running| running.at.reached()),
                 running: entry
                     .running
                     .as_ref()
@@ -127,7 +133,13 @@ impl<I: Send + 'static> Jobs<I> {
     /// Starts work; what runs for the object is cancelled.
     pub fn start(self: &Arc<Self>, uid: &str, object: I, inputs: Inputs, what: Work) {
         let key = inputs.key();
-        let at = At::default();
+        let at = At::new({
+            let (wake, object) = (self.wake.clone(), object.clone());
+            move || {
+                // Who isn't there any more needn't be woken.
+                let _ = wake.send(object.clone());
+            }
+        });
         at.set("waiting for its turn");
         let mut entries = self.lock();
         let entry = entries.entry(uid.to_owned()).or_default();
@@ -146,7 +158,6 @@ impl<I: Send + 'static> Jobs<I> {
                 drop(permit);
                 running.ended(result.is_ok());
                 jobs.end(&uid, turn, what, key, result);
-                // Who isn't there any more needn't be woken.
                 let _ = jobs.wake.send(object);
             }
         });
@@ -176,6 +187,19 @@ impl<I: Send + 'static> Jobs<I> {
             result,
             failures,
         });
+    }
+
+    /// Has what runs for an object come to its first step.
+    #[cfg(test)]
+    pub fn step(&self, uid: &str) {
+        use previewpg_proxy::preview::Progress as _;
+        if let Some(running) = self
+            .lock()
+            .get(uid)
+            .and_then(|entry| entry.running.as_ref())
+        {
+            running.at.clone().step(0, 9, "schema");
+        }
     }
 
     /// The object is gone: its work is cancelled and forgotten.

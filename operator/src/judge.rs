@@ -23,6 +23,8 @@ pub struct View<'a> {
     pub growing: Option<&'a Growing>,
     /// The proxies; `None`: they aren't to be yet.
     pub proxy: Option<Pods>,
+    /// The proxies wait for a database that isn't there yet.
+    pub early: bool,
 }
 
 /// Pods of one kind, as their controller tells.
@@ -34,8 +36,10 @@ pub struct Pods {
     pub all: i32,
     /// How many of them are ready, as the newest spec has them.
     pub ready: i32,
-    /// What keeps them from being, as their controller says.
+    /// What keeps them from being made, as their controller says.
     pub trouble: Option<String>,
+    /// That they're ready later than they should be, as their controller says.
+    pub late: Option<String>,
 }
 
 impl Pods {
@@ -61,7 +65,7 @@ impl Pods {
             } else {
                 0
             },
-            trouble: None,
+            ..none
         }
     }
 
@@ -85,17 +89,19 @@ impl Pods {
                 .flatten()
                 .find(|condition| condition.type_ == kind)
         };
-        let trouble = condition("ReplicaFailure")
-            .filter(|condition| condition.status == "True")
-            .or_else(|| condition("Progressing").filter(|condition| condition.status == "False"))
-            .and_then(|condition| condition.message.clone());
+        let message = |kind: &str, status: &str| {
+            condition(kind)
+                .filter(|condition| condition.status == status)
+                .and_then(|condition| condition.message.clone())
+        };
         // With a surge of one and nothing unavailable, pods of before serve until those of now do.
         let ready = status.available_replicas.unwrap_or(0);
         Self {
             wanted,
             all: status.replicas.unwrap_or(0),
             ready: if current { ready } else { 0 },
-            trouble,
+            trouble: message("ReplicaFailure", "True"),
+            late: message("Progressing", "False"),
         }
     }
 }
@@ -259,10 +265,15 @@ fn proxy(view: &View<'_>, before: &Judgement) -> Judgement {
     };
     let Pods {
         wanted,
-        all: _,
+        all,
         ready,
         trouble,
+        late,
     } = pods;
+    if view.early && trouble.is_none() {
+        return Judgement::waits(format!("{all} of {wanted} proxies wait for the database"));
+    }
+    let trouble = trouble.as_ref().or(late.as_ref());
     let count = format!("{ready} of {wanted} proxies take connections");
     if ready >= wanted && *wanted > 0 {
         return Judgement::holds(Reason::Available, count);
@@ -318,7 +329,7 @@ mod tests {
             wanted: 1,
             all: 1,
             ready,
-            trouble: None,
+            ..Pods::default()
         })
     }
 
@@ -407,6 +418,33 @@ mod tests {
             &fourth,
         );
         assert_eq!(fifth.proxy.reason, Reason::ProxyUnavailable);
+    }
+
+    #[test]
+    fn proxies_that_wait_for_their_database_are_no_failure() {
+        let work = Work::BringUp;
+        let view = View {
+            running: Some((&work, "step 4 of 9, schema")),
+            proxy: pods(0).map(|pods| Pods {
+                late: Some("timed out progressing".to_owned()),
+                ..pods
+            }),
+            early: true,
+            ..View::default()
+        };
+        let judged = judge(&view, &Judgements::waiting(""));
+        assert_eq!(judged.proxy.reason, Reason::Waiting);
+        assert_eq!(judged.proxy.message, "1 of 1 proxies wait for the database");
+        let ready = judged.summary("");
+        assert!(ready.message.contains("step 4 of 9"), "{}", ready.message);
+        let brought = brought();
+        let view = View {
+            brought: Some(&brought),
+            early: false,
+            ..view
+        };
+        let judged = judge(&view, &judged);
+        assert_eq!(judged.proxy.reason, Reason::ProxyUnavailable);
     }
 
     #[test]
@@ -553,6 +591,16 @@ mod tests {
         .unwrap();
         let pods = Pods::of_deployment(Some(&refused), 2);
         assert_eq!(pods.trouble.as_deref(), Some("violates PodSecurity"));
+        // Told at once, whether they could serve anybody or not.
+        let told = judge(
+            &View {
+                proxy: Some(pods),
+                early: true,
+                ..View::default()
+            },
+            &Judgements::waiting(""),
+        );
+        assert_eq!(told.proxy.reason, Reason::ProxyUnavailable);
         assert_eq!(Pods::of_deployment(None, 2).wanted, 2);
     }
 }

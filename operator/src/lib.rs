@@ -35,6 +35,7 @@
 //! | `previewdatabases/status` | patch | the status, by server-side apply |
 //! | `previewdatabases/finalizers` | update | `blockOwnerDeletion` in children, where OwnerReferencesPermissionEnforcement is on |
 //! | `secrets` | get | what specs refer to, and the previews' own |
+//! | | list, watch | with `--watch-secrets` only: names and versions of all, to read again what has changed |
 //! | | create, patch | the previews' own, by server-side apply |
 //! | | delete | an access Secret whose name has changed |
 //! | `configmaps` | get, list, watch, create, patch, delete | children; certificates that specs refer to |
@@ -71,3 +72,4 @@ mod scripted;
 pub mod secrets;
 pub mod tell;
 pub mod validate;
+pub mod versions;

@@ -128,6 +128,7 @@ mod tests {
         let failures = u32::from(result.is_err());
         State {
             running: None,
+            reached: false,
             ended: Some(Ended {
                 work,
                 key: 1,
@@ -159,6 +160,7 @@ mod tests {
     fn running(work: Work) -> State {
         State {
             running: Some((work, String::new())),
+            reached: false,
             ended: None,
         }
     }

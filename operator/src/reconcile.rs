@@ -1,6 +1,7 @@
 //! One reconciliation: resolve → validate → build → apply (what the database needs) → database → apply (what serves it) → report.
 //!
-//! It never waits for a database: work on one runs beside it ([`crate::jobs`]) and wakes it when it has ended.
+//! It never waits for a database: work on one runs beside it ([`crate::jobs`]) and wakes it when it has ended, and when both databases were found to
+//! be the right ones: then what serves is applied, so that pods start while the schema is restored.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -25,6 +26,7 @@ use crate::error::Error;
 use crate::generated;
 use crate::judge::{self, Pods, View};
 use crate::report::{self, Facts, Judgement, Judgements};
+use crate::secrets::Freshness;
 use crate::validate::{Fresh, References, ValidPreview, validate};
 use crate::{cleanup, tell};
 
@@ -37,7 +39,7 @@ pub use work::inputs;
 
 /// The limit for one reconciliation: it asks the API server only.
 const WITHIN: Duration = Duration::from_secs(60);
-/// How soon what a user must mend is looked at again: Secrets can't be watched.
+/// How soon what a user must mend is looked at again, where Secrets aren't watched.
 const MENDED: Duration = Duration::from_secs(10);
 /// How soon what the API server refuses is tried again, at the latest.
 const REFUSED: Duration = Duration::from_secs(30);
@@ -230,23 +232,21 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     }
 
     // resolve
-    let now_and_then = sync_interval(object).saturating_sub(Duration::from_secs(2));
-    let at_once = Duration::from_millis(900);
+    let at_rest = Freshness::AtRest(sync_interval(object).saturating_sub(Duration::from_secs(2)));
     let asked = asked(object);
-    let (age, own_age) = if context.memory.is_changed(&uid, asked) {
-        (at_once, at_once)
+    let (theirs, ours) = if context.memory.is_changed(&uid, asked) {
+        (Freshness::New, Freshness::New)
     } else if is_ready(object) {
-        (now_and_then, now_and_then)
+        (at_rest, at_rest)
     } else if is_starting(object) {
         // It may take long, and our own Secrets are as we left them.
-        (at_once, now_and_then)
+        (Freshness::New, at_rest)
     } else {
-        (at_once, at_once)
+        (Freshness::New, Freshness::New)
     };
-    let references = References::of(&object.spec);
     let resolved = context
         .reader
-        .resolve(&namespace, &references, age)
+        .resolve(&object.metadata, References::of(&object.spec), theirs)
         .await
         .map_err(Error::api("reading what the spec refers to"))?;
 
@@ -265,7 +265,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
     };
 
     // build
-    let own = OwnSecrets::read(object, &valid, own_age, context).await?;
+    let own = OwnSecrets::read(object, &valid, ours, context).await?;
     let made = generated::read_or_make(
         &place(object),
         own.access.as_deref().or(own.former.as_deref()),
@@ -274,7 +274,15 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         SystemTime::now(),
     )?;
     let owner = owner(object);
-    let family = family::build(&valid, &made, &owner, &context.settings.defaults)?;
+    let names = Names::of(&valid.name);
+    let connections = context.children.connections(&namespace, &names.fresh, &uid);
+    let family = family::build(
+        &valid,
+        &made,
+        &owner,
+        &context.settings.defaults,
+        connections,
+    )?;
     let (foundation, serving) = wanted(family)?;
 
     // apply: all that the database needs
@@ -323,7 +331,6 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         };
         tell::report(object, facts, &[], context).await?;
     }
-    let names = Names::of(&valid.name);
     let fresh = matches!(valid.fresh, Fresh::Managed(_)).then(|| {
         Pods::of_stateful_set(
             context
@@ -345,11 +352,16 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         .as_ref()
         .is_some_and(|status| status.schema.is_some());
     let serves = database.brought.is_some() || (provisioned && database.running.is_none());
-    if serves {
+    // The first proxies start beside the first provisioning, and wait in their pods for its end. Not sooner than its checks have succeeded: what a
+    // pod has mounted changes a minute later than the Secret. Proxies that serve aren't touched while their database is worked on.
+    let starts = !provisioned && database.reached;
+    if serves || starts {
         applier.check(&serving).await?;
         for (kind, name) in applier.apply(&serving).await?.children {
             tracing::info!(object = %place(object), kind = kind.as_str(), name, "applied");
         }
+    }
+    if serves {
         let kept: Vec<_> = foundation.iter().chain(&serving).map(Wanted::id).collect();
         applier.prune(&valid.name, &Kind::OPTIONAL, &kept).await?;
         if let Some(former) = &own.former_name {
@@ -372,6 +384,7 @@ async fn apply(object: &PreviewDatabase, context: &Context) -> Result<Action, Er
         fresh,
         growing: growing.as_ref(),
         proxy: pods.clone(),
+        early: !serves && !provisioned,
     };
     let judgements = judge::judge(&view, &before(object));
     let ready = judgements.summary(&judge::serving(database.brought.as_ref()));

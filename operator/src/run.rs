@@ -218,6 +218,7 @@ fn settings(options: &Run) -> Settings {
             },
         },
         fresh_by_address: options.fresh_by_address,
+        watch_secrets: options.watch_secrets,
         cleanup_within: options.cleanup_within,
         programs: options.postgres_bin.clone(),
     }

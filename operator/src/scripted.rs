@@ -166,7 +166,7 @@ fn context(server: &Arc<Server>) -> Arc<Context> {
     let (wake, _) = mpsc::unbounded_channel();
     Arc::new(Context {
         recorder: Recorder::new(client.clone(), Reporter::from("test".to_owned())),
-        reader: Reader::new(client.clone()),
+        reader: Reader::new(client.clone(), None),
         // No work on a database ever gets its turn.
         jobs: Jobs::new(Arc::new(Semaphore::new(0)), wake, Arc::clone(&metrics)),
         client,
@@ -178,6 +178,7 @@ fn context(server: &Arc<Server>) -> Arc<Context> {
                 operator: OperatorSource::default(),
             },
             fresh_by_address: false,
+            watch_secrets: false,
             cleanup_within: Duration::from_secs(60),
             programs: None,
         }),
@@ -281,6 +282,36 @@ async fn a_managed_database_is_started_before_proxies_are_made() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn proxies_start_when_both_databases_were_reached() {
+    let fresh = json!({"spec": {"fresh": {"connection": {"uri": {"secretKeyRef": {"name": "prod", "key": "uri"}}}}}});
+    let (server, context) = start(fresh.clone());
+    server.put("/api/v1/namespaces/shop/secrets/prod", secret());
+    assert!(once(&server, &context).await);
+    let proxies = "PATCH deployments/pr-1-proxy".to_owned();
+    // Its work waits for its turn: what the Secrets say may yet turn out to be wrong.
+    assert!(!server.writes().contains(&proxies));
+    context.jobs.step(UID);
+    assert!(once(&server, &context).await);
+    let writes = server.writes();
+    assert!(writes.contains(&proxies), "{writes:?}");
+    let (reason, message) = condition(&server, "Ready");
+    assert_eq!(reason, "Reconciling");
+    assert!(message.contains("step 1 of 9"), "{message}");
+
+    // Proxies that serve are left alone until the database is as this version needs it.
+    let mut served = fresh;
+    served["status"] = json!({"schema": {"fingerprint": "sha256:1"}, "secretName": "pr-1-app",
+        "endpoint": {"host": "pr-1.shop.svc", "port": 5432}});
+    let (server, context) = start(served);
+    server.put("/api/v1/namespaces/shop/secrets/prod", secret());
+    assert!(once(&server, &context).await);
+    context.jobs.step(UID);
+    assert!(once(&server, &context).await);
+    let writes = server.writes();
+    assert!(!writes.contains(&proxies), "{writes:?}");
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ fn examples_are_admitted() {
                     previews += 1;
                     admitted(&place, &object);
                 }
-                "v1" | "apps/v1" => decode::check(&object),
+                "v1" | "apps/v1" | "batch/v1" => decode::check(&object),
                 // Other projects' objects, and pipelines: at least they're YAML.
                 _ => assert!(object.is_object(), "{place}"),
             }
@@ -122,6 +122,43 @@ fn previews_in_documentation_are_admitted() {
         }
     }
     assert!(previews >= 2, "only {previews}");
+}
+
+/// A block that is a part of something may stand without what it's a part of, but not be broken.
+#[test]
+fn every_block_of_documentation_can_be_read() {
+    let (mut read_ones, mut kinds) = (0, 0);
+    for page in pages() {
+        let text = read(&page);
+        for (_, block) in blocks(&text, "yaml") {
+            let block = block
+                .replace("${NUMBER}", "1234")
+                .replace("${IMAGE}", "shop:1");
+            for object in documents(&block) {
+                assert!(object.is_object() || object.is_array(), "{page}: {block}");
+                read_ones += 1;
+                let version = object["apiVersion"].as_str().unwrap_or_default();
+                if ["v1", "apps/v1", "batch/v1"].contains(&version) {
+                    decode::check(&object);
+                    kinds += 1;
+                }
+            }
+        }
+        for (_, block) in blocks(&text, "json") {
+            let parsed: Result<Value, _> = serde_json::from_str(&block);
+            assert!(parsed.is_ok(), "{page}: {block}");
+            read_ones += 1;
+        }
+        for (_, block) in blocks(&text, "sh") {
+            let status = std::process::Command::new("bash")
+                .args(["-n", "-c", &block])
+                .status()
+                .expect("bash");
+            assert!(status.success(), "{page}: {block}");
+            read_ones += 1;
+        }
+    }
+    assert!(read_ones > 25 && kinds >= 3, "only {read_ones}, {kinds}");
 }
 
 #[test]

@@ -615,6 +615,50 @@ fn serve_takes_everything_from_a_file() {
     assert_eq!(serve.end("TERM"), Some(0));
 }
 
+/// As a proxy's pod is that starts while its preview's database is made.
+#[test]
+fn serve_waits_for_what_is_mended_and_provisioned_later() {
+    let (_, reader) = shop();
+    let fresh = Servers::fresh();
+    let folder = tempfile::tempdir().unwrap();
+    let owner = fresh.tcp("postgres", "postgres").url();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let nowhere = "postgres://postgres@127.0.0.1:1/postgres";
+    let file = configuration(folder.path(), &reader.url(), nowhere, "");
+    let at_a_place = std::fs::read_to_string(&file).unwrap().replace(
+        "admin: 127.0.0.1:0",
+        &format!("admin: {}", admin.trim_start_matches("http://")),
+    );
+    std::fs::write(&file, at_a_place).unwrap();
+    let mut serve = Running::start(&["serve", "--config", &file], &[]);
+    eventually("a word of the fresh that isn't there", || {
+        serve.stderr().contains("can't serve yet")
+    });
+    assert_eq!(get(&admin, "/livez").0, 200);
+    assert_eq!(get(&admin, "/readyz").0, 503);
+
+    std::fs::write(folder.path().join("fresh"), &owner).unwrap();
+    eventually("readyz says what is missing", || {
+        let (status, body) = get(&admin, "/readyz");
+        assert_eq!(status, 503, "{body}");
+        body.contains("catalog: fresh") && body.contains("isn't provisioned")
+    });
+
+    let done = run(&["provision", "--config", &file], &[]);
+    let provisioned = Instant::now();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let mut address = Address::parse(&serve.line());
+    let waited = provisioned.elapsed();
+    PASSWORD.clone_into(&mut address.password);
+    let mut session = Session::connect(&address).expect("whoever is served may log in");
+    assert_eq!(session.value("SELECT count(*) FROM plain"), "100");
+    assert_eq!(get(&admin, "/readyz").0, 200);
+    assert!(waited < Duration::from_secs(2), "served after {waited:?}");
+    assert_eq!(serve.end("TERM"), Some(0));
+}
+
 #[test]
 fn serve_comes_up_without_production_and_gets_over_it() {
     let (name, reader) = shop();

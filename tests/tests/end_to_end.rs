@@ -20,6 +20,8 @@ mod drift;
 mod first;
 #[path = "end_to_end/lifetime.rs"]
 mod lifetime;
+#[path = "end_to_end/recipes.rs"]
+mod recipes;
 #[path = "end_to_end/resilience.rs"]
 mod resilience;
 #[path = "end_to_end/rollout.rs"]

@@ -17,7 +17,7 @@ pub const MOST_REPLICAS: u32 = 16;
 #[serde(rename_all = "camelCase")]
 pub struct Proxy {
     /// How many proxy pods serve the preview, 1 to 16. `kubectl scale pvdb NAME --replicas=N` sets it. A managed PostgreSQL has connections for 4 of
-    /// them; it's restarted when there are to be more, and when there are to be fewer again. Defaults to 1.
+    /// them; when there are to be more for the first time it's restarted, once, which ends sessions and loses no change. Defaults to 1.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 16))]
     pub replicas: i32,

@@ -83,7 +83,7 @@ pub fn certificate_names(valid: &ValidPreview) -> CertificateNames {
     }
 }
 
-/// Builds all children.
+/// Builds all children. `connections` are those that the managed PostgreSQL has, if it's there.
 ///
 /// # Errors
 /// When the proxies' configuration can't be written.
@@ -92,6 +92,7 @@ pub fn build(
     generated: &Generated,
     owner: &OwnerReference,
     defaults: &Defaults,
+    connections: Option<u32>,
 ) -> Result<Family, serde_saphyr::ser::Error> {
     let names = Names::of(&valid.name);
     let managed_host = fresh_host(&valid.namespace, &names);
@@ -165,6 +166,7 @@ pub fn build(
                     .unwrap_or(&defaults.fresh_image),
                 clients: valid.proxy.max_clients,
                 proxies: valid.proxy.replicas.unsigned_abs(),
+                has: connections,
                 secret: &names.internal,
                 password_hash: &secret_digest(&[generated.fresh_password.as_bytes()]),
             },
@@ -273,6 +275,10 @@ mod tests {
     }
 
     fn family(valid: &ValidPreview) -> Family {
+        family_of(valid, None)
+    }
+
+    fn family_of(valid: &ValidPreview, connections: Option<u32>) -> Family {
         let made = crate::generated::read_or_make(
             "shop/pr-1",
             None,
@@ -287,7 +293,7 @@ mod tests {
             pull_policy: Some("Never".to_owned()),
             operator: OperatorSource::default(),
         };
-        build(valid, &made, &OWNER, &defaults).unwrap()
+        build(valid, &made, &OWNER, &defaults, connections).unwrap()
     }
 
     fn pods(family: &Family) -> Vec<PodTemplateSpec> {
@@ -485,6 +491,20 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_recovers_is_never_killed_for_it() {
+        let set = family(&valid("pr-1", json!({})))
+            .fresh
+            .unwrap()
+            .stateful_set;
+        let template = set.spec.unwrap().template;
+        let container = &template.spec.unwrap().containers[0];
+        assert!(container.liveness_probe.is_none());
+        let startup = container.startup_probe.as_ref().unwrap();
+        assert_eq!(startup.period_seconds, Some(1));
+        assert!(startup.failure_threshold >= Some(86_400));
+    }
+
+    #[test]
     fn a_volume_outlives_its_stateful_set() {
         for policy in ["Delete", "Retain"] {
             let spec = json!({"fresh": {"reclaimPolicy": policy, "managed": {"storage": {"size": "2Gi"}}}});
@@ -503,18 +523,26 @@ mod tests {
 
     #[test]
     fn a_few_more_proxies_leave_the_managed_server_alone() {
-        let template = |replicas: i32| {
+        let server = |replicas: i32, has: Option<u32>| {
             let more = json!({"proxy": {"replicas": replicas}});
-            let set = family(&valid("pr-1", more)).fresh.unwrap().stateful_set;
-            let mut template = set.spec.unwrap().template;
+            let fresh = family_of(&valid("pr-1", more), has).fresh.unwrap();
+            let mut template = fresh.stateful_set.spec.unwrap().template;
             let annotations = template.metadata.as_mut().unwrap().annotations.as_mut();
             // Each family here has a password of its own.
             annotations.unwrap().remove(crate::build::SECRETS_HASH);
-            template
+            let told =
+                fresh.config.metadata.annotations.unwrap()[crate::build::CONNECTIONS].clone();
+            let settings = &fresh.config.data.unwrap()["postgresql.conf"];
+            assert!(settings.contains(&format!("max_connections = {told}\n")));
+            (template, told.parse().unwrap())
         };
-        assert_eq!(template(1), template(4));
+        let (few, has) = server(1, None);
+        assert_eq!(server(4, Some(has)), (few.clone(), has));
         // Idle previews needn't pay for what hardly one of them asks for.
-        assert_ne!(template(4), template(5));
-        assert_eq!(template(5), template(16));
+        let (many, more) = server(5, Some(has));
+        assert!(more > has && many != few);
+        assert_eq!(server(16, Some(more)), (many.clone(), more));
+        // Nobody's session is ended to take connections away again.
+        assert_eq!(server(1, Some(more)), (many, more));
     }
 }

@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::names::{Component, selector};
 use super::pod::{FRESH_USER, container_security, mount, over, pod, resources, scratch};
 use super::secret::{FRESH_PASSWORD, FRESH_SERVER_CERTIFICATE, FRESH_SERVER_KEY, PRODUCTION_FILES};
-use super::{CONFIG_HASH, Frame, POSTGRES_PORT, SECRETS_HASH, digest};
+use super::{CONFIG_HASH, CONNECTIONS, Frame, POSTGRES_PORT, SECRETS_HASH, digest};
 use crate::api::{MOST_REPLICAS, Managed};
 
 /// The server's superuser.
@@ -28,6 +28,8 @@ pub const INTERNAL: &str = "/etc/previewpg/internal";
 pub const STORAGE: &str = "10Gi";
 /// The name of the claim in the StatefulSet.
 pub const CLAIM: &str = "data";
+/// In seconds: longer than any recovery.
+const A_DAY: i32 = 86_400;
 /// PostgreSQL's own limit of `max_connections`.
 const MOST_CONNECTIONS: u32 = 262_143;
 
@@ -47,6 +49,8 @@ pub struct Input<'a> {
     pub clients: u32,
     /// How many proxies there are to be.
     pub proxies: u32,
+    /// The connections that it has, if it's there.
+    pub has: Option<u32>,
     /// The internal Secret's name.
     pub secret: &'a str,
     /// What restarts the server when it changes: a hash of the superuser's password.
@@ -68,10 +72,16 @@ pub struct Fresh {
 #[must_use]
 pub fn build(frame: &Frame<'_>, input: &Input<'_>) -> Fresh {
     let name = frame.names.fresh.as_str();
-    let files = files(max_connections(input.clients, input.proxies));
+    let connections = connections(input);
+    let files = files(connections);
     let config_hash = digest(&files);
+    let mut metadata = frame.metadata(name, Component::Fresh);
+    metadata.annotations = Some(BTreeMap::from([(
+        CONNECTIONS.to_owned(),
+        connections.to_string(),
+    )]));
     let config = ConfigMap {
-        metadata: frame.metadata(name, Component::Fresh),
+        metadata,
         data: Some(files),
         ..ConfigMap::default()
     };
@@ -206,21 +216,10 @@ fn container(frame: &Frame<'_>, input: &Input<'_>) -> Container {
             "512Mi",
         )),
         security_context: Some(container_security()),
-        // No liveness probe: a server that recovers from a crash is slow to answer, and to kill it then starts the recovery again.
-        readiness_probe: Some(Probe {
-            exec: Some(ExecAction {
-                command: Some(
-                    ["pg_isready", "-q", "-h", RUN]
-                        .into_iter()
-                        .map(str::to_owned)
-                        .collect(),
-                ),
-            }),
-            period_seconds: Some(2),
-            timeout_seconds: Some(5),
-            failure_threshold: Some(3),
-            ..Probe::default()
-        }),
+        // No liveness probe: a server that recovers from a crash is slow to answer, and to kill it then starts the recovery again. That goes for the
+        // startup probe, too, which is only there to look more often while somebody waits.
+        startup_probe: Some(probe(1, A_DAY)),
+        readiness_probe: Some(probe(2, 3)),
         volume_mounts: Some(vec![
             mount(CLAIM, DATA, false),
             mount("config", SETTINGS, true),
@@ -235,6 +234,23 @@ fn container(frame: &Frame<'_>, input: &Input<'_>) -> Container {
             mount("shm", "/dev/shm", false),
         ]),
         ..Container::default()
+    }
+}
+
+fn probe(period: i32, failures: i32) -> Probe {
+    Probe {
+        exec: Some(ExecAction {
+            command: Some(
+                ["pg_isready", "-q", "-h", RUN]
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+        }),
+        period_seconds: Some(period),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(failures),
+        ..Probe::default()
     }
 }
 
@@ -293,6 +309,13 @@ fn files(connections: u32) -> BTreeMap<String, String> {
 const FEW_PROXIES: u32 = 5;
 /// Connections of the operator, and of whoever looks.
 const OTHER_CONNECTIONS: u32 = 50;
+
+/// As many connections as it needs, and never fewer than it has: to take some away is a restart, which ends sessions for a few megabytes.
+fn connections(input: &Input<'_>) -> u32 {
+    max_connections(input.clients, input.proxies)
+        .max(input.has.unwrap_or(0))
+        .min(MOST_CONNECTIONS)
+}
 
 /// The server's connections: what a few proxies (or as many as there may ever be) hold, and some others. To change them is a restart, and
 /// one more proxy mustn't be one; nor one more client of each. Each takes about 10 kB whether it's there or not.

@@ -25,6 +25,9 @@ pub const CONFIG_HASH: &str = "previewpg.dev/config-hash";
 /// The annotation of pods with a hash of the secrets that they can't take up while they run.
 pub const SECRETS_HASH: &str = "previewpg.dev/secrets-hash";
 
+/// The annotation of a managed PostgreSQL's ConfigMap with the connections that it has.
+pub const CONNECTIONS: &str = "previewpg.dev/max-connections";
+
 /// What all children of a preview have in common.
 #[derive(Debug)]
 pub struct Frame<'a> {

@@ -82,6 +82,8 @@ pub fn build(frame: &Frame<'_>, input: &Input<'_>) -> Proxy {
             }),
             revision_history_limit: Some(2),
             progress_deadline_seconds: Some(300),
+            // Nodes learn of a pod behind a Service a moment after it's ready, and whoever waited for it connects at once.
+            min_ready_seconds: Some(1),
             template: template(frame, input),
             ..DeploymentSpec::default()
         }),

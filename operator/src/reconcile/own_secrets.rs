@@ -1,7 +1,6 @@
 //! The preview's own Secrets, as they are before they're applied: what was generated is read back from them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
@@ -11,6 +10,7 @@ use crate::build::names::Names;
 use crate::children::Seen;
 use crate::context::Context;
 use crate::error::Error;
+use crate::secrets::Freshness;
 use crate::validate::ValidPreview;
 
 /// The preview's own Secrets, those that are its own.
@@ -23,11 +23,11 @@ pub(super) struct OwnSecrets {
 }
 
 impl OwnSecrets {
-    /// Reads them, as they were at most `age` ago.
+    /// Reads them.
     pub(super) async fn read(
         object: &PreviewDatabase,
         valid: &ValidPreview,
-        age: Duration,
+        freshness: Freshness,
         context: &Context,
     ) -> Result<Self, Error> {
         let namespace = &valid.namespace;
@@ -35,7 +35,7 @@ impl OwnSecrets {
         let read = async |name: &str| -> Result<Option<Arc<Secret>>, Error> {
             let found = context
                 .reader
-                .secret(namespace, name, age)
+                .secret(namespace, name, freshness)
                 .await
                 .map_err(Error::api("reading the preview's own Secrets"))?;
             // Nobody else's password is taken for ours: `check` refuses the name later.

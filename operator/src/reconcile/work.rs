@@ -25,6 +25,8 @@ pub(super) struct Database {
     pub(super) brought: Option<Brought>,
     pub(super) failure: Option<Failure>,
     pub(super) running: Option<(Work, String)>,
+    /// What runs has reached both databases, and found them to be the right ones.
+    pub(super) reached: bool,
     pub(super) reset: Option<String>,
     pub(super) news: Vec<News>,
     pub(super) again: Duration,
@@ -70,7 +72,10 @@ pub(super) async fn database(
                 tracing::debug!(object = %place(object), work = work.name(), "starting work on the database");
                 let reference = ObjectRef::new(&object.name_any()).within(&valid.namespace);
                 context.jobs.start(&uid, reference, inputs, work);
-                state.running = context.jobs.state(&uid).running;
+                state = State {
+                    ended: state.ended,
+                    ..context.jobs.state(&uid)
+                };
             }
             Decision::Wait(Some(left)) => again = left,
             Decision::Wait(None) => {}
@@ -89,6 +94,7 @@ pub(super) async fn database(
         brought: brought.filter(|_| !resetting),
         failure: failure.filter(|_| !resetting),
         running,
+        reached: state.reached,
         reset,
         news,
         again,

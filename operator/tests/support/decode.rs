@@ -1,6 +1,7 @@
 //! Manifests as their Kubernetes types: whatever a type doesn't know would be dropped by the API server, or refused.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -21,6 +22,7 @@ pub fn check(manifest: &Value) {
         ("v1", "Service") => kept::<Service>(manifest),
         ("v1", "ServiceAccount") => kept::<ServiceAccount>(manifest),
         ("apps/v1", "Deployment") => kept::<Deployment>(manifest),
+        ("batch/v1", "Job") => kept::<Job>(manifest),
         ("networking.k8s.io/v1", "NetworkPolicy") => kept::<NetworkPolicy>(manifest),
         ("policy/v1", "PodDisruptionBudget") => kept::<PodDisruptionBudget>(manifest),
         ("rbac.authorization.k8s.io/v1", "Role") => kept::<Role>(manifest),

@@ -591,10 +591,11 @@ pub async fn served_by_nobody(owner: &Target) -> Result<(), CommandError> {
 }
 
 /// Refuses a fresh that is being provisioned: what the catalog lacks until that has ended would be served as an ordinary, empty table. And one that another version
-/// has provisioned: its functions have other names and arguments, or do something else under the same.
+/// has provisioned: its functions have other names and arguments, or do something else under the same. What provisioning does last is to let clients in.
 async fn require_provisioned(client: &Client, owner: &Target) -> Result<(), CommandError> {
     const DONE: &str = "SELECT (SELECT m.value FROM previewpg.meta AS m WHERE m.name = $1), (SELECT m.value FROM previewpg.meta AS m WHERE m.name = $2) \
-         FROM previewpg.meta WHERE name = 'provisioned'";
+         FROM previewpg.meta WHERE name = 'provisioned' \
+         AND EXISTS (SELECT FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database() AND d.datconnlimit <> 0)";
     match client.query_opt(DONE, &[&RUNTIME_VERSION, &RUNTIME]).await {
         Ok(Some(row)) => {
             let ask = CommandError::ask;

@@ -1,8 +1,9 @@
 //! `previewpg serve`: what a pod runs. fresh was provisioned before; production need not be there.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -19,8 +20,14 @@ use crate::config::{Config, ConfigError};
 use crate::net::secret::Secret;
 use crate::net::target::Target;
 
-/// How long to wait before asking again what can't be answered yet.
-const RETRY: Duration = Duration::from_secs(1);
+/// How long to wait before asking again what can't be answered yet: whoever provisions fresh may be done at any moment, in the first minute.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+/// How long that is asked so often.
+const EAGER: Duration = Duration::from_secs(60);
+/// How often it's said again that nobody can be served yet.
+const SAID_AGAIN: Duration = Duration::from_secs(30);
+/// How long clients wait until it's known that production's role can't write.
+const CHECKED_WITHIN: Duration = Duration::from_secs(5);
 
 /// `previewpg serve`.
 ///
@@ -33,30 +40,42 @@ pub async fn serve(options: &cli::Serve, filter: &Filter) -> Result<(), CommandE
     let mut signals = Signals::new()?;
     let mut revisions = watcher::watch(&options.config, watcher::INTERVAL)?;
     let config = Arc::clone(&revisions.borrow_and_update().config);
-    let settings = Settings::serve(&config)?;
-    let (owner, password) = essentials(&settings)?;
-    let foundation = Foundation::lay(settings.config.admin).await?;
+    let mut given = Given::of(&config)?;
+    let foundation = Foundation::lay(given.settings.config.admin).await?;
     let store = Arc::new(Store::default());
     let control = Control::new(
-        owner.clone(),
+        given.owner.clone(),
         Sharing::Replicas,
         Arc::clone(&store),
         Arc::clone(&foundation.health),
         Arc::clone(&foundation.metrics),
     );
-    let mut checking = Box::pin(check_production(&settings));
-    // A role that is known to write is refused before anybody is served; production that isn't there isn't waited for.
-    let mut checked = false;
-    signals
+    let mut check = Check::of(&given.settings);
+    // fresh may be provisioned much later, and what leads to it may be mended meanwhile.
+    while let Some(revision) = signals
         .during(async {
             tokio::select! {
-                biased;
-                result = &mut checking => { result?; checked = true; }
-                () = tokio::time::sleep(RETRY * 5) => {}
+                revision = next(&mut revisions) => Ok(Some(revision)),
+                result = servable(&mut check, &control) => result.map(|()| None),
             }
-            loaded(&control).await
         })
-        .await?;
+        .await?
+    {
+        match Given::of(&revision.config) {
+            Ok(new) => {
+                filter.set(&new.settings.config.logging.filter);
+                control.set_owner(new.owner.clone());
+                check = Check::of(&new.settings);
+                given = new;
+            }
+            Err(error) => refuse_revision(&error),
+        }
+    }
+    let Given {
+        settings,
+        owner,
+        password,
+    } = given;
     let service = Service::start(&settings, &foundation, control, store, &owner, &password).await?;
     service.announce(&settings, None);
 
@@ -66,12 +85,9 @@ pub async fn serve(options: &cli::Serve, filter: &Filter) -> Result<(), CommandE
                 tracing::info!(signal = name, "ending");
                 break;
             }
-            result = &mut checking, if !checked => match result {
-                Ok(()) => checked = true,
-                Err(error) => {
-                    service.end(&mut signals, true).await;
-                    return Err(error);
-                }
+            result = check.end(), if !check.done => if let Err(error) = result {
+                service.end(&mut signals, true).await;
+                return Err(error);
             },
             revision = next(&mut revisions) => take_up(&revision, &service, filter),
         }
@@ -89,30 +105,73 @@ fn validate(path: &Path) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn essentials(settings: &Settings) -> Result<(Target, Secret), ConfigError> {
-    match (&settings.fresh, &settings.client_password) {
-        (Fresh::Given(given), Some(password)) => {
-            Ok((settings.fresh_database(given), password.clone()))
+/// What one reading of the configuration gives.
+struct Given {
+    settings: Settings,
+    /// fresh, as its owner.
+    owner: Target,
+    /// The app role's password.
+    password: Secret,
+}
+
+impl Given {
+    fn of(config: &Config) -> Result<Self, ConfigError> {
+        let settings = Settings::serve(config)?;
+        match (&settings.fresh, &settings.client_password) {
+            (Fresh::Given(given), Some(password)) => Ok(Self {
+                owner: settings.fresh_database(given),
+                password: password.clone(),
+                settings,
+            }),
+            _ => Err(ConfigError::value("client.passwordFile", "is missing")),
         }
-        _ => Err(ConfigError::value("client.passwordFile", "is missing")),
     }
 }
 
-/// Waits until the catalog is loaded.
-async fn loaded(control: &Arc<Control>) -> Result<(), CommandError> {
-    let mut failures = 0_u32;
-    loop {
-        match control.load().await {
-            Ok(()) => return Ok(()),
-            Err(error) => {
-                if failures.is_multiple_of(30) {
-                    tracing::warn!(reason = %explain(&error), "can't serve yet; trying on");
-                }
-                failures = failures.saturating_add(1);
-                tokio::time::sleep(RETRY).await;
-            }
+/// Whether production's role can write. It lasts until production answers.
+struct Check {
+    asking: Pin<Box<dyn Future<Output = Result<(), CommandError>> + Send>>,
+    done: bool,
+}
+
+impl Check {
+    fn of(settings: &Settings) -> Self {
+        let settings = settings.clone();
+        Self {
+            asking: Box::pin(async move { check_production(&settings).await }),
+            done: false,
         }
     }
+
+    /// Waits for its end; once only. Safe to drop.
+    async fn end(&mut self) -> Result<(), CommandError> {
+        let result = self.asking.as_mut().await;
+        self.done = true;
+        result
+    }
+}
+
+/// Waits until clients can be served. A role that is known to write is refused before anybody is; production that isn't there isn't waited for.
+async fn servable(check: &mut Check, control: &Arc<Control>) -> Result<(), CommandError> {
+    if !check.done {
+        tokio::select! {
+            biased;
+            result = check.end() => result?,
+            () = tokio::time::sleep(CHECKED_WITHIN) => {}
+        }
+    }
+    let began = Instant::now();
+    let mut said: Option<Instant> = None;
+    while let Err(error) = control.load().await {
+        if said.is_none_or(|at| at.elapsed() >= SAID_AGAIN) {
+            tracing::warn!(reason = %explain(&error), "can't serve yet; trying on");
+            said = Some(Instant::now());
+        }
+        let (soon, later) = RETRY;
+        let is_eager = began.elapsed() < EAGER;
+        tokio::time::sleep(if is_eager { soon } else { later }).await;
+    }
+    Ok(())
 }
 
 async fn next(revisions: &mut watch::Receiver<Revision>) -> Revision {
@@ -124,15 +183,19 @@ async fn next(revisions: &mut watch::Receiver<Revision>) -> Revision {
 }
 
 fn take_up(revision: &Revision, service: &Service, filter: &Filter) {
-    let taken = Settings::serve(&revision.config)
-        .and_then(|settings| Ok((essentials(&settings)?, settings)));
-    match taken {
-        Ok(((owner, password), settings)) => {
+    match Given::of(&revision.config) {
+        Ok(Given {
+            settings,
+            owner,
+            password,
+        }) => {
             filter.set(&settings.config.logging.filter);
             service.reload(&settings, &owner, &password);
         }
-        Err(error) => {
-            tracing::error!(error = %explain(&error), "the changed configuration can't be used; the old one stays in force");
-        }
+        Err(error) => refuse_revision(&error),
     }
+}
+
+fn refuse_revision(error: &ConfigError) {
+    tracing::error!(error = %explain(error), "the changed configuration can't be used; the old one stays in force");
 }

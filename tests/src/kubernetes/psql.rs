@@ -21,6 +21,9 @@ pub struct Failure {
     pub said: String,
 }
 
+/// Errors come in their order with everything else, and not some time after the answer that they belong to.
+const TO_ONE_OUTPUT: &str = "exec \"$0\" \"$@\" 2>&1";
+
 /// A session; ended when dropped.
 pub struct Psql {
     child: Child,
@@ -94,8 +97,10 @@ impl Psql {
         let authority =
             crate::servers::workplace().join(format!("{}-{preview}.crt", namespace.name));
         std::fs::write(&authority, &access["ca.crt"]).expect("write the authority's certificate");
-        let mut command = Command::new(crate::servers::tool("psql"));
+        let mut command = Command::new("sh");
         command
+            .args(["-c", TO_ONE_OUTPUT])
+            .arg(crate::servers::tool("psql"))
             .arg(format!(
                 "host={} hostaddr={address} port={} dbname={} user={} sslmode=verify-full sslrootcert={} connect_timeout=10",
                 access["host"], access["port"], access["dbname"], access["username"], authority.display()
@@ -106,10 +111,9 @@ impl Psql {
 
     /// A session from inside of a pod that has psql and, in its environment, `DATABASE_URL`.
     pub fn in_pod(namespace: &Namespace, pod: &str) -> Result<Psql, Failure> {
-        Psql::start(namespace.exec(
-            pod,
-            &["sh", "-c", "exec psql \"$DATABASE_URL\" \"$@\"", "psql"],
-        ))
+        // The shell keeps the other output open: where a container closes it, whoever carries them both ends.
+        let script = "psql \"$DATABASE_URL\" \"$@\" 2>&1; exit $?";
+        Psql::start(namespace.exec(pod, &["sh", "-c", script, "psql"]))
     }
 
     /// Runs a statement; its rows, columns separated by `|`.

@@ -161,6 +161,42 @@ fn bad_specs_are_refused_with_words_that_help() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Every object of Kubernetes' or ours that documentation shows, as it stands there.
+#[test]
+fn what_documentation_shows_is_taken() {
+    let Some(cluster) = cluster() else { return };
+    let namespace = Namespace::new(cluster, "shown");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let mut taken = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let file = entry.unwrap().path();
+        let page = std::fs::read_to_string(&file).unwrap();
+        for block in page.split("\n```yaml\n").skip(1) {
+            let block = block.split("\n```").next().unwrap();
+            let block = block
+                .replace("${NUMBER}", "1234")
+                .replace("${IMAGE}", "shop:1");
+            for mut object in documents(&block) {
+                // Objects of other projects, and what is no object.
+                let known = ["v1", "apps/v1", "batch/v1", "previewpg.dev/v1alpha1"];
+                if !known.contains(&text(&object, "/apiVersion")) {
+                    continue;
+                }
+                if let Some(metadata) = object["metadata"].as_object_mut() {
+                    metadata.remove("namespace");
+                }
+                let refused = |refusal| panic!("{}: {refusal}\n{block}", file.display());
+                cluster
+                    .api
+                    .dry_run(&namespace.name, &object)
+                    .unwrap_or_else(refused);
+                taken += 1;
+            }
+        }
+    }
+    assert!(taken >= 6, "only {taken}");
+}
+
 /// A bad change of status can't be written either.
 #[test]
 fn status_is_a_subresource() {

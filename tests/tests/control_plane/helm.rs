@@ -47,6 +47,7 @@ const SETTINGS: &[(&[&str], &[&str], &[&str])] = &[
         &[],
     ),
     (&["metrics.dashboard.enabled=true"], &["ConfigMap"], &[]),
+    (&["watchSecrets=true"], &["ClusterRole"], &[]),
     (
         &[
             "networkPolicy.enabled=false",

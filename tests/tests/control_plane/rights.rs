@@ -11,10 +11,7 @@ use previewpg_tests::kubernetes::{Cluster, Namespace, Production};
 use previewpg_tests::servers::PASSWORD;
 use serde_json::{Value, json};
 
-use super::cluster;
-
-/// The namespaces of these tests begin so; those of others have no nodes.
-const PRETEND: &[&str] = &["rights", "rule"];
+use super::{PRETEND, cluster};
 
 /// An API group, a resource and a verb.
 type Right = (String, String, String);

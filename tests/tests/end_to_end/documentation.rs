@@ -1,21 +1,22 @@
-//! What docs/first-preview.md tells a new user to type is typed, as it stands there.
+//! What docs/install.md and docs/first-preview.md tell a new user to type is typed, as it stands there.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use previewpg_tests::kubernetes::Cluster;
+use previewpg_tests::kubernetes::{Cluster, Tier};
 use previewpg_tests::servers::{forget_pid, note_pid};
 
 use super::Stage;
 
 const PAGE: &str = include_str!("../../../docs/first-preview.md");
+const INSTALL: &str = include_str!("../../../docs/install.md");
 const EXAMPLE: &str = include_str!("../../../examples/smallest.yaml");
 
-/// The page's blocks in a language, in their order.
-fn blocks(language: &str) -> Vec<&'static str> {
-    PAGE.split(&format!("\n```{language}\n"))
+/// A page's blocks in a language, in their order.
+fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
+    page.split(&format!("\n```{language}\n"))
         .skip(1)
         .filter_map(|rest| rest.split("\n```").next())
         .collect()
@@ -53,7 +54,8 @@ impl Terminal<'_> {
             .args(["-euo", "pipefail", "-c", script])
             .current_dir(self.folder)
             .env("PATH", path.unwrap())
-            .env("KUBECONFIG", self.folder.join("kubeconfig"));
+            .env("KUBECONFIG", self.folder.join("kubeconfig"))
+            .env("HOME", self.folder);
         command
     }
 
@@ -113,7 +115,7 @@ fn the_first_preview_in_five_minutes() {
     terminal.run(&format!("kubectl config set-context --current {own}"), "");
 
     // 1. A role.
-    let [role] = blocks("sql")[..] else {
+    let [role] = blocks(PAGE, "sql")[..] else {
         panic!("another number of SQL blocks");
     };
     for statement in role.lines() {
@@ -136,8 +138,8 @@ fn the_first_preview_in_five_minutes() {
     std::fs::create_dir(folder.path().join("examples")).unwrap();
     std::fs::write(folder.path().join("examples/smallest.yaml"), example).unwrap();
 
-    let [make, open, connect, reset, delete] = blocks("sh")[..] else {
-        panic!("another number of blocks to type: {:#?}", blocks("sh"));
+    let [make, open, connect, reset, delete] = blocks(PAGE, "sh")[..] else {
+        panic!("another number of blocks to type: {PAGE}");
     };
     // 3. Wait.
     let said = terminal.run(make, "");
@@ -188,4 +190,70 @@ fn the_first_preview_in_five_minutes() {
     production
         .connect()
         .must("DROP OWNED BY preview_reader; DROP ROLE preview_reader");
+}
+
+/// In a cluster of its own: everywhere and in two namespaces, tested, upgraded, uninstalled. Nothing is added but where the images are.
+#[test]
+fn the_operator_comes_and_goes() {
+    if super::installed().is_none() {
+        return;
+    }
+    let cluster = Cluster::start(Tier::Node);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    std::fs::copy(cluster.kubeconfig(), at("kubeconfig")).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (from, to) in [
+        ("charts", "charts"),
+        ("examples", "examples"),
+        ("tests/cluster/values.yaml", "values.yaml"),
+    ] {
+        std::os::unix::fs::symlink(root.join(from).canonicalize().unwrap(), at(to)).unwrap();
+    }
+    let terminal = Terminal {
+        cluster: &cluster,
+        folder: folder.path(),
+    };
+    let [install, few, restricted, upgrade, uninstall] = blocks(INSTALL, "sh")[..] else {
+        panic!("another number of blocks to type: {INSTALL}");
+    };
+    let images = |script: &str| replaced(script, &[("--wait", "--wait --values values.yaml")]);
+    let finalizers = "-o jsonpath='{.metadata.finalizers}'";
+    let preview = format!(
+        "kubectl -n shop-previews apply -f examples/smallest.yaml
+         until kubectl -n shop-previews get pvdb my-preview {finalizers} | grep -q cleanup; do sleep 0.2; done"
+    );
+    let (_, helm_test) = install.split_once('\n').unwrap();
+
+    terminal.run(
+        "kubectl create namespace shop-previews; kubectl create namespace web-previews",
+        "",
+    );
+    terminal.run(restricted, "");
+    let said = terminal.run(&images(install), "");
+    assert!(said.contains("Succeeded"), "{said}");
+    terminal.run(&preview, "");
+    terminal.run(&images(upgrade), "");
+    let said = terminal.run(uninstall, "");
+    assert!(said.contains("my-preview"), "{said}");
+    assert!(said.contains("uninstalled"), "{said}");
+    terminal.run("! kubectl get crd previewdatabases.previewpg.dev", "");
+
+    // The namespace is there still.
+    terminal.run(&images(few), "");
+    let said = terminal.run(helm_test, "");
+    assert!(said.contains("Succeeded"), "{said}");
+    terminal.run("! kubectl get clusterrole previewpg", "");
+    terminal.run(&preview, "");
+    // The operator is gone before its preview.
+    let mut lines = uninstall.lines();
+    let (all, operator) = (lines.next().unwrap(), lines.next().unwrap());
+    terminal.run(operator, "");
+    terminal.run(&format!("{all} --wait=false"), "");
+    terminal.run("sleep 3; kubectl -n shop-previews get pvdb my-preview", "");
+    let (_, patch) = INSTALL.split_once("doesn't go: `").unwrap();
+    let (patch, _) = patch.split_once('`').unwrap();
+    let patch = replaced(patch, &[("pvdb NAME", "-n shop-previews pvdb my-preview")]);
+    terminal.run(&patch, "");
+    terminal.run("! kubectl -n shop-previews get pvdb my-preview", "");
 }

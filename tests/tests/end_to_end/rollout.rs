@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use previewpg_tests::kubernetes::namespace::is_ready;
 use previewpg_tests::kubernetes::{PATIENCE, Psql, text};
 use serde_json::{Value, json};
 
@@ -178,4 +179,46 @@ fn proxies_are_scaled() {
             .list("PodDisruptionBudget", "app.kubernetes.io/instance=scaled")
             .is_empty()
     });
+}
+
+/// What needs more connections than a managed PostgreSQL has restarts it once; what needs fewer again doesn't.
+#[test]
+fn connections_are_given_and_never_taken() {
+    let Some(stage) = Stage::new("connections") else {
+        return;
+    };
+    let namespace = &stage.namespace;
+    stage.preview("many", json!({}));
+    namespace.ready("many");
+    let server = || {
+        let pod = namespace.get("Pod", "many-fresh-0")?;
+        is_ready(&pod).then(|| text(&pod, "/metadata/uid").to_owned())
+    };
+    let first = server().expect("a PostgreSQL that's ready");
+    let mut session = stage.connect("many");
+    session.must("CREATE TABLE mine (id int); INSERT INTO mine VALUES (1)");
+    let clients = |number: u32| {
+        let more = json!({"spec": {"proxy": {"pool": {"maxClientConnections": number}}}});
+        namespace.patch("PreviewDatabase", "many", &more);
+        namespace.until("proxies to be told", || {
+            let config = namespace.must_get("ConfigMap", "many-proxy").to_string();
+            config.contains(&format!("maxClients: {number}"))
+        });
+    };
+    clients(201);
+    let second = namespace.wait("PostgreSQL with more connections", PATIENCE, || {
+        server().filter(|now| *now != first)
+    });
+    namespace.ready("many");
+    let mut session = stage.connect("many");
+    assert_eq!(session.value("SELECT count(*) FROM mine"), "1");
+    assert_eq!(session.value("SHOW max_connections"), "3250");
+    clients(200);
+    namespace.until("the change to be seen to", || {
+        let object = namespace.must_get("PreviewDatabase", "many");
+        object["status"]["observedGeneration"] == object["metadata"]["generation"]
+    });
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(server(), Some(second));
+    assert_eq!(session.value("SELECT count(*) FROM mine"), "1");
 }

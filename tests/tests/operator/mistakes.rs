@@ -1,8 +1,10 @@
 //! What users get wrong: a condition that says it, an event, no secret in either, and recovery by itself when it's mended.
 
+use std::sync::OnceLock;
+
 use previewpg_tests::kubernetes::namespace::condition;
 use previewpg_tests::kubernetes::{PATIENCE, text};
-use previewpg_tests::servers::{PASSWORD, free_port};
+use previewpg_tests::servers::{FRESH_BIN, PASSWORD, Server, free_port, fresh_programs};
 use serde_json::{Value, json};
 
 use super::Stage;
@@ -231,6 +233,30 @@ fn a_fresh_server_that_isn_t_there() {
             stage.fresh_secret(&stage.admin_url().replace(&right, &free_port().to_string()));
         },
         |stage| stage.fresh_secret(&stage.admin_url()),
+    );
+}
+
+/// Needs a newer PostgreSQL than the machine's own: see `.ci/postgres18`.
+#[test]
+fn a_fresh_server_that_s_older_than_production() {
+    let Some(newer) = fresh_programs() else {
+        eprintln!("left out: {FRESH_BIN} isn't set");
+        return;
+    };
+    let server = OnceLock::new();
+    mistake(
+        "oldfresh",
+        ("FreshReady", "VersionUnsupported"),
+        &["18", "older"],
+        nothing(),
+        |stage| {
+            let server = server.get_or_init(|| Server::start_from("newer", None, "", Some(newer)));
+            server.connect("postgres").must(&format!(
+                "CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'; GRANT pg_read_all_data TO reader"
+            ));
+            stage.production_secret(&server.tcp("reader", "postgres").url());
+        },
+        |stage| stage.production_secret(&stage.production.url("reader")),
     );
 }
 
