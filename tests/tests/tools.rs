@@ -105,3 +105,9 @@ fn wagtail() {
 fn directus() {
     goes_on("directus", 6000);
 }
+
+#[test]
+#[ignore = "sqlx takes minutes to build"]
+fn sqlx() {
+    same("sqlx", "", 300);
+}
