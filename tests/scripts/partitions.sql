@@ -1,5 +1,21 @@
 -- Partitioned tables.
 SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind;
+-- What production's rows are in the way of is told of the partition that holds them.
+ALTER TABLE events ADD CHECK (id < 500);
+ALTER TABLE events ADD CHECK (id > 5);
+ALTER TABLE events ADD COLUMN needed int NOT NULL;
+BEGIN;
+DELETE FROM events WHERE at < '2025-01-01';
+ALTER TABLE events ADD CHECK (id > 500);
+ROLLBACK;
+BEGIN;
+DELETE FROM events WHERE at < '2025-01-01';
+ALTER TABLE events ADD COLUMN needed int NOT NULL;
+ROLLBACK;
+BEGIN;
+ALTER TABLE events ADD COLUMN empty text;
+ALTER TABLE events ALTER empty SET NOT NULL;
+ROLLBACK;
 COPY events FROM STDIN;
 9100	2024-06-01	copy	{}
 9101	2025-06-01	copy	\N
