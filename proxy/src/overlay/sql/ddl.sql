@@ -42,14 +42,23 @@ BEGIN
 END
 $$;
 
--- Copies the rest of lower up while upper's shape has just changed, and detaches: columns that lower can't express are left to their defaults.
+-- What a table takes, of a partitioned one with its partitions.
+CREATE OR REPLACE FUNCTION previewpg.size_of_tree(relation oid) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_table_size(relation) + coalesce((SELECT sum(pg_table_size(p.relid)) FROM pg_partition_tree(relation) AS p WHERE p.relid <> relation), 0)
+$$;
+
+-- Copies the rest of lower up while upper's shape has just changed, and detaches: columns that lower can't express are left to their defaults. Of a partition tree
+-- all is copied, through its root.
 CREATE OR REPLACE FUNCTION previewpg.absorb(relation oid, reason text) RETURNS void
 LANGUAGE plpgsql SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     r previewpg.relation;
     rows_limit bigint := previewpg.setting('copy_up_rows');
     bytes_limit bigint := previewpg.setting('copy_up_bytes');
-    before bigint := pg_table_size(relation);
+    root oid;
+    leaf oid;
+    before bigint;
     selected text;
     inserted text;
     claimed text;
@@ -60,12 +69,16 @@ DECLARE
     table_name text;
 BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
-    IF (SELECT c.relkind = 'p' OR c.relispartition FROM pg_class c WHERE c.oid = relation) THEN
-        RAISE feature_not_supported USING
-            MESSAGE = format('this change of the partitioned table "%s" is not possible in a preview', (SELECT c.relname FROM pg_class c WHERE c.oid = relation)),
-            DETAIL = reason || ', which can''t be shown for production''s rows.',
-            HINT = 'Copy the rows into a table of the preview''s own: CREATE TABLE .. AS SELECT.';
+    IF (SELECT c.relispartition FROM pg_class c WHERE c.oid = relation) THEN
+        root := pg_partition_root(relation);
+        PERFORM previewpg.follow(root);
+        IF (SELECT x.state = 'merged' FROM previewpg.relation x WHERE x.upper = root) THEN
+            PERFORM previewpg.absorb(root, reason);
+            PERFORM previewpg.follow(root);
+        END IF;
+        RETURN;
     END IF;
+    before := previewpg.size_of_tree(relation);
     IF r.production_bytes > bytes_limit THEN
         PERFORM previewpg.raise_limit(relation, r.production_rows, r.production_bytes);
     END IF;
@@ -93,10 +106,13 @@ BEGIN
             DETAIL = regexp_replace(detail, '^Key (.*) conflicts with existing key (.*)[.]$', $r$Key \2 conflicts with key \1.$r$), SCHEMA = schema_name, TABLE = table_name, CONSTRAINT = broken;
     END;
     EXECUTE format('DROP VIEW previewpg_lower.a%s', relation);
-    IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
-        PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, pg_table_size(relation) - before));
+    IF copied > rows_limit OR previewpg.size_of_tree(relation) - before > bytes_limit THEN
+        PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, previewpg.size_of_tree(relation) - before));
     END IF;
-    UPDATE previewpg.relation AS x SET state = 'detached', reason = $2, same_shape = false WHERE x.upper = relation;
+    UPDATE previewpg.relation AS x SET state = 'detached', reason = $2, same_shape = false WHERE relation IN (x.upper, x.claims);
+    FOR leaf IN SELECT x.upper FROM previewpg.relation x WHERE x.claims = relation AND x.upper <> relation ORDER BY x.upper LOOP
+        PERFORM previewpg.follow(leaf);
+    END LOOP;
 END
 $$;
 
