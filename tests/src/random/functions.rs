@@ -153,10 +153,13 @@ impl Generator {
                 _ => format!("SELECT {f}({n})"),
             },
             Call::Rows => match self.rng.random_range(0..4) {
-                0 => format!("SELECT count(*) FROM {f}({n}) r, {name} x WHERE {condition}"),
-                1 => format!(
-                    "SELECT r::text FROM {f}({n}) r WHERE r::text IN (SELECT x::text FROM {name} x)"
+                0 => format!(
+                    "SELECT (SELECT count(*) FROM {f}({n}) r), count(*) FROM {name} x WHERE {condition}"
                 ),
+                1 => format!(
+                    "SELECT r::text, r::text IN (SELECT x::text FROM {name} x) FROM {f}({n}) r"
+                ),
+
                 _ => format!("SELECT * FROM {f}({n})"),
             },
             Call::OfRow(of) => {
