@@ -77,9 +77,9 @@ suites: $(SUITES) ## The suites against real servers; one by its name: make equi
 $(SUITES):
 	$(STAGE) $@ $(CARGO) test --package previewpg_tests --test $@ --locked --quiet
 
-newer-fresh: packages packages-drivers ## The overlay, a preview's life and every script with PostgreSQL 18 as fresh over the machine's own as production
-	newer="$$(.ci/postgres18)"; for suite in overlay lifecycle equivalence; do \
-		PREVIEWPG_TEST_FRESH_BIN="$$newer" $(STAGE) "$$suite on 18" $(CARGO) test --package previewpg_tests --test $$suite --locked --quiet; \
+newer-fresh: packages packages-drivers ## The overlay, a preview's life, every script and some random ones with PostgreSQL 18 as fresh over the machine's own as production
+	newer="$$(.ci/postgres18)"; for suite in overlay lifecycle equivalence random; do \
+		PREVIEWPG_SEEDS=40..60 PREVIEWPG_TEST_FRESH_BIN="$$newer" $(STAGE) "$$suite on 18" $(CARGO) test --package previewpg_tests --test $$suite --locked --quiet; \
 	done
 
 suites-all: build packages-drivers ## Other people's test suites, also those that take long, and docs/coverage.md anew

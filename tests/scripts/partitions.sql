@@ -1,5 +1,58 @@
 -- Partitioned tables.
 SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind;
+-- What production's rows are in the way of is told of the partition that holds them.
+ALTER TABLE events ADD CHECK (id < 500);
+ALTER TABLE events ADD CHECK (id > 5);
+ALTER TABLE events ADD COLUMN needed int NOT NULL;
+BEGIN;
+DELETE FROM events WHERE at < '2025-01-01';
+ALTER TABLE events ADD CHECK (id > 500);
+ROLLBACK;
+BEGIN;
+DELETE FROM events WHERE at < '2025-01-01';
+ALTER TABLE events ADD COLUMN needed int NOT NULL;
+ROLLBACK;
+BEGIN;
+ALTER TABLE events ADD COLUMN empty text;
+ALTER TABLE events ALTER empty SET NOT NULL;
+ROLLBACK;
+-- Columns with a value of their own in each row, and types that production's don't widen to.
+BEGIN;
+DELETE FROM events WHERE id = 3;
+UPDATE events SET kind = 'changed' WHERE id = 400;
+ALTER TABLE events ADD COLUMN told text GENERATED ALWAYS AS ('n' || id) STORED, ADD COLUMN plain int DEFAULT 7;
+SELECT * FROM events WHERE id < 6 OR id BETWEEN 399 AND 401 ORDER BY id;
+SELECT count(*), count(told), sum(plain) FROM events;
+SELECT count(*) FROM events_2024;
+INSERT INTO events VALUES (5, '2024-01-06', 'twice', NULL);
+ROLLBACK;
+BEGIN;
+ALTER TABLE events ADD COLUMN chance float DEFAULT random();
+SELECT count(DISTINCT chance) > 690, count(*) FROM events;
+UPDATE events SET kind = 'later' WHERE id = 10;
+SELECT count(*) FROM events_2025;
+ROLLBACK;
+BEGIN;
+ALTER TABLE events ALTER kind TYPE varchar(9);
+SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind;
+SELECT * FROM events_2025 WHERE id < 369 ORDER BY id;
+ALTER TABLE events ALTER kind TYPE varchar(3);
+ROLLBACK;
+BEGIN;
+ALTER TABLE events DROP CONSTRAINT events_pkey;
+SELECT count(*) FROM events;
+INSERT INTO events VALUES (5, '2024-01-06', 'twice', NULL);
+SELECT count(*) FROM events;
+UPDATE events SET kind = 'both' WHERE id = 5;
+ROLLBACK;
+BEGIN;
+ALTER TABLE journal ADD COLUMN told text GENERATED ALWAYS AS ('n' || number) STORED;
+SELECT count(*), count(told) FROM journal;
+SELECT count(*) FROM journal_2025;
+UPDATE journal SET line = 'changed' WHERE number < 5;
+SELECT count(*) FROM journal WHERE line = 'changed';
+ROLLBACK;
+SELECT count(*) FROM events;
 COPY events FROM STDIN;
 9100	2024-06-01	copy	{}
 9101	2025-06-01	copy	\N

@@ -1,5 +1,8 @@
 //! Random schemas, data and workloads, all from a seed, and the shrinking of one that fails.
 //!
+//! Drawn are tables (partitioned ones, some without a key), views over anything, functions and procedures that read and write, triggers; queries
+//! with every kind of grouping, writes, MERGE, schema changes; transaction blocks with savepoints, cursors and prepared statements.
+//!
 //! What is generated stays within what PostgreSQL defines: where its own answer depends on the physical order of rows
 //! (LIMIT without ORDER BY, which of several bad rows an error names) nothing is asked. Statements may fail as long
 //! as they fail alike: a small range of values makes conflicts of every kind likely.
@@ -10,7 +13,14 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::script::{Ignore, Statement};
+use crate::script::{Ignore, Order, Statement};
+
+mod cursors;
+mod ddl;
+mod functions;
+mod reads;
+mod schema;
+mod writes;
 
 /// A schema with data, and what to do with it.
 #[derive(Debug, Clone)]
@@ -29,6 +39,7 @@ impl Case {
         let mut generator = Generator {
             rng: StdRng::seed_from_u64(seed),
             tables: Vec::new(),
+            functions: Vec::new(),
             names: 0,
         };
         let schema = generator.schema();
@@ -139,18 +150,61 @@ struct Column {
     references: Option<usize>,
 }
 
+/// What a relation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Is {
+    Table,
+    Partitioned,
+    Partition,
+    /// What triggers write to.
+    Log,
+    /// A view that PostgreSQL sees through when it's written to.
+    Simple,
+    /// Any other view.
+    View,
+}
+
+/// A table, or what can stand in its place.
 #[derive(Debug, Clone)]
 struct Table {
     name: String,
+    is: Is,
     /// Columns of the key, empty for a table without.
     key: Vec<String>,
     columns: Vec<Column>,
     referenced: bool,
 }
 
+impl Table {
+    /// Whether it holds rows of its own and may be altered.
+    fn is_table(&self) -> bool {
+        matches!(self.is, Is::Table | Is::Partitioned)
+    }
+}
+
+/// How a function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// A number in, one value out.
+    Value,
+    /// A number in, rows out.
+    Rows,
+    /// A row of this table in, text out.
+    OfRow(usize),
+    /// A procedure.
+    Procedure,
+}
+
+#[derive(Debug, Clone)]
+struct Function {
+    name: String,
+    call: Call,
+}
+
 struct Generator {
     rng: StdRng,
     tables: Vec<Table>,
+    functions: Vec<Function>,
     names: u32,
 }
 
@@ -167,127 +221,6 @@ impl Generator {
             5 => format!("\"{}{}\"", prefix.to_uppercase(), self.names),
             _ => format!("{prefix}{}", self.names),
         }
-    }
-
-    fn schema(&mut self) -> String {
-        let mut sql = vec!["CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');".to_owned()];
-        for number in 0..self.rng.random_range(2..5) {
-            sql.push(self.table(number));
-        }
-        for number in 0..self.tables.len() {
-            for _ in 0..self.rng.random_range(15..60) {
-                let rows = self.row(number, true);
-                let name = self.tables[number].name.clone();
-                sql.push(format!(
-                    "INSERT INTO {name} VALUES ({rows}) ON CONFLICT DO NOTHING;"
-                ));
-            }
-        }
-        sql.join("\n")
-    }
-
-    fn table(&mut self, number: usize) -> String {
-        let name = self.fresh_name("t");
-        let mut columns = Vec::new();
-        let mut parts = Vec::new();
-        let column = |name: &str, kind| Column {
-            name: name.to_owned(),
-            kind,
-            nullable: false,
-            special: true,
-            references: None,
-        };
-        let key: Vec<String> = match self.rng.random_range(0..10) {
-            0 => {
-                columns.push(column("a", Kind::Int));
-                columns.push(column("b", Kind::Text));
-                parts.push("a int, b text, PRIMARY KEY (b, a)".to_owned());
-                vec!["a".to_owned(), "b".to_owned()]
-            }
-            1 => {
-                columns.push(column("u", Kind::Text));
-                parts.push("u text NOT NULL UNIQUE".to_owned());
-                vec!["u".to_owned()]
-            }
-            2 if number > 0 => Vec::new(),
-            _ => {
-                columns.push(column("id", Kind::Int));
-                parts.push("id int PRIMARY KEY".to_owned());
-                vec!["id".to_owned()]
-            }
-        };
-        for _ in 0..self.rng.random_range(2..5) {
-            let kind = *Kind::ALL.choose(&mut self.rng).unwrap_or(&Kind::Int);
-            let name = self.fresh_name("c");
-            let nullable = self.chance(60);
-            let mut part = format!("{name} {}", kind.name());
-            if !nullable {
-                part += " NOT NULL";
-            }
-            if self.chance(30) {
-                part += &format!(" DEFAULT {}", kind.value(&mut self.rng));
-            }
-            let plain = matches!(kind, Kind::Int | Kind::Big | Kind::Text);
-            let mut special = !nullable;
-            if plain && self.chance(25) {
-                part += " UNIQUE";
-                special = true;
-            } else if matches!(kind, Kind::Int | Kind::Numeric) && self.chance(25) {
-                part += &format!(" CHECK ({name} < 38)");
-                special = true;
-            }
-            parts.push(part);
-            columns.push(Column {
-                name,
-                kind,
-                nullable,
-                special,
-                references: None,
-            });
-        }
-        let targets: Vec<usize> = (0..=number)
-            .filter(|t| self.tables.get(*t).is_none_or(|t| t.key == ["id"]))
-            .filter(|t| *t < number || key == ["id"])
-            .collect();
-        if self.chance(70)
-            && let Some(&target) = targets.choose(&mut self.rng)
-        {
-            let column = self.fresh_name("r");
-            let parent = self.tables.get(target).map_or(&name, |t| &t.name).clone();
-            let action = [
-                "",
-                "ON DELETE CASCADE",
-                "ON DELETE SET NULL",
-                "ON DELETE RESTRICT",
-            ]
-            .choose(&mut self.rng)
-            .unwrap_or(&"");
-            let update = ["", "ON UPDATE CASCADE"]
-                .choose(&mut self.rng)
-                .unwrap_or(&"");
-            parts.push(format!(
-                "{column} int REFERENCES {parent} {action} {update}"
-            ));
-            if let Some(table) = self.tables.get_mut(target) {
-                table.referenced = true;
-            }
-            columns.push(Column {
-                name: column,
-                kind: Kind::Int,
-                nullable: true,
-                special: true,
-                references: Some(target),
-            });
-        }
-        let own = columns.iter().any(|c| c.references == Some(number));
-        let sql = format!("CREATE TABLE {name} ({});", parts.join(", "));
-        self.tables.push(Table {
-            name,
-            key,
-            columns,
-            referenced: own,
-        });
-        sql
     }
 
     /// Values for all columns; in the data references are to rows that are there.
@@ -323,26 +256,7 @@ impl Generator {
         let mut statements = Vec::new();
         for _ in 0..self.rng.random_range(14..26) {
             if self.chance(15) {
-                let before = self.tables.clone();
-                statements.push(Statement::plain("BEGIN"));
-                let middle = self.rng.random_range(1..4);
-                for _ in 0..middle {
-                    statements.push(self.statement());
-                }
-                if self.chance(40) {
-                    let here = self.tables.clone();
-                    statements.push(Statement::plain("SAVEPOINT s"));
-                    statements.push(self.statement());
-                    statements.push(Statement::plain("ROLLBACK TO SAVEPOINT s"));
-                    self.tables = here;
-                    statements.push(self.statement());
-                }
-                if self.chance(50) {
-                    statements.push(Statement::plain("COMMIT"));
-                } else {
-                    statements.push(Statement::plain("ROLLBACK"));
-                    self.tables = before;
-                }
+                self.block(&mut statements);
             } else {
                 statements.push(self.statement());
             }
@@ -353,22 +267,83 @@ impl Generator {
         statements
     }
 
+    /// A transaction block.
+    fn block(&mut self, statements: &mut Vec<Statement>) {
+        let before = (self.tables.clone(), self.functions.clone());
+        statements.push(Statement::plain("BEGIN"));
+        let middle = self.rng.random_range(1..4);
+        for _ in 0..middle {
+            statements.push(self.statement());
+        }
+        if self.chance(30) {
+            self.cursor(statements);
+        }
+        if self.chance(15) {
+            self.prepared(statements);
+        }
+        if self.chance(40) {
+            let here = (self.tables.clone(), self.functions.clone());
+            statements.push(Statement::plain("SAVEPOINT s"));
+            statements.push(self.statement());
+            if self.chance(30) {
+                // One of the same name hides the first until it's released.
+                statements.push(Statement::plain("SAVEPOINT s"));
+                statements.push(self.statement());
+                let end = *["RELEASE s", "ROLLBACK TO SAVEPOINT s"]
+                    .choose(&mut self.rng)
+                    .unwrap_or(&"RELEASE s");
+                statements.push(Statement::plain(end));
+            }
+            if self.chance(30) {
+                statements.push(Statement::plain("RELEASE SAVEPOINT s"));
+            } else {
+                statements.push(Statement::plain("ROLLBACK TO SAVEPOINT s"));
+                (self.tables, self.functions) = here;
+            }
+            statements.push(self.statement());
+        }
+        if self.chance(50) {
+            statements.push(Statement::plain("COMMIT"));
+        } else {
+            statements.push(Statement::plain("ROLLBACK"));
+            (self.tables, self.functions) = before;
+        }
+    }
+
+    /// A relation that may be altered.
+    fn a_table(&mut self) -> usize {
+        let tables: Vec<usize> = (0..self.tables.len())
+            .filter(|&n| self.tables.get(n).is_some_and(Table::is_table))
+            .collect();
+        tables.choose(&mut self.rng).copied().unwrap_or(0)
+    }
+
     fn statement(&mut self) -> Statement {
         let table = self.rng.random_range(0..self.tables.len());
         let mut ignore = vec![Ignore::Detail];
         let sql = match self.rng.random_range(0..100) {
-            0..=34 => {
+            0..=29 => {
                 ignore.clear();
                 self.read(table)
             }
-            35..=52 => {
-                ignore.clear();
-                self.insert(table)
+            30..=37 => self.call(),
+            38..=51 => {
+                let insert = self.insert(table);
+                // Of two bad rows another one may be told of.
+                if !insert.contains("), (") {
+                    ignore.clear();
+                }
+                insert
             }
-            53..=69 => self.update(table),
-            70..=79 => self.delete(table),
-            80..=84 => self.merge(table),
-            _ => self.ddl(table),
+            52..=65 => self.update(table),
+            66..=74 => self.delete(table),
+            75..=80 => self.merge(table),
+            81..=85 => self.create_function(),
+            86..=90 => self.create_view(),
+            _ => {
+                let table = self.a_table();
+                self.ddl(table)
+            }
         };
         Statement {
             ignore,
@@ -424,234 +399,6 @@ impl Generator {
             "false".to_owned()
         } else {
             parts.join(" AND ")
-        }
-    }
-
-    fn read(&mut self, table: usize) -> String {
-        let name = self.tables[table].name.clone();
-        let column = self.pick(table).name;
-        let condition = self.condition(table, "x");
-        let other = self.rng.random_range(0..self.tables.len());
-        let other_name = self.tables[other].name.clone();
-        let other_condition = self.condition(other, "y");
-        let reference = self.tables[table]
-            .columns
-            .iter()
-            .find_map(|c| Some((c.name.clone(), self.tables.get(c.references?)?.name.clone())));
-        match self.rng.random_range(0..16) {
-            0 => format!("SELECT * FROM {name}"),
-            1 => format!("SELECT * FROM {name} x WHERE {condition}"),
-            2 => format!("SELECT count(*), count({column}), count(DISTINCT {column}) FROM {name}"),
-            3 => format!("SELECT {column}, count(*) FROM {name} x GROUP BY {column}"),
-            4 => format!("SELECT * FROM {name} x ORDER BY x::text LIMIT 5"),
-            5 => format!("SELECT x FROM {name} AS x WHERE NOT ({condition})"),
-            6 => match reference {
-                Some((column, parent)) => {
-                    format!("SELECT * FROM {name} x JOIN {parent} p ON p.id = x.{column}")
-                }
-                None => format!("SELECT DISTINCT {column} FROM {name}"),
-            },
-            7 => match reference {
-                Some((column, parent)) => format!(
-                    "SELECT p.id, count(x.*) FROM {parent} p LEFT JOIN {name} x ON x.{column} = p.id \
-                     GROUP BY p.id ORDER BY p.id"
-                ),
-                None => format!("SELECT max(x::text) FROM {name} x"),
-            },
-            8 => format!(
-                "SELECT * FROM {name} x WHERE EXISTS (SELECT 1 FROM {other_name} y WHERE {other_condition}) AND {condition}"
-            ),
-            9 => format!(
-                "WITH w AS (SELECT * FROM {name} x WHERE {condition}) SELECT count(*), (SELECT count(*) FROM {other_name}) FROM w"
-            ),
-            10 => format!(
-                "SELECT {column}, row_number() OVER (PARTITION BY {column} ORDER BY x::text) FROM {name} x"
-            ),
-            11 => format!(
-                "SELECT x::text FROM {name} x UNION SELECT y::text FROM {other_name} y WHERE {other_condition}"
-            ),
-            12 => format!("SELECT to_jsonb(x) FROM {name} x WHERE {condition}"),
-            13 => format!("COPY (SELECT * FROM {name} x WHERE {condition}) TO STDOUT"),
-            14 => format!("SELECT * FROM {name} x WHERE {condition} FOR UPDATE"),
-            _ => format!(
-                "SELECT x.{column}, (SELECT count(*) FROM {other_name} y WHERE {other_condition}) FROM {name} x ORDER BY x::text DESC LIMIT 3"
-            ),
-        }
-    }
-
-    fn insert(&mut self, table: usize) -> String {
-        let name = self.tables[table].name.clone();
-        let row = self.row(table, false);
-        let key = self.tables[table].key.join(", ");
-        match self.rng.random_range(0..8) {
-            0 => {
-                let second = self.row(table, false);
-                format!("INSERT INTO {name} VALUES ({row}), ({second}) RETURNING *")
-            }
-            1 => format!("INSERT INTO {name} VALUES ({row}) ON CONFLICT DO NOTHING RETURNING *"),
-            2 | 3 if !key.is_empty() => {
-                let column = self.plain(table);
-                format!(
-                    "INSERT INTO {name} AS x VALUES ({row}) ON CONFLICT ({key}) DO UPDATE SET {column} = excluded.{column} RETURNING *"
-                )
-            }
-            4 => {
-                let column = self.pick(table);
-                let value = column.kind.value(&mut self.rng);
-                format!("INSERT INTO {name} ({}) VALUES ({value})", column.name)
-            }
-            _ => format!("INSERT INTO {name} VALUES ({row})"),
-        }
-    }
-
-    /// A column that may be set for many rows, or the name of one that isn't there.
-    fn plain(&mut self, table: usize) -> String {
-        let plain: Vec<&Column> = self.tables[table]
-            .columns
-            .iter()
-            .filter(|c| !c.special)
-            .collect();
-        plain
-            .choose(&mut self.rng)
-            .map_or("nothing".to_owned(), |c| c.name.clone())
-    }
-
-    fn update(&mut self, table: usize) -> String {
-        let name = self.tables[table].name.clone();
-        if self.chance(50) {
-            let column = self.pick(table);
-            let value = if column.nullable && self.chance(20) {
-                "NULL".to_owned()
-            } else {
-                column.kind.value(&mut self.rng)
-            };
-            let one = self.one_row(table, "x");
-            return format!(
-                "UPDATE {name} AS x SET {} = {value} WHERE {one} RETURNING *",
-                column.name
-            );
-        }
-        let column = self.plain(table);
-        let kind = self.tables[table]
-            .columns
-            .iter()
-            .find(|c| c.name == column)
-            .map_or(Kind::Int, |c| c.kind);
-        let value = kind.value(&mut self.rng);
-        let condition = self.condition(table, "x");
-        let other = self.rng.random_range(0..self.tables.len());
-        let other_name = self.tables[other].name.clone();
-        match self.rng.random_range(0..3) {
-            0 => format!(
-                "UPDATE {name} x SET {column} = {value} WHERE {condition} AND EXISTS (SELECT 1 FROM {other_name})"
-            ),
-            1 => format!(
-                "WITH u AS (UPDATE {name} x SET {column} = {value} WHERE {condition} RETURNING *) SELECT * FROM u"
-            ),
-            _ => format!("UPDATE {name} x SET {column} = {value} WHERE {condition} RETURNING x.*"),
-        }
-    }
-
-    fn delete(&mut self, table: usize) -> String {
-        let name = self.tables[table].name.clone();
-        let condition = if self.tables[table].referenced {
-            self.one_row(table, "x")
-        } else {
-            self.condition(table, "x")
-        };
-        let other = self.rng.random_range(0..self.tables.len());
-        let other_name = self.tables[other].name.clone();
-        match self.rng.random_range(0..3) {
-            0 => format!(
-                "DELETE FROM {name} x USING (SELECT count(*) AS n FROM {other_name}) y WHERE y.n > 3 AND {condition}"
-            ),
-            _ => format!("DELETE FROM {name} x WHERE {condition} RETURNING *"),
-        }
-    }
-
-    fn merge(&mut self, table: usize) -> String {
-        let name = self.tables[table].name.clone();
-        let column = self.plain(table);
-        let one = self.one_row(table, "x");
-        let row = self.row(table, false);
-        format!(
-            "MERGE INTO {name} x USING (SELECT 1 AS one) s ON {one} WHEN MATCHED THEN UPDATE SET {column} = NULL \
-             WHEN NOT MATCHED THEN INSERT VALUES ({row})"
-        )
-    }
-
-    fn ddl(&mut self, table: usize) -> String {
-        let name = self.tables[table].name.clone();
-        let column = self.pick(table);
-        let keyed = self.tables[table].key.contains(&column.name);
-        match self.rng.random_range(0..12) {
-            0 | 1 => {
-                let kind = *Kind::ALL.choose(&mut self.rng).unwrap_or(&Kind::Int);
-                let new = self.fresh_name("n");
-                let with_default = self.chance(60);
-                let default = if with_default {
-                    format!(" DEFAULT {}", kind.value(&mut self.rng))
-                } else {
-                    String::new()
-                };
-                self.tables[table].columns.push(Column {
-                    name: new.clone(),
-                    kind,
-                    nullable: true,
-                    special: false,
-                    references: None,
-                });
-                format!(
-                    "ALTER TABLE {name} ADD COLUMN {new} {}{default}",
-                    kind.name()
-                )
-            }
-            2 if !keyed && self.tables[table].columns.len() > 3 => {
-                self.tables[table].columns.retain(|c| c.name != column.name);
-                format!("ALTER TABLE {name} DROP COLUMN {}", column.name)
-            }
-            3 if !keyed => {
-                let new = self.fresh_name("k");
-                for c in &mut self.tables[table].columns {
-                    if c.name == column.name {
-                        c.name.clone_from(&new);
-                    }
-                }
-                format!("ALTER TABLE {name} RENAME COLUMN {} TO {new}", column.name)
-            }
-            4 => {
-                for c in &mut self.tables[table].columns {
-                    c.special |= c.name == column.name;
-                }
-                format!("ALTER TABLE {name} ADD UNIQUE ({})", column.name)
-            }
-            5 => format!("ALTER TABLE {name} ALTER {} SET NOT NULL", column.name),
-            6 => {
-                let value = column.kind.value(&mut self.rng);
-                for c in &mut self.tables[table].columns {
-                    c.special |= c.name == column.name;
-                }
-                format!("ALTER TABLE {name} ADD CHECK ({} <> {value})", column.name)
-            }
-            7 if column.kind == Kind::Int && column.references.is_none() && !keyed => {
-                format!("ALTER TABLE {name} ALTER {} TYPE bigint", column.name)
-            }
-            8 => format!("CREATE INDEX ON {name} ({})", column.name),
-            9 => {
-                let new = self.fresh_name("x");
-                let condition = self.condition(table, "y");
-                format!("CREATE TABLE {new} AS SELECT * FROM {name} y WHERE {condition}")
-            }
-            10 => {
-                let new = self.fresh_name("v");
-                format!("CREATE VIEW {new} AS SELECT * FROM {name}")
-            }
-            _ if self.chance(20) => format!("TRUNCATE {name} CASCADE"),
-            _ => {
-                let new = self.fresh_name("m");
-                self.tables[table].name.clone_from(&new);
-                format!("ALTER TABLE {name} RENAME TO {new}")
-            }
         }
     }
 }

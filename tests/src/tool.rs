@@ -8,6 +8,7 @@
 //! | `run.sh install` | fetches the tool, at a pinned version, into [`cache`] |
 //! | `run.sh fill` | makes production's tables and fills them, at `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE` |
 //! | `run.sh tour` | uses and migrates that database, at the same variables, and prints what it sees |
+//! | `run.sh after` | of an application: production's own version at production, when the next one has migrated the preview; it prints what the tour printed first, and may write |
 //!
 //! `TOOL_FOLDER` is an empty folder of the call's own; at `TOOL_COPY_HOST` and `TOOL_COPY_PORT` a tour may make a database to
 //! restore into. What a tour prints must not depend on the time, on chance or on the
@@ -37,6 +38,8 @@ pub struct Tool {
     pub production: &'static str,
     /// How many lines a tour prints at least.
     pub lines: usize,
+    /// Whether it's an application, with a version that production goes on with: `run.sh after`.
+    pub application: bool,
     /// Lines of the tour, or of what is left behind, that may differ: any that contains one of these.
     pub apart: &'static [Apart],
 }
@@ -81,20 +84,32 @@ impl Tool {
         );
         let left_expected = state(&copy);
 
-        let (found, left_found, through) = if let Some(second) = second {
+        let (found, left_found, through, _open) = if let Some(second) = second {
             let second = servers.copy.tcp("app", &second);
             let (found, took) = self.tour("second-copy", &second);
-            (found, state(&second), took)
+            (found, state(&second), took, None)
         } else {
             let preview = Preview::of(&database);
             let (found, took) = self.tour("preview", &preview.address);
             let left = state(&preview.address);
             let log = preview.stderr();
             assert!(!log.contains("panicked"), "the proxy panicked:\n{log}");
-            (found, left, took)
+            (found, left, took, Some(preview))
         };
         let touched = difference(&before, &digest(&servers.production.admin(&database)));
         assert!(touched.is_empty(), "PRODUCTION WAS TOUCHED: {touched:?}");
+        if self.application {
+            let text = self.call("after", Some(("production-after", &production)));
+            let goes_on: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+            let first = expected.get(..goes_on.len()).unwrap_or_default();
+            let differences = self.told(first, &goes_on, "production's own version, afterwards");
+            assert!(
+                differences.is_empty() && !goes_on.is_empty(),
+                "{} doesn't see at production what it saw before:\n{}",
+                self.name,
+                differences.join("\n")
+            );
+        }
 
         let mut differences = self.told(&expected, &found, "the tour");
         differences.extend(self.told(&left_expected, &left_found, "what is left behind"));

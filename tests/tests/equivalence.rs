@@ -55,6 +55,7 @@ scripts! {
     deferrable => "deferrable.sql",
     delete => "delete.sql",
     foreign_keys => "foreign_keys.sql",
+    functions => "functions.sql",
     hidden_calls_copied => "hidden_calls_copied.sql",
     insert => "insert.sql",
     joins => "joins.sql",

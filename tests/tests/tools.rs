@@ -19,6 +19,19 @@ fn same(name: &'static str, production: &'static str, lines: usize) {
         name,
         production,
         lines,
+        application: false,
+        apart: &[],
+    }
+    .run();
+}
+
+/// Runs an application, of which production goes on with the old version.
+fn goes_on(name: &'static str, lines: usize) {
+    Tool {
+        name,
+        production: "",
+        lines,
+        application: true,
         apart: &[],
     }
     .run();
@@ -54,6 +67,7 @@ fn pg_dump() {
         name: "pg_dump",
         production: SHOP,
         lines: 5000,
+        application: false,
         apart: DUMPED_APART,
     }
     .run();
@@ -83,5 +97,17 @@ fn prisma() {
 #[test]
 #[ignore = "takes more than a minute, and two versions of Wagtail"]
 fn wagtail() {
-    same("wagtail", "", 3000);
+    goes_on("wagtail", 3000);
+}
+
+#[test]
+#[ignore = "takes more than a minute, and two versions of Directus"]
+fn directus() {
+    goes_on("directus", 6000);
+}
+
+#[test]
+#[ignore = "sqlx takes minutes to build"]
+fn sqlx() {
+    same("sqlx", "", 300);
 }

@@ -161,8 +161,12 @@ pub(crate) fn in_place(mut report: Report, meaning: OnError) -> Report {
                 );
             }
         }
-        // What the server says of the text is about ours; what it says of the session (cancelled, shut down, out of memory) is true.
-        OnError::Unserved if report.sqlstate().starts_with(b"42") => {
+        // What the server says of the text is about ours; what it says of the session (cancelled, shut down, out of memory) is true, and so is
+        // what it says of the body of a function that is read while the statement is planned.
+        OnError::Unserved
+            if report.sqlstate().starts_with(b"42")
+                && report.get(code::INTERNAL_QUERY).is_none() =>
+        {
             return Report::error("0A000", "this statement can't be served over merged rows")
                 .detail(format!("Read over merged rows it is rejected: {}.", report.message()))
                 .hint("Write it without relying on the table's key or row type, for example by naming each column.");
@@ -298,5 +302,8 @@ mod tests {
         assert_eq!(at(OnError::Unserved).sqlstate(), b"0A000");
         let cancelled = in_place(Report::error("57014", "canceled"), OnError::Unserved);
         assert_eq!(cancelled.sqlstate(), b"57014", "a cancel is a cancel");
+        let body = Report::error("42P01", "no table").with(code::INTERNAL_QUERY, "SELECT 1");
+        let of_a_body = in_place(body, OnError::Unserved);
+        assert_eq!(of_a_body.sqlstate(), b"42P01", "a function's own text");
     }
 }

@@ -15,6 +15,8 @@ async function withPg() {
   const seen = await client.query("SELECT * FROM accounts ORDER BY id LIMIT 3");
   say(seen.command, seen.rowCount, fields(seen), seen.rows);
   for (let i = 1; i < 4; i++) say(await client.query({ name: "named", text: "SELECT title, likes FROM posts WHERE account_id = $1 ORDER BY id", values: [i] }).then((r) => r.rows));
+  // The plan of what Parse has prepared, as sqlx asks for it when it compiles `query!`.
+  say(await client.query("EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE named(NULL)").then((r) => r.rows[0]["QUERY PLAN"][0].Plan.Output.length));
   say(await client.query({ text: "SELECT count(*), max(likes) FROM posts", rowMode: "array" }).then((r) => r.rows));
   say(await client.query("SELECT 1 AS a; UPDATE posts SET likes = likes + 1 WHERE account_id = 5; SELECT sum(likes) FROM posts").then((rs) => rs.map((r) => [r.command, r.rowCount, r.rows])));
   const cursor = client.query(new Cursor("SELECT id FROM posts WHERE likes > $1 ORDER BY id", [30]));

@@ -35,4 +35,8 @@ tour)
     manage new tour visit
     manage new inspectdb
     ;;
+after)
+    manage old tour visit
+    manage old update_index >&2
+    ;;
 esac

@@ -416,7 +416,7 @@ BEGIN
         WHERE p.upper = relation AND a.attnotnull AND NOT p.not_null ORDER BY a.attnum
     LOOP
         IF previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS l WHERE l.%I IS NULL AND %s LIMIT 1', relation, item.attname, previewpg.unclaimed(relation, 'l'))) > 0 THEN
-            PERFORM previewpg.raise_nulls(relation, item.attname);
+            PERFORM previewpg.raise_nulls(relation, item.attname, format('l.%I IS NULL', item.attname), false);
         END IF;
         UPDATE previewpg.attribute AS p SET not_null = true WHERE p.upper = relation AND p.number = item.attnum;
     END LOOP;

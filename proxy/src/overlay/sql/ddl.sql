@@ -42,14 +42,23 @@ BEGIN
 END
 $$;
 
--- Copies the rest of lower up while upper's shape has just changed, and detaches: columns that lower can't express are left to their defaults.
+-- What a table takes, of a partitioned one with its partitions.
+CREATE OR REPLACE FUNCTION previewpg.size_of_tree(relation oid) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_table_size(relation) + coalesce((SELECT sum(pg_table_size(p.relid)) FROM pg_partition_tree(relation) AS p WHERE p.relid <> relation), 0)
+$$;
+
+-- Copies the rest of lower up while upper's shape has just changed, and detaches: columns that lower can't express are left to their defaults. Of a partition tree
+-- all is copied, through its root.
 CREATE OR REPLACE FUNCTION previewpg.absorb(relation oid, reason text) RETURNS void
 LANGUAGE plpgsql SET session_replication_role = replica SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     r previewpg.relation;
     rows_limit bigint := previewpg.setting('copy_up_rows');
     bytes_limit bigint := previewpg.setting('copy_up_bytes');
-    before bigint := pg_table_size(relation);
+    root oid;
+    leaf oid;
+    before bigint;
     selected text;
     inserted text;
     claimed text;
@@ -60,12 +69,16 @@ DECLARE
     table_name text;
 BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
-    IF (SELECT c.relkind = 'p' OR c.relispartition FROM pg_class c WHERE c.oid = relation) THEN
-        RAISE feature_not_supported USING
-            MESSAGE = format('this change of the partitioned table "%s" is not possible in a preview', (SELECT c.relname FROM pg_class c WHERE c.oid = relation)),
-            DETAIL = reason || ', which can''t be shown for production''s rows.',
-            HINT = 'Copy the rows into a table of the preview''s own: CREATE TABLE .. AS SELECT.';
+    IF (SELECT c.relispartition FROM pg_class c WHERE c.oid = relation) THEN
+        root := pg_partition_root(relation);
+        PERFORM previewpg.follow(root);
+        IF (SELECT x.state = 'merged' FROM previewpg.relation x WHERE x.upper = root) THEN
+            PERFORM previewpg.absorb(root, reason);
+            PERFORM previewpg.follow(root);
+        END IF;
+        RETURN;
     END IF;
+    before := previewpg.size_of_tree(relation);
     IF r.production_bytes > bytes_limit THEN
         PERFORM previewpg.raise_limit(relation, r.production_rows, r.production_bytes);
     END IF;
@@ -93,10 +106,13 @@ BEGIN
             DETAIL = regexp_replace(detail, '^Key (.*) conflicts with existing key (.*)[.]$', $r$Key \2 conflicts with key \1.$r$), SCHEMA = schema_name, TABLE = table_name, CONSTRAINT = broken;
     END;
     EXECUTE format('DROP VIEW previewpg_lower.a%s', relation);
-    IF copied > rows_limit OR pg_table_size(relation) - before > bytes_limit THEN
-        PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, pg_table_size(relation) - before));
+    IF copied > rows_limit OR previewpg.size_of_tree(relation) - before > bytes_limit THEN
+        PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, previewpg.size_of_tree(relation) - before));
     END IF;
-    UPDATE previewpg.relation AS x SET state = 'detached', reason = $2, same_shape = false WHERE x.upper = relation;
+    UPDATE previewpg.relation AS x SET state = 'detached', reason = $2, same_shape = false WHERE relation IN (x.upper, x.claims);
+    FOR leaf IN SELECT x.upper FROM previewpg.relation x WHERE x.claims = relation AND x.upper <> relation ORDER BY x.upper LOOP
+        PERFORM previewpg.follow(leaf);
+    END LOOP;
 END
 $$;
 
@@ -120,13 +136,33 @@ BEGIN
 END
 $$;
 
--- PostgreSQL's own complaint of ALTER TABLE about NULLs.
-CREATE OR REPLACE FUNCTION previewpg.raise_nulls(relation oid, column_name text) RETURNS void
+-- Which table PostgreSQL names when a row of lower (l) is in the way of an ALTER TABLE: of a partitioned table the first partition that holds one. A table
+-- whose projection has the shape from before the current command is looked at by its old names.
+CREATE OR REPLACE FUNCTION previewpg.holder(relation oid, condition text, before boolean) RETURNS oid
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    leaf oid;
+BEGIN
+    FOR leaf IN
+        SELECT p.relid FROM pg_partition_tree(relation) AS p JOIN previewpg.relation r ON r.upper = p.relid AND r.state = 'merged'
+        WHERE p.isleaf AND p.relid <> relation ORDER BY p.level, p.relid
+    LOOP
+        IF previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS l WHERE (%s) AND %s LIMIT 1', leaf, condition,
+                CASE WHEN before THEN previewpg.unclaimed_before(leaf, 'l') ELSE previewpg.unclaimed(leaf, 'l') END)) > 0 THEN
+            RETURN leaf;
+        END IF;
+    END LOOP;
+    RETURN relation;
+END
+$$;
+
+-- PostgreSQL's own complaint of ALTER TABLE about NULLs; rows of lower are found by the condition, over the old projection.
+CREATE OR REPLACE FUNCTION previewpg.raise_nulls(relation oid, column_name text, condition text, before boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     t record;
 BEGIN
-    SELECT c.relname, n.nspname INTO t FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
+    SELECT c.relname, n.nspname INTO t FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = previewpg.holder(relation, condition, before);
     RAISE not_null_violation USING MESSAGE = format('column "%s" of relation "%s" contains null values', column_name, t.relname),
         SCHEMA = t.nspname, TABLE = t.relname, COLUMN = column_name;
 END
@@ -171,7 +207,7 @@ BEGIN
                 CONTINUE;
             END IF;
             IF item.attnotnull AND NOT item.atthasmissing AND r.state = 'merged' AND previewpg.has_lower_rows(relation) THEN
-                PERFORM previewpg.raise_nulls(relation, item.attname);
+                PERFORM previewpg.raise_nulls(relation, item.attname, 'true', true);
             END IF;
             INSERT INTO previewpg.attribute (upper, number, expression, source, type, not_null)
             VALUES (relation, item.attnum, format('%s::%s', coalesce(quote_literal(item.missing[1]), 'NULL'), item.type), NULL, item.type, item.attnotnull);
@@ -209,7 +245,7 @@ BEGIN
             WHERE a.attrelid = relation AND a.attnotnull AND NOT a.attisdropped AND NOT p.not_null AND r.state = 'merged'
         LOOP
             IF previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS l WHERE l.%I IS NULL AND %s LIMIT 1', relation, item.old_name, previewpg.unclaimed_before(relation, 'l'))) > 0 THEN
-                PERFORM previewpg.raise_nulls(relation, item.attname);
+                PERFORM previewpg.raise_nulls(relation, item.attname, format('l.%I IS NULL', item.old_name), true);
             END IF;
         END LOOP;
         UPDATE previewpg.attribute AS p SET not_null = a.attnotnull FROM pg_attribute a
@@ -310,6 +346,8 @@ BEGIN
         WHERE k.conrelid = relation AND k.contype = 'c' AND k.convalidated AND NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = k.oid) ORDER BY k.oid
     LOOP
         IF previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS %I WHERE (%s) IS FALSE AND %s LIMIT 1', relation, t.relname, item.expression, previewpg.unclaimed(relation, quote_ident(t.relname)))) > 0 THEN
+            SELECT c.relname, n.nspname INTO t FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.oid = previewpg.holder(relation, format('(%s) IS FALSE', item.expression), false);
             RAISE check_violation USING MESSAGE = format('check constraint "%s" of relation "%s" is violated by some row', item.conname, t.relname),
                 SCHEMA = t.nspname, TABLE = t.relname, CONSTRAINT = item.conname;
         END IF;

@@ -174,6 +174,18 @@ $f$, locked, parent, shipped, arrays, chosen, unnested, names, matched,
 END
 $$;
 
+-- Whether a cascade from a table comes back to it and the client has statement triggers there, of deletes (8) or updates (16). A row trigger with transition
+-- tables makes PostgreSQL take what comes back for another statement: it would call them again.
+CREATE OR REPLACE FUNCTION previewpg.comes_back(relation oid, event int) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND NOT t.tgisinternal AND t.tgname NOT LIKE '0previewpg%' AND t.tgtype & 1 = 0 AND t.tgtype & event <> 0)
+       AND EXISTS (
+        WITH RECURSIVE acts AS (SELECT k.conrelid AS child, k.confrelid AS parent FROM pg_constraint k
+                WHERE k.contype = 'f' AND CASE event WHEN 8 THEN k.confdeltype = 'c' ELSE k.confupdtype IN ('c', 'n', 'd') END),
+            reached AS (SELECT a.child FROM acts a WHERE a.parent = relation UNION SELECT a.child FROM reached r JOIN acts a ON a.parent = r.child)
+        SELECT FROM reached r WHERE r.child = relation)
+$$;
+
 -- Makes the trigger of a parent that copies up the children of lower-backed tables. Its name sorts before PostgreSQL's RI_ConstraintTrigger_a_*,
 -- and row triggers fire in the order of rows, then names: at the first row it does the whole statement's work.
 CREATE OR REPLACE FUNCTION previewpg.build_children(relation oid) RETURNS void
@@ -188,6 +200,9 @@ DECLARE
     changed text;
     -- Row triggers of a partition tree can't have transition tables: there each row does its own work.
     tree boolean := (SELECT c.relkind = 'p' OR c.relispartition FROM pg_class c WHERE c.oid = relation);
+    deleted_by_row boolean := tree OR previewpg.comes_back(relation, 8);
+    updated_by_row boolean := tree OR previewpg.comes_back(relation, 16);
+    of_row record;
     -- A partition has its root's triggers by the same names.
     name text := '0previewpg_children' || CASE WHEN (SELECT c.relispartition FROM pg_class c WHERE c.oid = relation) THEN '_' || relation ELSE '' END;
     number bigint := relation::bigint - CASE WHEN relation::bigint > 2147483647 THEN 4294967296 ELSE 0 END;
@@ -213,11 +228,13 @@ $f$,
                 string_agg(format('%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
                 string_agg(c.parent || ' IS NOT NULL', ' AND '), string_agg(c.parent, ', ' ORDER BY c.place))
         INTO step, keys_deleted, keys_updated FROM previewpg.foreign_key_columns(fk.oid) AS c;
-        IF tree THEN
-            SELECT format('SELECT %s WHERE %s', string_agg(format('OLD.%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place), string_agg(format('OLD.%s IS NOT NULL', c.parent), ' AND ')),
+        IF deleted_by_row OR updated_by_row THEN
+            SELECT format('SELECT %s WHERE %s', string_agg(format('OLD.%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place), string_agg(format('OLD.%s IS NOT NULL', c.parent), ' AND ')) AS deleted,
                    format('SELECT %s WHERE %s AND ROW(%s) IS DISTINCT FROM ROW(%s)', string_agg(format('OLD.%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
-                       string_agg(format('OLD.%s IS NOT NULL', c.parent), ' AND '), string_agg('OLD.' || c.parent, ', ' ORDER BY c.place), string_agg('NEW.' || c.parent, ', ' ORDER BY c.place))
-            INTO keys_deleted, keys_updated FROM previewpg.foreign_key_columns(fk.oid) AS c;
+                       string_agg(format('OLD.%s IS NOT NULL', c.parent), ' AND '), string_agg('OLD.' || c.parent, ', ' ORDER BY c.place), string_agg('NEW.' || c.parent, ', ' ORDER BY c.place)) AS updated
+            INTO of_row FROM previewpg.foreign_key_columns(fk.oid) AS c;
+            keys_deleted := CASE WHEN deleted_by_row THEN of_row.deleted ELSE keys_deleted END;
+            keys_updated := CASE WHEN updated_by_row THEN of_row.updated ELSE keys_updated END;
         END IF;
         deleted := deleted || format(step, keys_deleted);
         updated := updated || format(step, keys_updated);
@@ -226,26 +243,33 @@ $f$,
         -- PostgreSQL finds a key taken before it acts on children.
         FOR fk IN
             SELECT u.keys, u.condition, u.call FROM pg_index i CROSS JOIN LATERAL previewpg.build_unique(i.indexrelid) AS u
-            WHERE i.indrelid = relation AND i.indisunique AND i.indimmediate AND i.indislive AND NOT tree
+            WHERE i.indrelid = relation AND i.indisunique AND i.indimmediate AND i.indislive AND NOT updated_by_row
               AND EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = relation AND r.state = 'merged') ORDER BY i.indexrelid DESC
         LOOP
             updated := format(E'    %s;\n', replace(fk.call, 'previewpg_source',
                 format('SELECT %1$s FROM previewpg_new WHERE %2$s EXCEPT SELECT %1$s FROM previewpg_old WHERE %2$s', fk.keys, fk.condition))) || updated;
         END LOOP;
-        SELECT CASE WHEN tree THEN format('SELECT %s EXCEPT SELECT %s', string_agg(DISTINCT 'OLD.' || quote_ident(a.attname), ', '), string_agg(DISTINCT 'NEW.' || quote_ident(a.attname), ', '))
+        SELECT CASE WHEN updated_by_row THEN format('SELECT %s EXCEPT SELECT %s', string_agg(DISTINCT 'OLD.' || quote_ident(a.attname), ', '), string_agg(DISTINCT 'NEW.' || quote_ident(a.attname), ', '))
             ELSE format('SELECT %1$s FROM previewpg_old EXCEPT SELECT %1$s FROM previewpg_new', string_agg(DISTINCT quote_ident(a.attname), ', ')) END
         INTO changed
         FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = ANY (k.confkey) WHERE k.contype = 'f' AND k.confrelid = relation;
         PERFORM previewpg.put_function('d' || relation, '', 'trigger', '', previewpg.children_body(number,
-            CASE WHEN tree THEN 'false' ELSE 'NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1))' END, deleted));
+            CASE WHEN deleted_by_row THEN 'false' ELSE 'NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1))' END, deleted));
         PERFORM previewpg.put_function('c' || relation, '', 'trigger', '', previewpg.children_body(number,
-            CASE WHEN tree THEN '' ELSE 'NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1)) OR ' END || format('NOT EXISTS (%s)', changed), updated));
+            CASE WHEN updated_by_row THEN '' ELSE 'NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1)) OR ' END || format('NOT EXISTS (%s)', changed), updated));
     END IF;
+    FOR fk IN
+        SELECT t.tgname FROM pg_trigger t
+        WHERE t.tgrelid = relation AND t.tgname IN (name || '_delete', name || '_update') AND t.tgparentid = 0
+          AND (t.tgoldtable IS NULL) <> CASE WHEN t.tgname = name || '_delete' THEN deleted_by_row ELSE updated_by_row END
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', fk.tgname, previewpg.name_of(relation));
+    END LOOP;
     PERFORM previewpg.put_trigger(relation, name || '_delete', deleted <> '',
-        format('AFTER DELETE ON %%s %s FOR EACH ROW EXECUTE FUNCTION previewpg_copy.d%s()', CASE WHEN tree THEN '' ELSE 'REFERENCING OLD TABLE AS previewpg_old' END, relation));
+        format('AFTER DELETE ON %%s %s FOR EACH ROW EXECUTE FUNCTION previewpg_copy.d%s()', CASE WHEN deleted_by_row THEN '' ELSE 'REFERENCING OLD TABLE AS previewpg_old' END, relation));
     PERFORM previewpg.put_trigger(relation, name || '_update', updated <> '',
         format('AFTER UPDATE ON %%s %s FOR EACH ROW EXECUTE FUNCTION previewpg_copy.c%s()',
-            CASE WHEN tree THEN '' ELSE 'REFERENCING OLD TABLE AS previewpg_old NEW TABLE AS previewpg_new' END, relation));
+            CASE WHEN updated_by_row THEN '' ELSE 'REFERENCING OLD TABLE AS previewpg_old NEW TABLE AS previewpg_new' END, relation));
 END
 $$;
 

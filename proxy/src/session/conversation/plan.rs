@@ -114,7 +114,11 @@ impl Conversation {
     }
 
     /// Whether it's an EXECUTE of what Parse prepared, which fresh keeps in the client's own text, and which isn't to run as that.
+    /// EXPLAIN alone runs nothing, and may show the plan of that text: sqlx reads there which columns of an outer join may be NULL.
     fn executes_past_the_plan(&self, reading: &Reading, statement: &Statement) -> bool {
+        if matches!(statement.kind, Kind::Explain { analyze: false, .. }) {
+            return false;
+        }
         let name = prepared::executed(&statement.kind)
             .and_then(|name| reading.encode(name, self.sight.encoding()));
         let Some(entry) = name.and_then(|name| self.statements.get(&name)) else {

@@ -1,3 +1,5 @@
+import sys
+
 from django.db import models
 from modelcluster.contrib.taggit import ClusterTaggableManager
 from modelcluster.fields import ParentalKey
@@ -6,7 +8,7 @@ from wagtail import blocks
 from wagtail.admin.panels import FieldPanel, InlinePanel
 from wagtail.fields import RichTextField, StreamField
 from wagtail.images.blocks import ImageChooserBlock
-from wagtail.models import DraftStateMixin, Orderable, Page, RevisionMixin, TranslatableMixin
+from wagtail.models import DraftStateMixin, Orderable, Page, Revision, RevisionMixin, TranslatableMixin
 from wagtail.search import index
 from wagtail.snippets.models import register_snippet
 
@@ -72,3 +74,8 @@ class PostLink(Orderable):
     title = models.CharField(max_length=60)
     url = models.URLField()
     panels = [FieldPanel("title"), FieldPanel("url")]
+
+
+# Copying a page copies its revisions one by one, in no order of their own: their new numbers would be chance.
+if "makemigrations" not in sys.argv:
+    Revision._meta.ordering = ["pk"]

@@ -27,6 +27,8 @@ class Command(BaseCommand):
             return response
         text = re.sub(r"(?s)<(style|svg|template).*?</\1>|<!--.*?-->", "", response.content.decode())
         text = html.unescape(re.sub(r"<[^>]*>", "\n", text))
+        # The report is of several models, and named after any.
+        text = re.sub(r"(\d+) (?:page|model) log entries", r"\1 log entries", text)
         lines = [line[:400] for line in filter(None, map(str.strip, text.splitlines())) if "versions" not in line]
         # Results of the same rank, and some lists of the admin, come in any order.
         if "/search/" in request["PATH_INFO"] or request["PATH_INFO"].startswith("/admin/"):

@@ -1,0 +1,3 @@
+DROP VIEW priced;
+DROP TABLE books, authors;
+DROP TYPE mood;

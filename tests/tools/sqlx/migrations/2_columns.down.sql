@@ -1,0 +1,3 @@
+DROP TABLE reviews;
+ALTER TABLE authors RENAME COLUMN born_on TO born;
+ALTER TABLE books DROP COLUMN pages, DROP COLUMN stars;
