@@ -59,6 +59,7 @@ DECLARE
     root oid;
     leaf oid;
     before bigint;
+    bytes bigint := (SELECT sum(x.production_bytes) FROM previewpg.relation x WHERE relation IN (x.upper, x.claims));
     selected text;
     inserted text;
     claimed text;
@@ -79,8 +80,8 @@ BEGIN
         RETURN;
     END IF;
     before := previewpg.size_of_tree(relation);
-    IF r.production_bytes > bytes_limit THEN
-        PERFORM previewpg.raise_limit(relation, r.production_rows, r.production_bytes);
+    IF bytes > bytes_limit THEN
+        PERFORM previewpg.raise_limit(relation, r.production_rows, bytes);
     END IF;
     SELECT string_agg(format('%s AS c%s', p.expression, p.number), ', ' ORDER BY p.number) INTO selected
     FROM previewpg.attribute p WHERE p.upper = relation;
@@ -107,7 +108,7 @@ BEGIN
     END;
     EXECUTE format('DROP VIEW previewpg_lower.a%s', relation);
     IF copied > rows_limit OR previewpg.size_of_tree(relation) - before > bytes_limit THEN
-        PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(r.production_bytes, previewpg.size_of_tree(relation) - before));
+        PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(bytes, previewpg.size_of_tree(relation) - before));
     END IF;
     UPDATE previewpg.relation AS x SET state = 'detached', reason = $2, same_shape = false WHERE relation IN (x.upper, x.claims);
     FOR leaf IN SELECT x.upper FROM previewpg.relation x WHERE x.claims = relation AND x.upper <> relation ORDER BY x.upper LOOP
