@@ -107,3 +107,14 @@ COMMIT;
 ALTER TABLE users DROP COLUMN home;
 DROP TYPE address;
 SELECT * FROM users WHERE id < 4 ORDER BY id;
+-- What always fires doesn't for rows of production that an ALTER TABLE stores here.
+CREATE TABLE noted (id int);
+CREATE FUNCTION note_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.noted VALUES (NEW.id); RETURN NEW; END $$;
+CREATE TRIGGER notes BEFORE INSERT ON spots FOR EACH ROW EXECUTE FUNCTION note_row();
+ALTER TABLE spots ENABLE ALWAYS TRIGGER notes;
+ALTER TABLE spots ADD COLUMN chance float DEFAULT random();
+SELECT count(*), count(chance) FROM spots;
+SELECT count(*) FROM noted;
+SELECT tgenabled FROM pg_trigger WHERE tgrelid = 'spots'::regclass AND tgname = 'notes';
+INSERT INTO spots (id) VALUES (100);
+SELECT id FROM noted;

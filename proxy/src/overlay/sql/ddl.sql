@@ -63,6 +63,7 @@ DECLARE
     selected text;
     inserted text;
     claimed text;
+    again text;
     copied bigint;
     detail text;
     broken text;
@@ -95,6 +96,7 @@ BEGIN
     JOIN pg_attribute c ON c.attrelid = to_regclass('previewpg_claims.r' || relation) AND c.attnum = k.place;
     EXECUTE format('CREATE VIEW previewpg_lower.a%s AS SELECT %s FROM previewpg_fdw.r%1$s', relation, selected);
     EXECUTE format('GRANT SELECT ON previewpg_lower.a%s TO %I', relation, previewpg.setting('app_role'));
+    again := previewpg.silence(relation);
     BEGIN
         copied := previewpg.as_app(format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM previewpg_lower.a%s AS l WHERE NOT EXISTS (SELECT 1 FROM previewpg_claims.r%4$s AS previewpg_c WHERE %5$s) LIMIT %6$s',
         previewpg.name_of(relation), inserted,
@@ -106,6 +108,7 @@ BEGIN
         RAISE exclusion_violation USING MESSAGE = format('could not create exclusion constraint "%s"', broken),
             DETAIL = regexp_replace(detail, '^Key (.*) conflicts with existing key (.*)[.]$', $r$Key \2 conflicts with key \1.$r$), SCHEMA = schema_name, TABLE = table_name, CONSTRAINT = broken;
     END;
+    EXECUTE again;
     EXECUTE format('DROP VIEW previewpg_lower.a%s', relation);
     IF copied > rows_limit OR previewpg.size_of_tree(relation) - before > bytes_limit THEN
         PERFORM previewpg.raise_limit(relation, greatest(r.production_rows, copied), greatest(bytes, previewpg.size_of_tree(relation) - before));
