@@ -145,6 +145,26 @@ fn settings_that_hold_on_production_too_are_read_again() {
 }
 
 #[test]
+fn a_whole_row_names_its_column_cast_or_not() {
+    let catalog = shop(true);
+    for (item, label) in [
+        ("u", r#" END) AS "u" FROM"#),
+        ("u::text", r#" END)::text AS "u" FROM"#),
+        (
+            "u::text::varchar(9)",
+            r#" END)::text::varchar(9) AS "u" FROM"#,
+        ),
+        ("u::text || 'x'", " END)::text || 'x' FROM"),
+        ("u::text AS other", " END)::text AS other FROM"),
+    ] {
+        let text = format!("SELECT {item} FROM users u");
+        let fresh = fresh(&catalog, &text);
+        let sent = fresh.text.unwrap();
+        assert!(sent.contains(label), "{text}: {sent}");
+    }
+}
+
+#[test]
 fn names_in_bodies_are_held() {
     let catalog = shop(true);
     let context = Context {

@@ -52,12 +52,14 @@ pub(super) fn name_types(
         } else {
             row
         };
-        let label = if is_item(planner, column.level, span) {
-            format!(" AS {alias}")
-        } else {
-            String::new()
-        };
-        replace(edits, span, format!("({typed}){label}"))?;
+        match item_end(planner, column.level, span) {
+            Some(end) => {
+                let cast = planner.source(&(span.end..end));
+                let item = format!("({typed}){cast} AS {alias}");
+                replace(edits, &(span.start..end), item)?;
+            }
+            None => replace(edits, span, format!("({typed})"))?,
+        }
     }
     Ok(())
 }
@@ -94,16 +96,13 @@ fn is_shadowed(planner: &Planner<'_>, name: &str, at: usize) -> bool {
         })
 }
 
-/// Whether the reference is an item of its level's target list by itself, so that it names the output column.
-fn is_item(planner: &Planner<'_>, level: Option<usize>, span: &Span) -> bool {
-    let Some(list) = level
+/// Where the item of its level's target list ends that the reference is by itself, casts of it included: then it names the output column.
+fn item_end(planner: &Planner<'_>, level: Option<usize>, span: &Span) -> Option<usize> {
+    let list = level
         .and_then(|level| planner.statement.levels.get(level))
-        .map(|level| &level.list)
-    else {
-        return false;
-    };
+        .map(|level| &level.list)?;
     if span.start < list.start || list.end < span.end {
-        return false;
+        return None;
     }
     let before = planner.source(&(list.start..span.start)).trim_end();
     let after = planner.source(&(span.end..list.end)).trim_start();
@@ -111,5 +110,63 @@ fn is_item(planner: &Planner<'_>, level: Option<usize>, span: &Span) -> bool {
         || before.ends_with(',')
         || before.eq_ignore_ascii_case("distinct")
         || before.eq_ignore_ascii_case("all");
-    begins && (after.is_empty() || after.starts_with(','))
+    if !begins {
+        return None;
+    }
+    let casts = casts(after);
+    let rest = after.get(casts..)?.trim_start();
+    let end = list.end - planner.source(&(span.end..list.end)).trim_start().len() + casts;
+    let end = if casts == 0 { span.end } else { end };
+    (rest.is_empty() || rest.starts_with(',')).then_some(end)
+}
+
+/// How much of what follows an expression are casts to plain types, `::text`, `::numeric(10, 2)[]`.
+fn casts(text: &str) -> usize {
+    let mut taken = 0;
+    while let Some(named) = text
+        .get(taken..)
+        .and_then(|rest| rest.trim_start().strip_prefix("::"))
+    {
+        let is_name =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '"' | '[' | ']');
+        let name = named.trim_start();
+        let mut rest = name.trim_start_matches(is_name);
+        if rest.len() == name.len() {
+            break;
+        }
+        if let Some((modifiers, after)) = rest.strip_prefix('(').and_then(|in_| in_.split_once(')'))
+        {
+            if !modifiers
+                .chars()
+                .all(|c| c.is_ascii_digit() || matches!(c, ',' | ' '))
+            {
+                break;
+            }
+            rest = after.trim_start_matches(['[', ']']);
+        }
+        taken = text.len() - rest.len();
+    }
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::casts;
+
+    #[test]
+    fn casts_end_where_the_item_does() {
+        for (text, taken) in [
+            ("::text, 1", "::text"),
+            (" ::text ", " ::text"),
+            ("::text::\"char\"", "::text::\"char\""),
+            ("::public.users[] AS x", "::public.users[]"),
+            ("::numeric(10, 2)[], y", "::numeric(10, 2)[]"),
+            ("::text || 'x'", "::text"),
+            (", y", ""),
+            ("", ""),
+            ("::", ""),
+        ] {
+            assert_eq!(text.get(..casts(text)), Some(taken), "{text}");
+        }
+    }
 }
