@@ -234,8 +234,23 @@ impl Api {
             .unwrap_or_else(|refusal| panic!("apply in {namespace}: {refusal}\n{yaml}"))
     }
 
-    /// Whether the API server would take an object, as a new one or in the place of what is there; nothing is stored.
+    /// Whether the API server would take an object, as a new one or in the place of what is there; nothing is stored. What somebody changes meanwhile is read again.
     pub fn dry_run(&self, namespace: &str, object: &Value) -> Result<Value, Refusal> {
+        const CONFLICT: u16 = 409;
+        const TRIES: usize = 20;
+        let mut taken = self.try_dry_run(namespace, object);
+        for _ in 1..TRIES {
+            match &taken {
+                Err(refusal) if refusal.code == CONFLICT => {
+                    taken = self.try_dry_run(namespace, object);
+                }
+                _ => break,
+            }
+        }
+        taken
+    }
+
+    fn try_dry_run(&self, namespace: &str, object: &Value) -> Result<Value, Refusal> {
         const QUERY: &str = "?dryRun=All&fieldValidation=Strict";
         let (kind, name) = (text(object, "/kind"), text(object, "/metadata/name"));
         let Some(old) = self.get(kind, namespace, name) else {
