@@ -4,8 +4,6 @@
 //! That isn't done for a plain read where nobody is changing the schema and nothing is sent before: everybody is told of a session that is about to change the schema, or to lock a table,
 //! before it does, and such a session waits for what was sent until then ([`crate::catalog::unheld`]). If the read was overtaken after all, nobody sees its rows.
 
-use std::sync::Arc;
-
 use super::conversation::{Asked, Broken, Conversation};
 use super::expect::Expect;
 use super::planner::Reading;
@@ -56,7 +54,7 @@ impl Conversation {
             return Hold::Nothing;
         }
         let returns = only_returns(&statement.kind);
-        let prepared = self.executed_reading(statement);
+        let prepared = self.executed_reading(reading, statement);
         let reading = prepared.as_deref().unwrap_or(reading);
         let first = prepared
             .as_ref()
@@ -131,18 +129,6 @@ impl Conversation {
         for sent in std::mem::take(&mut self.doubtful) {
             self.begun(sent);
         }
-    }
-
-    /// What an EXECUTE runs.
-    pub(crate) fn executed_reading(&self, statement: &Statement) -> Option<Arc<Reading>> {
-        let name = executed(&statement.kind)?;
-        if let Some(source) = self.prepares.source(name) {
-            let (encoding, strings) = (self.sight.encoding(), self.sight.standard_strings());
-            return Some(self.common.readings.read(source, encoding, strings));
-        }
-        // The protocol's Parse may have made it.
-        let entry = self.statements.get(name.as_bytes())?;
-        entry.reading.clone()
     }
 
     /// Tells everybody of a statement, before it's sent, by which names may come to mean something else, or which others may have to wait for. Gives whether that has to be waited for.

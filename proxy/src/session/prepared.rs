@@ -232,10 +232,37 @@ impl Conversation {
         });
     }
 
+    fn reading_of_prepare(&self, source: &Bytes) -> Arc<Reading> {
+        let (encoding, strings) = (self.sight.encoding(), self.sight.standard_strings());
+        self.common.readings.read(source, encoding, strings)
+    }
+
+    /// What an EXECUTE runs, by SQL's PREPARE or the protocol's Parse. `reading`: its own.
+    pub(crate) fn executed_reading(
+        &self,
+        reading: &Reading,
+        statement: &Statement,
+    ) -> Option<Arc<Reading>> {
+        let name = executed(&statement.kind)?;
+        match self.prepares.source(name) {
+            Some(source) => Some(self.reading_of_prepare(source)),
+            None => self.parsed_reading(reading, statement).cloned(),
+        }
+    }
+
+    /// The same, if the protocol's Parse made it.
+    pub(crate) fn parsed_reading(
+        &self,
+        reading: &Reading,
+        statement: &Statement,
+    ) -> Option<&Arc<Reading>> {
+        let name = reading.encode(executed(&statement.kind)?, self.sight.encoding())?;
+        self.statements.get(&name)?.reading.as_ref()
+    }
+
     /// What the client's PREPARE would be sent as now. `None`: it has no statement.
     pub(crate) fn plan_of_prepare(&self, source: &Bytes) -> Option<(Arc<Reading>, Plan)> {
-        let (encoding, strings) = (self.sight.encoding(), self.sight.standard_strings());
-        let reading = self.common.readings.read(source, encoding, strings);
+        let reading = self.reading_of_prepare(source);
         let statement = reading.script.statements.first()?;
         let context = self.sight.context();
         let plan = self.common.readings.plan(&reading, statement, context);

@@ -49,7 +49,7 @@ impl Conversation {
         if self.sight.is_behind() && needs_names(statement) {
             return Plan::Refuse(prepared::behind());
         }
-        let plan = self.with_executed(plan, statement);
+        let plan = self.with_executed(plan, reading, statement);
         let changes = !matches!(plan, Plan::Pass(_));
         if changes && !self.sight.readable() {
             return Plan::Refuse(Refusal::new(
@@ -89,8 +89,8 @@ impl Conversation {
     }
 
     /// An EXECUTE's plan, with the effects of what it runs.
-    fn with_executed(&self, plan: Plan, statement: &Statement) -> Plan {
-        let Some(reading) = self.executed_reading(statement) else {
+    fn with_executed(&self, plan: Plan, reading: &Reading, statement: &Statement) -> Plan {
+        let Some(reading) = self.executed_reading(reading, statement) else {
             return plan;
         };
         let context = self.sight.context();
@@ -119,12 +119,7 @@ impl Conversation {
         if matches!(statement.kind, Kind::Explain { analyze: false, .. }) {
             return false;
         }
-        let name = prepared::executed(&statement.kind)
-            .and_then(|name| reading.encode(name, self.sight.encoding()));
-        let Some(entry) = name.and_then(|name| self.statements.get(&name)) else {
-            return false;
-        };
-        let Some(parsed) = &entry.reading else {
+        let Some(parsed) = self.parsed_reading(reading, statement) else {
             return false;
         };
         parsed.script.statements.first().is_some_and(|first| {

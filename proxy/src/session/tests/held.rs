@@ -9,6 +9,15 @@ use crate::catalog::store::Changing;
 use crate::session::conversation::Asked;
 use crate::wire::{TransactionStatus, backend, frontend};
 
+/// Parse, Bind and Execute of a text, without a Sync.
+fn batch(text: &str) -> Vec<u8> {
+    say(|out| {
+        frontend::parse(b"", text.as_bytes(), [].into_iter(), out).unwrap();
+        frontend::bind(b"", b"", &[], out).unwrap();
+        frontend::execute(b"", 0, out).unwrap();
+    })
+}
+
 #[test]
 fn names_are_held_while_another_session_changes_the_schema() {
     let store = store(BUILTINS, &["mine"]);
@@ -57,13 +66,6 @@ fn names_are_held_while_another_session_changes_the_schema() {
 #[test]
 fn names_are_held_behind_what_may_take_its_time() {
     let mut both = Both::over(store(BUILTINS, &["mine"]));
-    let batch = |text: &str| {
-        say(|out| {
-            frontend::parse(b"", text.as_bytes(), [].into_iter(), out).unwrap();
-            frontend::bind(b"", b"", &[], out).unwrap();
-            frontend::execute(b"", 0, out).unwrap();
-        })
-    };
     both.client(&batch("BEGIN"));
     both.client(&batch("SELECT a FROM mine"));
     assert_eq!(
@@ -277,18 +279,13 @@ fn an_execute_reads_what_it_was_prepared_for() {
 
 #[test]
 fn nobody_hears_the_rows_of_a_read_that_was_overtaken() {
-    for batch in [false, true] {
+    for in_batch in [false, true] {
         let store = store(BUILTINS, &["mine"]);
         let mut both = Both::over(Arc::clone(&store));
-        let (asks, answers): (Vec<u8>, Vec<u8>) = match batch {
+        let (asks, answers): (Vec<u8>, Vec<u8>) = match in_batch {
             false => (query("SELECT a FROM mine"), begins()),
             true => (
-                say(|out| {
-                    frontend::parse(b"", b"SELECT a FROM mine", [].into_iter(), out).unwrap();
-                    frontend::bind(b"", b"", &[], out).unwrap();
-                    frontend::execute(b"", 0, out).unwrap();
-                    frontend::sync(out);
-                }),
+                [batch("SELECT a FROM mine"), say(frontend::sync)].concat(),
                 say(|out| {
                     backend::parse_complete(out);
                     backend::bind_complete(out);
@@ -304,14 +301,6 @@ fn nobody_hears_the_rows_of_a_read_that_was_overtaken() {
         let broken = both.0.take_broken().expect("it is ended");
         assert_eq!(broken.report().sqlstate(), b"40001");
     }
-}
-
-fn batch(text: &str) -> Vec<u8> {
-    say(|out| {
-        frontend::parse(b"", text.as_bytes(), [].into_iter(), out).unwrap();
-        frontend::bind(b"", b"", &[], out).unwrap();
-        frontend::execute(b"", 0, out).unwrap();
-    })
 }
 
 #[test]
