@@ -35,7 +35,6 @@ SELECT count(*) FROM users TABLESAMPLE SYSTEM (100);
 BEGIN;
 DECLARE c CURSOR FOR SELECT * FROM counters WHERE name = 'c5' FOR UPDATE;
 FETCH c;
--- expect: refused CURRENT OF: the cursor's row may be production's
 UPDATE counters SET value = 777 WHERE CURRENT OF c;
 ROLLBACK;
 SELECT count(*) FROM users;

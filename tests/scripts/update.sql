@@ -46,7 +46,6 @@ UPDATE users SET name = 'Again' WHERE name = 'Renamed' RETURNING id, version;
 BEGIN;
 DECLARE c CURSOR FOR SELECT * FROM counters WHERE name = 'c5' FOR UPDATE;
 FETCH c;
--- expect: refused CURRENT OF: the cursor's row may be production's
 UPDATE counters SET value = 777 WHERE CURRENT OF c;
 ROLLBACK;
 SELECT value FROM counters WHERE name = 'c5';

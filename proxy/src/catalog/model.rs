@@ -352,4 +352,6 @@ pub struct Reach {
     pub schema: bool,
     /// It may change settings.
     pub settings: bool,
+    /// It may change the row that a cursor stands on (`WHERE CURRENT OF`).
+    pub current_of: bool,
 }

@@ -198,6 +198,7 @@ impl Reach {
         self.opaque |= other.opaque;
         self.schema |= other.schema;
         self.settings |= other.settings;
+        self.current_of |= other.current_of;
     }
 }
 
@@ -419,6 +420,11 @@ fn scan(body: &str, names: &Names<'_>) -> Direct {
     let lower = body.to_ascii_lowercase();
     direct.reach.opaque = lower.contains("u&\"");
     let upserts = lower.contains("conflict");
+    let words: Vec<&str> = lower
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty())
+        .collect();
+    direct.reach.current_of = words.windows(2).any(|pair| pair == ["current", "of"]);
     let used = names.operators.iter().filter(|(operator, _)| {
         UNWRITTEN_OPERATORS.contains(&operator.as_str()) || body.contains(operator.as_str())
     });

@@ -32,13 +32,16 @@ use crate::catalog::model::{Catalog, Oid, Relation, RelationKind};
 use crate::overlay::merged;
 use crate::overlay::names::{identifier_list, quote_identifier};
 use crate::placement;
-use crate::sql::facts::{Copy, Kind, Role, Span, Statement, WriteKind};
+use crate::sql::facts::{self, Copy, Kind, Role, Span, Statement, WriteKind};
 use crate::sql::patch::Edits;
 pub use names::{OwnReads, own_reads, still_mean};
 pub use unknown::still_unknown;
 
 use plan::{Before, Effects, Fresh, Plan, Refusal};
 use resolve::Resolution;
+
+/// Largest tables whose rows a cursor that doesn't say SCROLL keeps to go backward.
+const MAX_KEPT_BYTES: u64 = 1 << 30;
 
 /// What names mean for a session at this moment.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +69,12 @@ pub fn plan(text: &str, statement: &Statement, context: Context<'_>) -> Plan {
 #[must_use]
 pub fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
     routine::refuse_call(oid, context)
+}
+
+/// Why the row under a cursor can't be changed.
+#[must_use]
+pub fn refuse_current_of(relation: &str) -> Refusal {
+    refusal::current_of(relation)
 }
 
 /// One statement being planned.
@@ -232,7 +241,11 @@ impl<'a> Planner<'a> {
         let prepares = matches!(self.statement.kind, Kind::Prepare { .. });
         let mut edits = Edits::default();
         self.merge_reads(&mut edits, read::Locked::Raw)?;
+        let merges = !edits.is_empty();
         self.hide_ours(&mut edits)?;
+        if merges {
+            self.go_backward(&mut edits)?;
+        }
         let (before, dirties) = self.copy_ups()?;
         if prepares && !before.is_empty() {
             return Err(self.unless_copied(refusal::prepare_write()));
@@ -261,6 +274,48 @@ impl<'a> Planner<'a> {
             }
             None => Plan::Fresh(Box::new(fresh)),
         })
+    }
+
+    /// A cursor that doesn't say whether it goes backward does where PostgreSQL's plan lets it: over one table, or rows that are sorted. A plan of merged rows never does
+    /// by itself. Rows that were fetched are kept for that, so not of what is large.
+    fn go_backward(&self, edits: &mut Edits) -> Result<(), Refusal> {
+        let Kind::Declare {
+            says_scroll: false,
+            cursor,
+            span,
+            ..
+        } = &self.statement.kind
+        else {
+            return Ok(());
+        };
+        let statement = self.statement;
+        let mut tops = statement.levels.iter().filter(|level| level.query == *span);
+        let sorted = tops.any(|level| level.order_by.is_some());
+        let aggregates = |call: &facts::Function| {
+            let own = resolve::routines(&call.name, self.context);
+            let builtin = self.context.catalog.builtins.get(&call.name.name);
+            builtin.is_some_and(|function| function.aggregate)
+                || own.into_iter().any(|own| own.aggregate)
+        };
+        let plain = match statement.levels.as_slice() {
+            [level] => {
+                statement.relations.len() == 1
+                    && level.range.len() == 1
+                    && !level.distinct
+                    && !statement.functions.iter().any(aggregates)
+            }
+            _ => false,
+        };
+        let lowers = self
+            .backed()
+            .filter_map(|(_, relation)| relation.lower.as_ref());
+        let bytes: u64 = lowers.map(|lower| lower.bytes).sum();
+        if (sorted || plain) && !statement.locks_rows() && bytes <= MAX_KEPT_BYTES {
+            edits
+                .insert(cursor.start, "SCROLL ")
+                .map_err(|error| refusal::patch(&error.to_string()))?;
+        }
+        Ok(())
     }
 
     /// `REFRESH MATERIALIZED VIEW`: one of production's becomes the preview's own.

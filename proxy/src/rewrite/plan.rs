@@ -29,6 +29,8 @@ pub struct Effects {
     pub names: bool,
     /// It may change other settings that change results, in a way that isn't reported: production is no longer asked for this session.
     pub settings: bool,
+    /// What it calls may change the row that a cursor stands on.
+    pub current_of: bool,
 }
 
 impl Effects {
@@ -40,6 +42,7 @@ impl Effects {
             search_path: self.search_path || other.search_path,
             names: self.names || other.names,
             settings: self.settings || other.settings,
+            current_of: self.current_of || other.current_of,
         }
     }
 }

@@ -170,9 +170,9 @@ pub(super) fn rules(relation: &str) -> Refusal {
 pub(super) fn current_of(relation: &str) -> Refusal {
     Refusal::new(
         "where_current_of",
-        format!("WHERE CURRENT OF isn't available for \"{relation}\" in a preview"),
+        format!("WHERE CURRENT OF isn't available for \"{relation}\" and this cursor in a preview"),
         "The cursor's row may come from production, where it has no place that the preview can change.",
-        "Use the row's key.",
+        "Declare the cursor FOR UPDATE, which copies its rows up, or use the row's key.",
     )
 }
 

@@ -75,6 +75,7 @@ impl Planner<'_> {
         effects.schema |= reach.schema;
         effects.names = self.statement.kind.has_rows() && !reach.own.is_empty();
         effects.settings |= reach.settings;
+        effects.current_of = reach.current_of;
         effects.search_path |= reach.settings;
         Ok(effects)
     }

@@ -134,7 +134,9 @@ impl Conversation {
             if needs_names(statement) && (!self.names_known() || self.awaits_names(statement)) {
                 return Some(Work::Bind(bind));
             }
-            self.plan_prepared(&name, &entry, reading, statement)
+            let plan = self.plan_prepared(&name, &entry, reading, statement);
+            let refusal = self.refuse_cursor(&portal, statement, &plan);
+            refusal.map_or(plan, |refusal| Arc::new(Plan::Refuse(refusal)))
         };
         let kept = Portal {
             reading: Some(Arc::clone(reading)),

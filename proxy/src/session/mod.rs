@@ -30,6 +30,7 @@ mod apart;
 mod cancel;
 mod conversation;
 mod copying;
+mod cursors;
 mod drive;
 mod expect;
 mod extended;

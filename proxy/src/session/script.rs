@@ -258,7 +258,7 @@ impl Conversation {
             if needs && (!self.names_known() || self.awaits_names(statement)) {
                 return Whole::Wait;
             }
-            let plan = self.plan(reading, statement);
+            let plan = self.plan_to_run(reading, statement);
             let Plan::Pass(effects) = plan else {
                 return Whole::Each((statements.len() == 1).then_some(plan));
             };
@@ -295,6 +295,12 @@ impl Conversation {
         Whole::Forward(all, unheld)
     }
 
+    fn plan_to_run(&mut self, reading: &Reading, statement: &Statement) -> Plan {
+        let plan = self.plan(reading, statement);
+        self.refuse_cursor(b"", statement, &plan)
+            .map_or(plan, Plan::Refuse)
+    }
+
     fn forward_whole(&mut self, script: &Script, effects: Vec<Effects>, unheld: Option<Sent>) {
         self.statements.drop_unnamed();
         for (statement, effects) in script.reading.script.statements.iter().zip(effects) {
@@ -320,7 +326,7 @@ impl Conversation {
             {
                 return false;
             }
-            None => self.plan(reading, statement),
+            None => self.plan_to_run(reading, statement),
         };
         match plan {
             Plan::Refuse(refusal) => {

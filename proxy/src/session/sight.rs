@@ -13,6 +13,7 @@ use crate::preview::likeness::CARRIED;
 use crate::rewrite::Context;
 use crate::sql::facts::{Kind, Statement, Transaction};
 
+use super::cursors;
 use super::expect::Rows;
 use super::planner::Encoding;
 
@@ -114,6 +115,8 @@ pub(crate) struct Sight {
     encoding: Encoding,
     /// Backslashes are ordinary in `'..'`.
     standard_strings: bool,
+    /// The transaction's cursors over merged rows.
+    pub(super) cursors: cursors::Merged,
     /// No planning at all: a database of the client's own.
     plain: bool,
 }
@@ -142,6 +145,7 @@ impl Sight {
             production_settings: None,
             encoding: Encoding::Utf8,
             standard_strings: true,
+            cursors: cursors::Merged::default(),
             plain,
         }
     }
@@ -489,6 +493,7 @@ impl Sight {
             if !more {
                 self.isolation = Isolation::Idle;
                 self.behind = false;
+                self.cursors.clear();
             }
         }
         self.stale |= self.own && self.catalog.incomplete;

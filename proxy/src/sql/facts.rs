@@ -128,6 +128,10 @@ pub enum Kind {
     Declare {
         /// The cursor's name.
         name: String,
+        /// `SCROLL` or `NO SCROLL` stands there.
+        says_scroll: bool,
+        /// The word CURSOR.
+        cursor: Span,
         /// Where the query stands.
         span: Span,
     },
@@ -201,7 +205,25 @@ impl Kind {
     }
 }
 
+impl WriteKind {
+    /// The cursor whose row it changes.
+    #[must_use]
+    pub fn current_of(&self) -> Option<&Cursor> {
+        match self {
+            Self::Update { current_of, .. } | Self::Delete { current_of } => current_of.as_ref(),
+            Self::Insert { .. } | Self::Merge { .. } => None,
+        }
+    }
+}
+
 impl Statement {
+    /// Whether its rows come locked, so that each of them has been copied up when it's there.
+    #[must_use]
+    pub fn locks_rows(&self) -> bool {
+        let tops = self.levels.iter().filter(|level| level.parent.is_none());
+        tops.flat_map(|level| &level.locks).next().is_some()
+    }
+
     /// Positive accounting: an identifier that `known` knows (as a table's name) and that the reader can't say what it is for.
     /// A statement with one must not be served. Statements that are [`Kind::Unreadable`] are to be judged by [`Statement::words`] instead.
     #[must_use]
@@ -398,6 +420,15 @@ pub struct Write {
     pub returning: Option<Span>,
 }
 
+/// What `WHERE CURRENT OF` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cursor {
+    /// The cursor of this name.
+    Named(String),
+    /// A parameter: which one isn't known before it runs.
+    Parameter,
+}
+
 /// What a write does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteKind {
@@ -417,12 +448,12 @@ pub enum WriteKind {
         /// The names of the columns that SET assigns to.
         columns: Vec<String>,
         /// `WHERE CURRENT OF`.
-        current_of: bool,
+        current_of: Option<Cursor>,
     },
     /// DELETE (its USING and WHERE are its level's `from` and `condition`).
     Delete {
         /// `WHERE CURRENT OF`.
-        current_of: bool,
+        current_of: Option<Cursor>,
     },
     /// MERGE
     Merge {

@@ -230,8 +230,11 @@ fn declare(reader: &mut Reader<'_>, from: usize, end: usize) -> Result<Kind> {
     let at = reader.find(cursor, end, Keyword::For);
     let at = reader.expect(at, end, Keyword::For, "DECLARE")?;
     reader.query(at, end)?;
+    let says_scroll = reader.find(from + 2, cursor, Keyword::Scroll) < cursor;
     Ok(Kind::Declare {
         name,
+        says_scroll,
+        cursor: reader.span(cursor, cursor + 1),
         span: reader.span(at, end),
     })
 }

@@ -1,7 +1,9 @@
 //! INSERT, UPDATE, DELETE and MERGE.
 
 use super::expression::Place;
-use super::facts::{Conflict, ConflictTarget, InsertSource, LevelId, Role, Span, Write, WriteKind};
+use super::facts::{
+    Conflict, ConflictTarget, Cursor, InsertSource, LevelId, Role, Span, Write, WriteKind,
+};
 use super::keyword::Keyword;
 use super::lexer::TokenKind;
 use super::query::ends_clause;
@@ -81,7 +83,7 @@ impl Reader<'_> {
         }
         self.in_range(id, Some(range));
         self.out.writes.push(Write {
-            kind: WriteKind::Delete { current_of: false },
+            kind: WriteKind::Delete { current_of: None },
             target,
             level: id,
             span: self.span(from, end),
@@ -396,17 +398,22 @@ impl Reader<'_> {
         self.finish_write(&begun, at, end, WriteKind::Delete { current_of })
     }
 
-    fn where_or_current(&mut self, at: usize, end: usize) -> Result<(usize, bool)> {
+    fn where_or_current(&mut self, at: usize, end: usize) -> Result<(usize, Option<Cursor>)> {
         if at >= end || !self.is_keyword(at, Keyword::Where) {
-            return Ok((at, false));
+            return Ok((at, None));
         }
         if self.are(at + 1, &[Keyword::Current, Keyword::Of])
             && (self.is_column_name(at + 3) || self.is(at + 3, TokenKind::Parameter))
         {
             self.account(at + 3, at + 4);
-            return Ok((at + 4, true));
+            let cursor = if self.is(at + 3, TokenKind::Parameter) {
+                Cursor::Parameter
+            } else {
+                Cursor::Named(self.name(at + 3))
+            };
+            return Ok((at + 4, Some(cursor)));
         }
-        Ok((self.where_clause(at, end)?, false))
+        Ok((self.where_clause(at, end)?, None))
     }
 
     fn merge(

@@ -17,7 +17,7 @@ use probe::{Probe, parameters};
 use view::simple_view;
 
 use crate::catalog::model::{Oid, Relation, RelationKind};
-use crate::sql::facts::{Level, LevelId, Span, Write, WriteKind};
+use crate::sql::facts::{Kind, Level, LevelId, Span, Write, WriteKind};
 
 /// Copies the whole table up; with `detach`, lower isn't looked at any more.
 pub(super) fn whole(relation: Oid, detach: bool) -> Before {
@@ -119,11 +119,17 @@ impl<'a> Planner<'a> {
             } => probe.conflict(write, columns.as_deref(), source, conflict)?,
             WriteKind::Insert { conflict: None, .. } => Vec::new(),
             WriteKind::Update {
-                current_of: true, ..
+                current_of: Some(_),
+                ..
             }
-            | WriteKind::Delete { current_of: true } => {
-                // Copied up now, the row would be another one than the cursor's, and nothing would be changed.
-                return Err(refusal::current_of(&relation.name));
+            | WriteKind::Delete {
+                current_of: Some(_),
+            } => {
+                if matches!(self.statement.kind, Kind::Prepare { .. }) {
+                    return Err(refusal::current_of(&relation.name));
+                }
+                // The session sees to it that the cursor's rows have been copied up.
+                Vec::new()
             }
             WriteKind::Update { .. } | WriteKind::Delete { .. } => probe.condition(write)?,
             WriteKind::Merge {
@@ -183,11 +189,10 @@ impl<'a> Planner<'a> {
             .as_ref()
             .filter(|lower| !lower.read_only)
             .ok_or_else(refuse)?;
-        let current_of = match write.kind {
-            WriteKind::Update { current_of, .. } | WriteKind::Delete { current_of } => current_of,
-            WriteKind::Insert { .. } | WriteKind::Merge { .. } => return Err(refuse()),
-        };
-        if current_of
+        if matches!(
+            write.kind,
+            WriteKind::Insert { .. } | WriteKind::Merge { .. }
+        ) || write.kind.current_of().is_some()
             || !self.reads_one_table(view)
             || base.rules
             || !view.trigger_functions.is_empty()

@@ -88,6 +88,19 @@ impl Conversation {
         plan
     }
 
+    /// Why a statement that is about to run can't stand on its cursor; notes the one that it declares, or is bound to as a portal. Not a part of its plan, which is kept: what a cursor's
+    /// name stands for may be another one each time.
+    pub(crate) fn refuse_cursor(
+        &mut self,
+        portal: &[u8],
+        statement: &Statement,
+        plan: &Plan,
+    ) -> Option<Refusal> {
+        let cursors = &mut self.sight.cursors;
+        cursors.open(portal, statement, plan);
+        cursors.refusal(statement, plan)
+    }
+
     /// An EXECUTE's plan, with the effects of what it runs.
     fn with_executed(&self, plan: Plan, reading: &Reading, statement: &Statement) -> Plan {
         let Some(reading) = self.executed_reading(reading, statement) else {

@@ -129,6 +129,8 @@ fn kinds_are_told_apart() {
             "DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT 1",
             Kind::Declare {
                 name: "c".into(),
+                says_scroll: true,
+                cursor: 17..23,
                 span: 38..46,
             },
         ),
@@ -453,7 +455,7 @@ fn writes_are_described() {
         update.writes[0].kind,
         WriteKind::Update {
             columns: vec!["a".into(), "b".into(), "c".into()],
-            current_of: true
+            current_of: Some(Cursor::Named("k".into()))
         }
     );
     for query in [
