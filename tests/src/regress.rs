@@ -227,8 +227,8 @@ impl Report {
                     "{}{order}\n{}\n  copy:\n{}\n  preview:\n{}",
                     difference.place,
                     indented(&difference.sql, 20),
-                    indented(&difference.copy, 15),
-                    indented(&difference.preview, 15)
+                    indented(&difference.copy, 60),
+                    indented(&difference.preview, 60)
                 );
             }
         }

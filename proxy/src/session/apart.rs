@@ -87,8 +87,12 @@ impl Helper {
         let (mut backend, mut statements) = match kept {
             Some(kept) => kept,
             None => {
-                let timeout = format!("SET lock_timeout = {}", self.lock_timeout.as_millis());
-                frontend::query(timeout.as_bytes(), &mut out)?;
+                // A table that the client's own session has locked can't be altered from here.
+                let settings = format!(
+                    "SET lock_timeout = {}; SET previewpg.apart = 'on'",
+                    self.lock_timeout.as_millis()
+                );
+                frontend::query(settings.as_bytes(), &mut out)?;
                 answers += 1;
                 let backend = backend::connect(&self.target, &[], &self.tls).await?;
                 (backend, Statements::default())

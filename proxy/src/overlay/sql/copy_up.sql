@@ -116,6 +116,7 @@ DECLARE
     of_rows text := previewpg.column_list(relation, key, 'r.');
     move text;
     silent boolean;
+    lifts boolean := EXISTS (SELECT FROM previewpg.unvalidated(relation));
 BEGIN
     IF key = '{}' THEN
         RETURN;
@@ -170,7 +171,7 @@ $f$, relation, move, of_rows, target, stored, previewpg.stored_columns(relation,
     EXECUTE format('ALTER FUNCTION previewpg_copy.i%s OWNER TO %I', relation, app);
     -- The client's triggers and rules, and those of foreign keys that we don't check, are for new rows. Where there are none, ours alone are told
     -- to look away: each change of session_replication_role makes the session plan everything anew.
-    silent := EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND (c.relkind = 'p' OR c.relispartition OR c.relhasrules))
+    silent := lifts OR EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND (c.relkind = 'p' OR c.relispartition OR c.relhasrules))
         OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgtype & 4 <> 0 AND t.tgenabled <> 'D' AND t.tgname NOT LIKE $r$0previewpg\_%$r$);
     PERFORM previewpg.put_function('r' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint',
         CASE WHEN silent THEN 'SECURITY DEFINER SET session_replication_role = replica' ELSE 'SECURITY DEFINER' END, format(CASE WHEN silent THEN $f$
@@ -178,7 +179,7 @@ BEGIN
     IF pg_catalog.cardinality(previewpg_rows) > %2$s OR pg_catalog.pg_column_size(previewpg_rows) > %3$s THEN
         PERFORM previewpg.raise_limit(%1$s::pg_catalog.oid, pg_catalog.cardinality(previewpg_rows), pg_catalog.pg_column_size(previewpg_rows));
     END IF;
-    RETURN coalesce(previewpg_copy.i%1$s(previewpg_rows), 0);
+    %4$s
 END
 $f$ ELSE $f$
 DECLARE
@@ -192,7 +193,22 @@ BEGIN
     PERFORM pg_catalog.set_config('previewpg.copying', '', true);
     RETURN coalesce(previewpg_n, 0);
 END
-$f$ END, relation, rows_limit, bytes_limit));
+$f$ END, relation, rows_limit, bytes_limit, CASE WHEN lifts THEN format($f$
+    DECLARE
+        previewpg_n bigint;
+        previewpg_again text;
+    BEGIN
+        RETURN coalesce(previewpg_copy.i%1$s(previewpg_rows), 0);
+    EXCEPTION WHEN check_violation THEN
+        -- A row of production's that breaks a check that it needn't keep yet. Apart from the client's transaction, which may have locked the table: it's done in it then.
+        IF pg_catalog.current_setting('previewpg.apart', true) = 'on' THEN
+            RAISE;
+        END IF;
+        previewpg_again := previewpg.lift_checks(%1$s::pg_catalog.oid);
+        previewpg_n := previewpg_copy.i%1$s(previewpg_rows);
+        EXECUTE previewpg_again;
+        RETURN coalesce(previewpg_n, 0);
+    END;$f$, relation) ELSE format('RETURN coalesce(previewpg_copy.i%s(previewpg_rows), 0);', relation) END));
 END
 $$;
 
@@ -307,12 +323,45 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM pg_rewrite w WHERE w.rulename <> '_RETURN' AND w.ev_enabled IN ('R', 'A') AND (w.ev_class = $1 OR w.ev_class IN (SELECT r.upper FROM previewpg.relation r WHERE r.claims = $1))
 $$;
 
--- Keeps them from acting on rows that are copied up. Gives the statements that let them act again.
+-- The NOT VALID checks of a table, and of what shares its claims: rows of production may break them. Of an inherited one, also those that it comes from.
+CREATE OR REPLACE FUNCTION previewpg.unvalidated(relation oid) RETURNS SETOF pg_constraint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH RECURSIVE here AS (
+        SELECT $1 AS upper UNION SELECT r.upper FROM previewpg.relation r WHERE r.claims = $1
+    ), above AS (
+        SELECT here.upper FROM here UNION SELECT i.inhparent FROM above JOIN pg_inherits i ON i.inhrelid = above.upper
+    )
+    SELECT k.* FROM above JOIN pg_constraint k ON k.conrelid = above.upper
+    WHERE k.contype = 'c' AND NOT k.convalidated
+      AND k.conname IN (SELECT o.conname FROM here JOIN pg_constraint o ON o.conrelid = here.upper WHERE o.contype = 'c' AND NOT o.convalidated)
+$$;
+
+-- Takes them off, so that such rows can be copied up. Gives the statements that put them back.
+CREATE OR REPLACE FUNCTION previewpg.lift_checks(relation oid) RETURNS text
+LANGUAGE plpgsql SET client_min_messages = warning SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    item record;
+    again text := '';
+BEGIN
+    LOOP
+        -- Parents first: what a child had of its own besides stays as its own, and is one with its parent's again when that comes back.
+        SELECT k.oid, k.conname, previewpg.name_of(k.conrelid) AS relation, pg_get_constraintdef(k.oid) AS definition, obj_description(k.oid, 'pg_constraint') AS comment
+        INTO item FROM previewpg.unvalidated($1) AS k WHERE k.coninhcount = 0 ORDER BY k.oid LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        again := format('ALTER TABLE %s ADD CONSTRAINT %I %s;', item.relation, item.conname, item.definition)
+            || coalesce(format('COMMENT ON CONSTRAINT %I ON %s IS %L;', item.conname, item.relation, item.comment), '') || again;
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', item.relation, item.conname);
+    END LOOP;
+    RETURN again;
+END
+$$;
+
+-- Keeps rules and triggers from acting on rows that are copied up, and checks from looking at them. Gives the statements that let them act again.
 CREATE OR REPLACE FUNCTION previewpg.silence(relation oid) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     item record;
-    again text := '';
+    again text := previewpg.lift_checks(relation);
 BEGIN
     FOR item IN SELECT l.* FROM previewpg.loud(relation) AS l ORDER BY l.upper, l.kind, l.name LOOP
         EXECUTE format('ALTER TABLE %s DISABLE %s %I', previewpg.name_of(item.upper), item.kind, item.name);

@@ -160,6 +160,21 @@ BEGIN
 END
 $$;
 
+-- That a row `l` of lower violates a check, whose expression has its columns' bare names in it and may have the whole row (`t.*`), which a view's row isn't.
+CREATE OR REPLACE FUNCTION previewpg.violated(relation oid, expression text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name text := (SELECT quote_ident(c.relname) FROM pg_class c WHERE c.oid = relation);
+BEGIN
+    IF strpos(expression, name || '.*') = 0 THEN
+        RETURN format('(%s) IS FALSE', expression);
+    END IF;
+    RETURN format('EXISTS (SELECT FROM pg_catalog.unnest(ARRAY[ROW(%s)::%s]) AS %s WHERE (%s) IS FALSE)',
+        (SELECT string_agg('l.' || quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped),
+        previewpg.name_of(relation), name, expression);
+END
+$$;
+
 -- PostgreSQL's own complaint of ALTER TABLE about NULLs; rows of lower are found by the condition, over the old projection.
 CREATE OR REPLACE FUNCTION previewpg.raise_nulls(relation oid, column_name text, condition text, before boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -333,6 +348,7 @@ DECLARE
     item record;
     part record;
     duplicate text;
+    violated text;
 BEGIN
     SELECT * INTO r FROM previewpg.relation x WHERE x.upper = relation;
     IF r.state IS DISTINCT FROM 'merged' THEN
@@ -349,9 +365,9 @@ BEGIN
         SELECT k.oid, k.conname, pg_get_expr(k.conbin, k.conrelid) AS expression FROM pg_constraint k
         WHERE k.conrelid = relation AND k.contype = 'c' AND k.convalidated AND NOT EXISTS (SELECT FROM previewpg.verified v WHERE v.object = k.oid) ORDER BY k.oid
     LOOP
-        IF previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS %I WHERE (%s) IS FALSE AND %s LIMIT 1', relation, t.relname, item.expression, previewpg.unclaimed(relation, quote_ident(t.relname)))) > 0 THEN
-            SELECT c.relname, n.nspname INTO t FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.oid = previewpg.holder(relation, format('(%s) IS FALSE', item.expression), false);
+        violated := previewpg.violated(relation, item.expression);
+        IF previewpg.as_app(format('SELECT 1 FROM previewpg_lower.r%s AS l WHERE %s AND %s LIMIT 1', relation, violated, previewpg.unclaimed(relation, 'l'))) > 0 THEN
+            SELECT c.relname, n.nspname INTO t FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = previewpg.holder(relation, violated, false);
             RAISE check_violation USING MESSAGE = format('check constraint "%s" of relation "%s" is violated by some row', item.conname, t.relname),
                 SCHEMA = t.nspname, TABLE = t.relname, CONSTRAINT = item.conname;
         END IF;
@@ -623,7 +639,7 @@ BEGIN
 END
 $$;
 
--- PostgreSQL checks a new foreign key's rows of upper against upper parents only: so their parents are copied up before. All that is
+-- PostgreSQL checks a new foreign key's rows of upper, and those of one that becomes valid, against upper parents only: so their parents are copied up before. All that is
 -- known at this point is the text; what isn't recognised in it ends in PostgreSQL's error.
 CREATE OR REPLACE FUNCTION previewpg.ddl_command_start() RETURNS event_trigger
 LANGUAGE plpgsql AS $$
@@ -635,16 +651,25 @@ DECLARE
     stack text;
 BEGIN
     GET DIAGNOSTICS stack = PG_CONTEXT;
-    IF query !~* 'references' OR previewpg.is_nested(stack) THEN
+    IF query !~* 'references|validate' OR previewpg.is_nested(stack) THEN
         RETURN;
     END IF;
     FOR part IN
         SELECT m FROM pg_catalog.regexp_matches(query, pg_catalog.replace(
             $r$alter\s+table\s+(?:if\s+exists\s+)?(?:only\s+)?(@(?:\s*\.\s*@)?)$r$
-            || $r$|foreign\s+key\s*\(([^()]*)\)\s*references\s+(?:only\s+)?(@(?:\s*\.\s*@)?)(?:\s*\(([^()]*)\))?$r$, '@', pg_catalog.replace(name, '("', '(?:"')), 'gi') AS m
+            || $r$|foreign\s+key\s*\(([^()]*)\)\s*references\s+(?:only\s+)?(@(?:\s*\.\s*@)?)(?:\s*\(([^()]*)\))?$r$
+            || $r$|validate\s+constraint\s+(@)$r$, '@', pg_catalog.replace(name, '("', '(?:"')), 'gi') AS m
     LOOP
         IF part[1] IS NOT NULL THEN
             child := part[1];
+        ELSIF part[5] IS NOT NULL THEN
+            PERFORM previewpg.copy_up_parents(k.conrelid, k.confrelid,
+                (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ',' ORDER BY c.place) FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY AS c(number, place)
+                 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = c.number),
+                (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ',' ORDER BY c.place) FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY AS c(number, place)
+                 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = c.number))
+            FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = pg_catalog.to_regclass(child) AND k.contype = 'f' AND NOT k.convalidated
+              AND k.conname = (pg_catalog.parse_ident(part[5]))[1];
         ELSIF child IS NOT NULL THEN
             PERFORM previewpg.copy_up_parents(pg_catalog.to_regclass(child), pg_catalog.to_regclass(part[3]), part[2], part[4]);
         END IF;
