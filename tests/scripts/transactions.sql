@@ -111,3 +111,19 @@ UPDATE counters SET value = 93 WHERE name = 'c6';
 SELECT value FROM counters WHERE name = 'c6';
 INSERT INTO counters VALUES ('together', 1) RETURNING *;
 SELECT value FROM counters WHERE name IN ('c6', 'together') ORDER BY name;
+-- Not in a string of several, whatever stands before it.
+-- protocol: simple
+-- together: 3
+SELECT 1;
+COMMIT;
+VACUUM users;
+-- protocol: simple
+-- together: 2
+CREATE UNIQUE INDEX CONCURRENTLY users_born ON users (born, id);
+UPDATE users SET born = born WHERE id = 3;
+-- protocol: simple
+-- together: 2
+UPDATE users SET name = 'Not done' WHERE id = 3;
+DROP INDEX CONCURRENTLY users_created_at;
+SELECT name FROM users WHERE id = 3;
+VACUUM users;

@@ -16,7 +16,7 @@ use super::production::{Read, ReadEvent};
 use crate::admin::metrics::Placement;
 use crate::catalog::model::RelationKind;
 use crate::catalog::unheld::Sent;
-use crate::rewrite::plan::{Effects, Fresh, Plan};
+use crate::rewrite::plan::{Effects, Fresh, Plan, Refusal};
 use crate::rewrite::{builtin_volatility, resolve};
 use crate::sql::facts::{Copy, Kind, LockStrength, Name, Statement, Transaction};
 use crate::wire::frontend::{self, Subject};
@@ -98,6 +98,33 @@ impl Script {
         self.takes_data = takes_data(kind);
         self.copying = Copying::default();
         self.next += 1;
+    }
+}
+
+/// What PostgreSQL calls a statement that it refuses in a string of several, which is a transaction block to it. In ours each comes as a message of its own.
+fn runs_alone(reading: &Reading, statement: &Statement) -> Option<&'static str> {
+    if reading.script.statements.len() < 2 {
+        return None;
+    }
+    let concurrently = || {
+        let text = reading.statement(statement);
+        let mut words = text.split_ascii_whitespace();
+        words.any(|word| word.eq_ignore_ascii_case("concurrently"))
+    };
+    match &statement.kind {
+        Kind::Discard(what) if what == "ALL" => Some("DISCARD ALL"),
+        Kind::Utility { tag } => match tag.as_str() {
+            "VACUUM" => Some("VACUUM"),
+            "CREATE DATABASE" => Some("CREATE DATABASE"),
+            "DROP DATABASE" => Some("DROP DATABASE"),
+            "CREATE TABLESPACE" => Some("CREATE TABLESPACE"),
+            "DROP TABLESPACE" => Some("DROP TABLESPACE"),
+            "ALTER SYSTEM" => Some("ALTER SYSTEM"),
+            "CREATE INDEX" if concurrently() => Some("CREATE INDEX CONCURRENTLY"),
+            "DROP INDEX" if concurrently() => Some("DROP INDEX CONCURRENTLY"),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -327,6 +354,18 @@ impl Conversation {
                 return false;
             }
             None => self.plan_to_run(reading, statement),
+        };
+        let plan = match runs_alone(reading, statement) {
+            Some(command) if !self.in_failed_block() => Plan::Refuse(Refusal {
+                sqlstate: "25001",
+                ..Refusal::new(
+                    "transaction_block",
+                    format!("{command} cannot run inside a transaction block"),
+                    "",
+                    "",
+                )
+            }),
+            _ => plan,
         };
         match plan {
             Plan::Refuse(refusal) => {
