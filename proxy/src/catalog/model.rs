@@ -354,4 +354,6 @@ pub struct Reach {
     pub settings: bool,
     /// It may change the row that a cursor stands on (`WHERE CURRENT OF`).
     pub current_of: bool,
+    /// It may end the transaction, and with it what holds its names.
+    pub ends: bool,
 }

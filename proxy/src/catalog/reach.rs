@@ -199,6 +199,7 @@ impl Reach {
         self.schema |= other.schema;
         self.settings |= other.settings;
         self.current_of |= other.current_of;
+        self.ends |= other.ends;
     }
 }
 
@@ -469,6 +470,7 @@ fn scan(body: &str, names: &Names<'_>) -> Direct {
             "create", "alter", "drop", "truncate", "import", "refresh", "comment",
         ]
         .contains(&word);
+        direct.reach.ends |= matches!(word, "commit" | "rollback");
         direct.reach.settings |= word == "set_config" || context.changes_a_setting();
     }
     direct

@@ -50,11 +50,7 @@ pub fn still_mean(text: &str, statement: &Statement, context: Context<'_>) -> Op
     let named = named
         .into_iter()
         .map(|((_, name), relation)| (name, relation.as_ref()));
-    // A procedure or block may end the transaction, and its locks with it; and where it does, nothing may run in front of it.
-    let bodies = match statement.kind.has_rows() {
-        true => Planner::new(text, statement, context).own_in_bodies(),
-        false => Default::default(),
-    };
+    let bodies = Planner::new(text, statement, context).own_in_bodies();
     let called = bodies
         .iter()
         .filter_map(|oid| context.catalog.relations.get(oid))

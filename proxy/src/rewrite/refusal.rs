@@ -64,6 +64,18 @@ pub(super) fn body_reads(what: &str, relation: &str) -> Refusal {
     )
 }
 
+/// A function called by the protocol's FunctionCall, whose body names tables.
+pub(super) fn body_names(what: &str, relation: &str) -> Refusal {
+    Refusal::new(
+        "function_call",
+        format!(
+            "{what} can't be called by a FunctionCall message in a preview because its body names \"{relation}\""
+        ),
+        "Another session may give that name to a table of production while it runs, and nothing can keep it.",
+        "Call it in a SELECT.",
+    )
+}
+
 /// A body that runs SQL which isn't in its text.
 pub(super) fn body_opaque(what: &str) -> Refusal {
     Refusal::new(

@@ -73,7 +73,7 @@ impl Planner<'_> {
         self.refuse_rules()?;
         let reach = self.reach(|reach, what| self.check(reach, what))?;
         effects.schema |= reach.schema;
-        effects.names = self.statement.kind.has_rows() && !reach.own.is_empty();
+        effects.names = self.holds_names(&reach) && !reach.own.is_empty();
         effects.settings |= reach.settings;
         effects.current_of = reach.current_of;
         effects.search_path |= reach.settings;
@@ -101,12 +101,23 @@ impl Planner<'_> {
             .collect()
     }
 
-    /// The tables and views without rows of production's that what the statement calls may read by their names.
+    /// The tables and views without rows of production's that what the statement calls may read by their names, where these can be held while it runs.
     pub(super) fn own_in_bodies(&self) -> BTreeSet<Oid> {
         let nothing = |_: &Reach, _: String| Ok(());
         self.reach(nothing)
+            .ok()
+            .filter(|reach| self.holds_names(reach))
             .map(|reach| reach.own)
             .unwrap_or_default()
+    }
+
+    /// Whether the names in the bodies of what is called keep their meaning while it runs, if they are locked before. A procedure or block may end the transaction, and its locks
+    /// with it; and where it does, nothing may run in front of it.
+    fn holds_names(&self, reach: &Reach) -> bool {
+        match self.statement.kind {
+            Kind::Call | Kind::Do => !reach.ends,
+            _ => self.statement.kind.has_rows(),
+        }
     }
 
     /// What everything that the statement calls may touch; `each` is asked about each of them, with its name for messages.
@@ -436,6 +447,11 @@ pub(super) fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
     let mut reads = routine.reach.reads.iter();
     if let Some(read) = reads.find_map(|oid| catalog.relations.get(oid)) {
         return Some(refusal::body_reads(&what, &read.name));
+    }
+    // Nothing can hold the names in its body.
+    let mut own = routine.reach.own.iter();
+    if let Some(read) = own.find_map(|oid| catalog.relations.get(oid)) {
+        return Some(refusal::body_names(&what, &read.name));
     }
     (routine.reach.opaque && catalog.hides_rows()).then(|| refusal::body_opaque(&what))
 }

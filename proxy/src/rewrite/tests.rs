@@ -136,6 +136,7 @@ fn settings_that_hold_on_production_too_are_read_again() {
     ] {
         let effects = Effects {
             names: false,
+            current_of: false,
             schema: false,
             search_path,
             settings,
@@ -175,20 +176,22 @@ fn names_in_bodies_are_held() {
         let statement = facts::read(text, true).statements.remove(0);
         still_mean(text, &statement, context).map(|before| before.text)
     };
-    let text = "SELECT count_mine()";
-    assert!(one(&catalog, text).effects().names);
-    assert_eq!(
-        held(text).as_deref(),
-        Some("SELECT previewpg.held(ARRAY['\"public\".\"mine\"'], ARRAY[4]::pg_catalog.oid[])")
-    );
-    // It may end the transaction, and its locks with it; nothing may run in front of it then.
     for text in [
+        "SELECT count_mine()",
         "DO $$ BEGIN PERFORM count_mine(); END $$",
         "CALL count_mine()",
     ] {
-        assert!(!one(&catalog, text).effects().names, "{text}");
-        assert_eq!(held(text), None, "{text}");
+        assert!(one(&catalog, text).effects().names);
+        assert_eq!(
+            held(text).as_deref(),
+            Some("SELECT previewpg.held(ARRAY['\"public\".\"mine\"'], ARRAY[4]::pg_catalog.oid[])"),
+            "{text}"
+        );
     }
+    // It ends the transaction, and its locks with it; nothing may run in front of it then.
+    let ends = "DO $$ BEGIN PERFORM count_mine(); COMMIT; END $$";
+    assert!(!one(&catalog, ends).effects().names);
+    assert_eq!(held(ends), None);
     assert!(!one(&catalog, "SELECT id FROM mine").effects().names);
     let own = |text: &str| {
         let statement = facts::read(text, true).statements.remove(0);
@@ -296,7 +299,25 @@ fn a_read_is_merged_wherever_a_table_can_stand() {
         ),
         (
             "DECLARE c CURSOR FOR SELECT * FROM users",
-            format!("DECLARE c CURSOR FOR SELECT * FROM ({users}) AS \"users\""),
+            format!("DECLARE c SCROLL CURSOR FOR SELECT * FROM ({users}) AS \"users\""),
+        ),
+        (
+            "DECLARE c BINARY NO SCROLL CURSOR FOR SELECT * FROM users",
+            format!("DECLARE c BINARY NO SCROLL CURSOR FOR SELECT * FROM ({users}) AS \"users\""),
+        ),
+        (
+            "DECLARE c CURSOR FOR SELECT count(*) FROM users",
+            format!("DECLARE c CURSOR FOR SELECT count(*) FROM ({users}) AS \"users\""),
+        ),
+        (
+            "DECLARE c CURSOR FOR SELECT users.id FROM users, mine",
+            format!("DECLARE c CURSOR FOR SELECT users.id FROM ({users}) AS \"users\", mine"),
+        ),
+        (
+            "DECLARE c BINARY CURSOR FOR SELECT users.id FROM users, mine ORDER BY 1",
+            format!(
+                "DECLARE c BINARY SCROLL CURSOR FOR SELECT users.id FROM ({users}) AS \"users\", mine ORDER BY 1"
+            ),
         ),
         (
             "INSERT INTO mine SELECT id FROM users",
@@ -477,7 +498,7 @@ fn what_would_be_wrong_is_refused() {
             "function_body",
         ),
         (
-            "UPDATE users SET name = 'x' WHERE CURRENT OF c",
+            "PREPARE p AS UPDATE users SET name = 'x' WHERE CURRENT OF c",
             "where_current_of",
         ),
         (
@@ -660,6 +681,7 @@ fn a_call_by_oid_is_refused_like_one_by_name() {
     let refused = |oid| refuse_call(oid, context).map(|refusal| refusal.construct);
     assert_eq!(refused(oid("count_users")), Some("function_body"));
     assert_eq!(refused(2924), Some("text_query"), "query_to_xml");
+    assert_eq!(refused(oid("count_mine")), Some("function_call"));
     assert_eq!(refused(1), None);
 }
 

@@ -130,21 +130,40 @@ fn who_reads_a_table_that_is_renamed_reads_the_whole_of_another() {
 fn a_call_under_way_keeps_its_names() {
     let pair = Pair::new();
     let (one, other) = (pair.configuration.serve(), pair.configuration.serve());
-    for (table, replica) in [&one, &other].into_iter().enumerate() {
+    for (number, replica) in [&one, &other].into_iter().enumerate() {
         let mut writer = one.connect();
         writer.must(OWN);
         writer.must(
             "CREATE OR REPLACE FUNCTION slowly() RETURNS bigint LANGUAGE plpgsql AS $$
                  BEGIN PERFORM pg_sleep(0.8); RETURN (SELECT count(*) FROM own); END $$",
         );
+        writer.must(
+            "CREATE OR REPLACE PROCEDURE slow(INOUT n bigint) LANGUAGE plpgsql AS $$
+                 BEGIN PERFORM pg_sleep(0.8); n := (SELECT count(*) FROM own); END $$",
+        );
+        writer.must("DROP TABLE IF EXISTS result; CREATE TABLE result (n bigint)");
+        let block = "DO $$ BEGIN PERFORM pg_sleep(0.8); INSERT INTO result SELECT count(*) FROM own; END $$";
         let mut reader = replica.connect();
-        std::thread::sleep(CALM);
-        reader.start(Protocol::Simple, request("SELECT slowly()"));
-        std::thread::sleep(WAITS / 2);
-        writer.must(&format!("BEGIN; {}; COMMIT", swap(table)));
-        let answer = reader.poll(PATIENCE).expect("an answer");
-        assert_eq!(answer.rows(), [["1"]], "{answer:?}");
-        assert_eq!(reader.value("SELECT slowly()"), "200");
+        for (at, (call, after)) in [
+            ("SELECT slowly()", "SELECT slowly()"),
+            ("CALL slow(0)", "CALL slow(0)"),
+            (block, "SELECT count(*) FROM own"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            writer.must(OWN);
+            std::thread::sleep(CALM);
+            reader.start(Protocol::Simple, request(call));
+            std::thread::sleep(WAITS / 2);
+            writer.must(&format!("BEGIN; {}; COMMIT", swap(number * 3 + at)));
+            let answer = reader.poll(PATIENCE).expect("an answer");
+            match call == block {
+                true => assert_eq!(reader.value("SELECT n FROM result"), "1", "{answer:?}"),
+                false => assert_eq!(answer.rows(), [["1"]], "{call}: {answer:?}"),
+            }
+            assert_eq!(reader.value(after), "200", "{call}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::sql::facts::{
-    ConflictTarget, InsertSource, Kind, LockStrength, LockWait, Role, Set, Span, Statement,
+    ConflictTarget, Cursor, InsertSource, Kind, LockStrength, LockWait, Role, Set, Span, Statement,
     Transaction, WriteKind, read,
 };
 
