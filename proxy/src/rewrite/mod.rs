@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::catalog::model::{Catalog, Oid, Relation, RelationKind};
 use crate::overlay::merged;
-use crate::overlay::names::{identifier_list, quote_identifier};
+use crate::overlay::names::{identifier_list, qualified, quote_identifier};
 use crate::placement;
 use crate::sql::facts::{self, Copy, Kind, Role, Span, Statement, WriteKind};
 use crate::sql::patch::Edits;
@@ -332,7 +332,15 @@ impl<'a> Planner<'a> {
                 self.context,
             ));
         }
-        Ok(self.utility(vec![copy_up::whole(view.oid, true)], effects))
+        let mut before = vec![copy_up::whole(view.oid, true)];
+        let text = self.source(&self.statement.span).to_ascii_lowercase();
+        let mut words = text.split_ascii_whitespace();
+        if words.any(|word| word == "concurrently") {
+            // It compares with the rows that are there; production's aren't.
+            let name = qualified(&view.schema, &view.name);
+            before.push(Before::of(format!("REFRESH MATERIALIZED VIEW {name}")));
+        }
+        Ok(self.utility(before, effects))
     }
 
     /// `COPY table FROM | TO`.

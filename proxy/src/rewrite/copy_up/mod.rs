@@ -33,7 +33,7 @@ fn permit(relation: Oid) -> Before {
 }
 
 impl Before {
-    fn of(text: String) -> Self {
+    pub(super) fn of(text: String) -> Self {
         Self {
             parameters: parameters(&text),
             text,
