@@ -40,6 +40,7 @@ impl Case {
             rng: StdRng::seed_from_u64(seed),
             tables: Vec::new(),
             functions: Vec::new(),
+            unvalidated: Vec::new(),
             names: 0,
         };
         let schema = generator.schema();
@@ -205,6 +206,8 @@ struct Generator {
     rng: StdRng,
     tables: Vec<Table>,
     functions: Vec<Function>,
+    /// Constraints that were added NOT VALID, and their tables.
+    unvalidated: Vec<(usize, String)>,
     names: u32,
 }
 
@@ -277,6 +280,9 @@ impl Generator {
         }
         if self.chance(30) {
             self.cursor(statements);
+        }
+        if self.chance(20) {
+            self.locking_cursor(statements);
         }
         if self.chance(15) {
             self.prepared(statements);

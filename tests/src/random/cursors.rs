@@ -18,24 +18,18 @@ impl Generator {
             "DECLARE c {word}CURSOR{hold} FOR SELECT * FROM {name} x WHERE {condition} ORDER BY x::text"
         )));
         for _ in 0..self.rng.random_range(1..4) {
-            // Without SCROLL a preview's cursor goes forward only.
-            let way = if scroll {
-                *[
-                    "NEXT",
-                    "3",
-                    "PRIOR",
-                    "ABSOLUTE 2",
-                    "BACKWARD 2",
-                    "LAST",
-                    "ALL",
-                ]
-                .choose(&mut self.rng)
-                .unwrap_or(&"NEXT")
-            } else {
-                *["NEXT", "3", "FORWARD 2", "ALL"]
-                    .choose(&mut self.rng)
-                    .unwrap_or(&"NEXT")
-            };
+            // What is sorted goes backward, SCROLL or not.
+            let way = *[
+                "NEXT",
+                "3",
+                "PRIOR",
+                "ABSOLUTE 2",
+                "BACKWARD 2",
+                "LAST",
+                "ALL",
+            ]
+            .choose(&mut self.rng)
+            .unwrap_or(&"NEXT");
             let verb = if self.chance(20) { "MOVE" } else { "FETCH" };
             statements.push(Statement {
                 order: Order::Ordered,
@@ -47,6 +41,39 @@ impl Generator {
             }
         }
         statements.push(Statement::plain("CLOSE c"));
+    }
+
+    /// A cursor that locks its rows, and what is done with the rows under it.
+    pub(super) fn locking_cursor(&mut self, statements: &mut Vec<Statement>) {
+        let table = self.a_table();
+        let name = self.tables[table].name.clone();
+        let condition = self.condition(table, "x");
+        let strength = *["UPDATE", "NO KEY UPDATE", "SHARE"]
+            .choose(&mut self.rng)
+            .unwrap_or(&"UPDATE");
+        statements.push(Statement::plain(&format!(
+            "DECLARE l CURSOR FOR SELECT * FROM {name} x WHERE {condition} ORDER BY x::text FOR {strength}"
+        )));
+        for _ in 0..self.rng.random_range(1..4) {
+            statements.push(Statement::plain("MOVE NEXT FROM l"));
+            let column = self.pick(table);
+            let value = column.kind.value(&mut self.rng);
+            let text = match self.rng.random_range(0..3) {
+                0 => format!("DELETE FROM {name} WHERE CURRENT OF l RETURNING *"),
+                _ => format!(
+                    "UPDATE {name} SET {} = {value} WHERE CURRENT OF l RETURNING *",
+                    column.name
+                ),
+            };
+            statements.push(Statement {
+                ignore: vec![Ignore::Detail],
+                ..Statement::plain(&text)
+            });
+            if self.chance(30) {
+                statements.push(self.statement());
+            }
+        }
+        statements.push(Statement::plain("CLOSE l"));
     }
 
     /// A statement that SQL prepares and executes, before and after another one.

@@ -10,7 +10,7 @@ impl Generator {
         let name = self.tables[table].name.clone();
         let column = self.pick(table);
         let keyed = self.tables[table].key.contains(&column.name);
-        match self.rng.random_range(0..16) {
+        match self.rng.random_range(0..19) {
             0 | 1 => {
                 let kind = *Kind::ALL.choose(&mut self.rng).unwrap_or(&Kind::Int);
                 let new = self.fresh_name("n");
@@ -57,8 +57,46 @@ impl Generator {
                 for c in &mut self.tables[table].columns {
                     c.special |= c.name == column.name;
                 }
+                if self.chance(50) {
+                    let constraint = self.fresh_name("c");
+                    self.unvalidated.push((table, constraint.clone()));
+                    return format!(
+                        "ALTER TABLE {name} ADD CONSTRAINT {constraint} CHECK ({} = {value}) NOT VALID",
+                        column.name
+                    );
+                }
                 format!("ALTER TABLE {name} ADD CHECK ({} <> {value})", column.name)
             }
+            14 if column.kind == Kind::Int => {
+                let parent = self.a_table();
+                let key = self.tables[parent].key.join(", ");
+                if self.tables[parent].key.len() != 1 {
+                    return format!("ANALYZE {name}");
+                }
+                let constraint = self.fresh_name("f");
+                let valid = if self.chance(60) {
+                    self.unvalidated.push((table, constraint.clone()));
+                    " NOT VALID"
+                } else {
+                    ""
+                };
+                let text = format!(
+                    "ALTER TABLE {name} ADD CONSTRAINT {constraint} FOREIGN KEY ({}) REFERENCES {} ({key}){valid}",
+                    column.name, self.tables[parent].name
+                );
+                self.tables[parent].referenced = true;
+                for c in &mut self.tables[table].columns {
+                    c.special |= c.name == column.name;
+                }
+                text
+            }
+            15 | 16 => match self.unvalidated.choose(&mut self.rng).cloned() {
+                Some((of, constraint)) => {
+                    let name = self.tables.get(of).map_or(&name, |table| &table.name);
+                    format!("ALTER TABLE {name} VALIDATE CONSTRAINT {constraint}")
+                }
+                None => format!("ANALYZE {name}"),
+            },
             7 if column.kind == Kind::Int && column.references.is_none() && !keyed => {
                 format!("ALTER TABLE {name} ALTER {} TYPE bigint", column.name)
             }
