@@ -41,6 +41,8 @@ impl Case {
             tables: Vec::new(),
             functions: Vec::new(),
             unvalidated: Vec::new(),
+            constraints: Vec::new(),
+            aside: false,
             names: 0,
         };
         let schema = generator.schema();
@@ -208,6 +210,10 @@ struct Generator {
     functions: Vec<Function>,
     /// Constraints that were added NOT VALID, and their tables.
     unvalidated: Vec<(usize, String)>,
+    /// Others that were added, and their tables.
+    constraints: Vec<(usize, String)>,
+    /// There's a schema that tables are moved to.
+    aside: bool,
     names: u32,
 }
 
@@ -257,6 +263,10 @@ impl Generator {
 
     fn workload(&mut self) -> Vec<Statement> {
         let mut statements = Vec::new();
+        self.aside = self.chance(30);
+        if self.aside {
+            statements.push(Statement::plain("CREATE SCHEMA aside"));
+        }
         for _ in 0..self.rng.random_range(14..26) {
             if self.chance(15) {
                 self.block(&mut statements);

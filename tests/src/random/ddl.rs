@@ -10,7 +10,7 @@ impl Generator {
         let name = self.tables[table].name.clone();
         let column = self.pick(table);
         let keyed = self.tables[table].key.contains(&column.name);
-        match self.rng.random_range(0..19) {
+        match self.rng.random_range(0..29) {
             0 | 1 => {
                 let kind = *Kind::ALL.choose(&mut self.rng).unwrap_or(&Kind::Int);
                 let new = self.fresh_name("n");
@@ -49,7 +49,14 @@ impl Generator {
                 for c in &mut self.tables[table].columns {
                     c.special |= c.name == column.name;
                 }
-                format!("ALTER TABLE {name} ADD UNIQUE ({})", column.name)
+                let constraint = self.fresh_name("u");
+                self.constraints.push((table, constraint.clone()));
+                let what = match self.chance(30) {
+                    // The same, by other means.
+                    true => format!("EXCLUDE ({} WITH =)", column.name),
+                    false => format!("UNIQUE ({})", column.name),
+                };
+                format!("ALTER TABLE {name} ADD CONSTRAINT {constraint} {what}")
             }
             5 => format!("ALTER TABLE {name} ALTER {} SET NOT NULL", column.name),
             6 => {
@@ -97,6 +104,83 @@ impl Generator {
                 }
                 None => format!("ANALYZE {name}"),
             },
+            17 => {
+                // Another value for each row, as far as PostgreSQL can tell.
+                let new = self.fresh_name("d");
+                let value = self.rng.random_range(0..40);
+                self.tables[table].columns.push(Column {
+                    name: new.clone(),
+                    kind: Kind::Int,
+                    nullable: true,
+                    special: false,
+                    references: None,
+                });
+                format!(
+                    "ALTER TABLE {name} ADD COLUMN {new} int DEFAULT (clock_timestamp() IS NULL)::int + {value}"
+                )
+            }
+            18 | 19 if !keyed && column.references.is_none() => {
+                for c in &mut self.tables[table].columns {
+                    if c.name == column.name {
+                        c.kind = Kind::Text;
+                    }
+                }
+                format!(
+                    "ALTER TABLE {name} ALTER {0} TYPE text USING 'v' || {0}::text",
+                    column.name
+                )
+            }
+            20 if !keyed => {
+                for c in &mut self.tables[table].columns {
+                    c.nullable |= c.name == column.name;
+                }
+                format!("ALTER TABLE {name} ALTER {} DROP NOT NULL", column.name)
+            }
+            21 if self.aside && !name.starts_with("aside.") => {
+                self.tables[table].name = format!("aside.{name}");
+                format!("ALTER TABLE {name} SET SCHEMA aside")
+            }
+            22 | 23 => {
+                let first = self.ddl(table);
+                let here = (self.tables.clone(), self.functions.clone());
+                let second = self.ddl(table);
+                let start = format!("ALTER TABLE {name} ");
+                let joins = |text: &str| {
+                    text.starts_with(&start)
+                        && !text.contains(" RENAME ")
+                        && !text.contains(" SET SCHEMA ")
+                };
+                match second.strip_prefix(&start) {
+                    Some(rest) if joins(&first) && joins(&second) => format!("{first}, {rest}"),
+                    _ => {
+                        (self.tables, self.functions) = here;
+                        first
+                    }
+                }
+            }
+            24 | 25 => match self.constraints.choose(&mut self.rng).cloned() {
+                Some((of, constraint)) => {
+                    let name = self.tables.get(of).map_or(&name, |table| &table.name);
+                    format!("ALTER TABLE {name} DROP CONSTRAINT {constraint}")
+                }
+                None => format!("ANALYZE {name}"),
+            },
+            26 if !keyed && column.references.is_none() => {
+                let value = Kind::Text.value(&mut self.rng);
+                for c in &mut self.tables[table].columns {
+                    if c.name == column.name {
+                        (c.kind, c.nullable, c.special) = (Kind::Text, true, false);
+                    }
+                }
+                // A column of the same name, but another one.
+                self.tables[table]
+                    .columns
+                    .sort_by_key(|c| c.name == column.name);
+                format!(
+                    "ALTER TABLE {name} DROP COLUMN {0}, ADD COLUMN {0} text DEFAULT {value}",
+                    column.name
+                )
+            }
             7 if column.kind == Kind::Int && column.references.is_none() && !keyed => {
                 format!("ALTER TABLE {name} ALTER {} TYPE bigint", column.name)
             }
@@ -129,7 +213,11 @@ impl Generator {
             _ if self.chance(20) => format!("TRUNCATE {name} CASCADE"),
             _ => {
                 let new = self.fresh_name("m");
-                self.tables[table].name.clone_from(&new);
+                let schema = match name.starts_with("aside.") {
+                    true => "aside.",
+                    false => "",
+                };
+                self.tables[table].name = format!("{schema}{new}");
                 format!("ALTER TABLE {name} RENAME TO {new}")
             }
         }
