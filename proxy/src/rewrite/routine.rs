@@ -306,22 +306,18 @@ impl Planner<'_> {
     }
 
     fn check(&self, reach: &Reach, what: String) -> Result<(), Refusal> {
-        let name = |oids: &BTreeSet<Oid>| {
-            let mut relations = oids.iter();
-            relations.find_map(|oid| self.context.catalog.relations.get(oid).map(|r| &r.name))
-        };
-        if reach.opaque && self.context.catalog.hides_rows() {
-            return Err(self.unless_all_copied(refusal::body_opaque(&what)));
-        }
-        let touched = reach.reads.union(&reach.changes).copied();
-        if let Some(name) = name(&reach.reads) {
-            let refusal = refusal::body_reads(&what, name);
-            return Err(whole_table::unless_copied(refusal, touched, self.context));
+        let catalog = self.context.catalog;
+        let touched = || reach.reads.union(&reach.changes).copied();
+        if let Some(refusal) = misses_rows(reach, &what, catalog) {
+            return Err(match is_opaque(reach, catalog) {
+                true => self.unless_all_copied(refusal),
+                false => whole_table::unless_copied(refusal, touched(), self.context),
+            });
         }
         // What isn't copied up meets the guard, if the body comes to it.
-        if let Some(name) = name(&reach.changes) {
+        if let Some(name) = first_name(&reach.changes, catalog) {
             let refusal = refusal::body_reads(&what, name);
-            let refusal = whole_table::unless_copied(refusal, touched, self.context);
+            let refusal = whole_table::unless_copied(refusal, touched(), self.context);
             if !refusal.copy_up.is_empty() {
                 return Err(refusal);
             }
@@ -444,16 +440,30 @@ pub(super) fn refuse_call(oid: Oid, context: Context<'_>) -> Option<Refusal> {
         return Some(refusal::text_query(&routine.name));
     }
     let what = format!("function \"{}\"", routine.name);
-    let mut reads = routine.reach.reads.iter();
-    if let Some(read) = reads.find_map(|oid| catalog.relations.get(oid)) {
-        return Some(refusal::body_reads(&what, &read.name));
+    misses_rows(&routine.reach, &what, catalog).or_else(|| {
+        // Nothing can hold the names in its body.
+        let name = first_name(&routine.reach.own, catalog)?;
+        Some(refusal::body_names(&what, name))
+    })
+}
+
+/// Why a body would miss rows of production's.
+fn misses_rows(reach: &Reach, what: &str, catalog: &Catalog) -> Option<Refusal> {
+    if is_opaque(reach, catalog) {
+        return Some(refusal::body_opaque(what));
     }
-    // Nothing can hold the names in its body.
-    let mut own = routine.reach.own.iter();
-    if let Some(read) = own.find_map(|oid| catalog.relations.get(oid)) {
-        return Some(refusal::body_names(&what, &read.name));
-    }
-    (routine.reach.opaque && catalog.hides_rows()).then(|| refusal::body_opaque(&what))
+    first_name(&reach.reads, catalog).map(|name| refusal::body_reads(what, name))
+}
+
+/// Whether a body may read whatever there is of production.
+fn is_opaque(reach: &Reach, catalog: &Catalog) -> bool {
+    reach.opaque && catalog.hides_rows()
+}
+
+fn first_name<'a>(oids: &BTreeSet<Oid>, catalog: &'a Catalog) -> Option<&'a str> {
+    let relations = &catalog.relations;
+    oids.iter()
+        .find_map(|oid| relations.get(oid).map(|found| found.name.as_str()))
 }
 
 /// Whether a routine's name stands there with a parenthesis after it.
