@@ -51,6 +51,7 @@ scripts! {
     ddl_columns => "ddl_columns.sql",
     ddl_constraints => "ddl_constraints.sql",
     ddl_in_functions => "ddl_in_functions.sql",
+    ddl_migrations => "ddl_migrations.sql",
     ddl_tables => "ddl_tables.sql",
     deferrable => "deferrable.sql",
     delete => "delete.sql",

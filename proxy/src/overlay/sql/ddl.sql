@@ -464,6 +464,12 @@ BEGIN
             PERFORM previewpg.as_app(format('SELECT pg_catalog.count(CAST(l.%I::%s AS %s)) FROM previewpg_lower.r%s AS l WHERE %s', item.attname, base, name, item.upper, previewpg.unclaimed(item.upper, 'l')));
         EXCEPTION
             WHEN check_violation THEN
+                -- Rows of upper stay as they are; lower's become values of the domain whenever they're read.
+                IF EXISTS (SELECT FROM pg_constraint k WHERE k.contypid = domain AND NOT k.convalidated) THEN
+                    RAISE feature_not_supported USING MESSAGE = format('domain %s can''t have a constraint NOT VALID that rows of production break in a preview', name),
+                        DETAIL = format('Column "%s" of table "%s" contains values that violate it, and could not be read any more.', item.attname, item.relname),
+                        HINT = 'Change those values first.';
+                END IF;
                 RAISE check_violation USING MESSAGE = format('column "%s" of table "%s" contains values that violate the new constraint', item.attname, item.relname),
                     SCHEMA = item.nspname, TABLE = item.relname, COLUMN = item.attname;
             WHEN not_null_violation THEN
