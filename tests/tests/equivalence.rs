@@ -43,6 +43,7 @@ scripts! {
     adversary_choices => "adversary_choices.sql",
     adversary_hidden_calls => "adversary_hidden_calls.sql",
     adversary_names => "adversary_names.sql",
+    breadth => "breadth.sql",
     catalogs => "catalogs.sql",
     copy_in => "copy_in.sql",
     copy_out => "copy_out.sql",

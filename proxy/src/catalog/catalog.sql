@@ -212,6 +212,7 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
             'production_schema', l.production_schema,
             'production_name', l.production_name,
             'same_shape', l.same_shape,
+            'policed', coalesce(hidden.rows, false),
             'row_security', l.row_security,
             'reason', CASE WHEN hidden.rows THEN 'Row-level security is forced on it, and its policies can''t be applied to production''s rows.' ELSE l.reason END,
             'rows', l.production_rows,

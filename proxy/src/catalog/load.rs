@@ -316,6 +316,7 @@ struct LowerRow {
     production_schema: String,
     production_name: String,
     same_shape: bool,
+    policed: bool,
     row_security: bool,
     reason: Option<String>,
     #[serde(default)]
@@ -460,6 +461,7 @@ impl LowerRow {
             rows: u64::try_from(self.rows).unwrap_or(0),
             bytes: u64::try_from(self.bytes).unwrap_or(0),
             unsupported,
+            policed: self.policed,
             dirty: shared.dirty(upper, self.written),
         })
     }

@@ -213,6 +213,8 @@ pub struct Lower {
     pub bytes: u64,
     /// It can't be served: why, for a DETAIL.
     pub unsupported: Option<String>,
+    /// That is because row-level security is forced on it here: once it's copied up, PostgreSQL applies its policies.
+    pub policed: bool,
     /// Somebody has written to it (or tried to) since provisioning. Never goes back to false while a proxy runs.
     pub dirty: Arc<Mark>,
 }

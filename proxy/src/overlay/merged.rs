@@ -211,6 +211,7 @@ mod tests {
                 rows: 0,
                 bytes: 0,
                 unsupported: None,
+                policed: false,
                 dirty: Arc::default(),
             }),
             definition: None,

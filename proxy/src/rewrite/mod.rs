@@ -234,7 +234,7 @@ impl<'a> Planner<'a> {
         }
         self.account()?;
         for (_, relation) in self.backed() {
-            self.refuse_unsupported(relation)?;
+            whole_table::refuse_unserved(relation, self.context)?;
         }
         self.refuse_system_columns()?;
         let runs = !matches!(self.statement.kind, Kind::Explain { analyze: false, .. });
@@ -348,7 +348,7 @@ impl<'a> Planner<'a> {
         let Some((_, relation)) = self.backed().next() else {
             return Ok(Plan::Pass(effects));
         };
-        self.refuse_unsupported(relation)?;
+        whole_table::refuse_unserved(relation, self.context)?;
         // COPY of a view or a partitioned table is PostgreSQL's own error, and so is COPY into a view.
         let Some(lower) = relation
             .lower
@@ -558,17 +558,6 @@ impl<'a> Planner<'a> {
         let mut words = self.statement.words.iter();
         match words.find(|word| names_ours && word.starts_with("previewpg")) {
             Some(own) => Err(refusal::own_name(own)),
-            None => Ok(()),
-        }
-    }
-
-    fn refuse_unsupported(&self, relation: &Relation) -> Result<(), Refusal> {
-        let why = relation
-            .lower
-            .as_ref()
-            .and_then(|lower| lower.unsupported.as_deref());
-        match why {
-            Some(why) => Err(refusal::unsupported_relation(&relation.name, why)),
             None => Ok(()),
         }
     }

@@ -240,9 +240,7 @@ pub(crate) fn expand(
     depth: usize,
 ) -> Result<String, Refusal> {
     if let Some(lower) = &relation.lower {
-        if let Some(why) = &lower.unsupported {
-            return Err(refusal::unsupported_relation(&relation.name, why));
-        }
+        whole_table::refuse_unserved(relation, context)?;
         return Ok(merged(relation, lower, only));
     }
     let refuse = |why: &str| {

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Context;
 use super::plan::Refusal;
-use crate::catalog::model::{Catalog, Oid, RelationKind};
+use super::{Context, refusal};
+use crate::catalog::model::{Catalog, Oid, Relation, RelationKind};
 
 /// The refusal, with the tables of production that have to be copied up for the statement to run: those among `relations`, and those under the views among
 /// them. Where they're more than the limit allows, the DETAIL says so.
@@ -26,6 +26,16 @@ pub(super) fn unless_copied(
     refusal
 }
 
+/// Refuses a relation that can't be served, unless it can once it's copied up.
+pub(super) fn refuse_unserved(relation: &Relation, context: Context<'_>) -> Result<(), Refusal> {
+    let lower = relation.lower.as_ref();
+    let Some(why) = lower.and_then(|lower| lower.unsupported.as_deref()) else {
+        return Ok(());
+    };
+    let refusal = refusal::unsupported_relation(&relation.name, why);
+    Err(unless_copied(refusal, [relation.oid], context))
+}
+
 /// The tables, those of a tree as its root; `None` where one can't be copied up, or where there is none. A materialized view of production can't, but whoever
 /// reads it hears that it isn't populated.
 fn tables(relations: impl IntoIterator<Item = Oid>, catalog: &Catalog) -> Option<BTreeSet<Oid>> {
@@ -38,7 +48,9 @@ fn tables(relations: impl IntoIterator<Item = Oid>, catalog: &Catalog) -> Option
         let relation = catalog.relations.get(&oid)?;
         match &relation.lower {
             Some(_) if relation.is_unpopulated() => {}
-            Some(lower) if lower.read_only || lower.unsupported.is_some() => return None,
+            Some(lower) if lower.read_only || lower.unsupported.is_some() && !lower.policed => {
+                return None;
+            }
             Some(lower) => {
                 tables.insert(lower.root);
             }

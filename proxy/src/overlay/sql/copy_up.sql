@@ -313,7 +313,8 @@ BEGIN
 END
 $$;
 
--- The rules and triggers of a table, and of what shares its claims, that act in a session of session_replication_role = replica: 'R' and 'A'.
+-- The rules and triggers of a table, and of what shares its claims, that act in a session of session_replication_role = replica: 'R' and 'A'. And policies that
+-- are forced on the app role, which inserts: 'F'.
 CREATE OR REPLACE FUNCTION previewpg.loud(relation oid) RETURNS TABLE (upper oid, kind text, name name, enabled "char")
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT t.tgrelid, 'TRIGGER', t.tgname, t.tgenabled
@@ -321,6 +322,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     SELECT w.ev_class, 'RULE', w.rulename, w.ev_enabled
     FROM pg_rewrite w WHERE w.rulename <> '_RETURN' AND w.ev_enabled IN ('R', 'A') AND (w.ev_class = $1 OR w.ev_class IN (SELECT r.upper FROM previewpg.relation r WHERE r.claims = $1))
+    UNION ALL
+    SELECT c.oid, 'ROW LEVEL SECURITY', '', 'F'
+    FROM pg_class c WHERE c.relrowsecurity AND c.relforcerowsecurity AND (c.oid = $1 OR c.oid IN (SELECT r.upper FROM previewpg.relation r WHERE r.claims = $1))
 $$;
 
 -- The NOT VALID checks of a table, and of what shares its claims: rows of production may break them. Of an inherited one, also those that it comes from.
@@ -364,6 +368,11 @@ DECLARE
     again text := previewpg.lift_checks(relation);
 BEGIN
     FOR item IN SELECT l.* FROM previewpg.loud(relation) AS l ORDER BY l.upper, l.kind, l.name LOOP
+        IF item.enabled = 'F' THEN
+            EXECUTE format('ALTER TABLE %s NO FORCE %s', previewpg.name_of(item.upper), item.kind);
+            again := again || format('ALTER TABLE %s FORCE %s;', previewpg.name_of(item.upper), item.kind);
+            CONTINUE;
+        END IF;
         EXECUTE format('ALTER TABLE %s DISABLE %s %I', previewpg.name_of(item.upper), item.kind, item.name);
         again := again || format('ALTER TABLE %s ENABLE %s %s %I;', previewpg.name_of(item.upper), CASE item.enabled WHEN 'A' THEN 'ALWAYS' ELSE 'REPLICA' END, item.kind, item.name);
     END LOOP;
