@@ -14,10 +14,12 @@ mod contents;
 mod drift;
 mod execute;
 mod follow;
+mod foreign_server;
 mod inspect;
 mod plan;
 mod restore;
 mod role;
+mod runtime;
 mod selection;
 
 pub use drift::{Change, Collision, Drift, RelationDrift, drift};
@@ -27,9 +29,9 @@ pub use inspect::{
     fingerprint, inspect,
 };
 pub use plan::{Action, New, Noted, Plan, Restore, Step, plan};
-pub(crate) use plan::{RUNTIME, RUNTIME_VERSION, runtime_digest};
 pub use restore::{NotRestored, RestoreError};
 pub(crate) use role::handover as role_handover;
+pub(crate) use runtime::{RUNTIME, RUNTIME_VERSION, digest as runtime_digest};
 pub use selection::TableSelection;
 
 /// The role that clients log in as.

@@ -5,20 +5,13 @@ use std::fmt;
 
 use super::drift::{self, Change, Collision, Disputed, RelationDrift};
 use super::inspect::{Inspection, Preview, Relation};
-use super::{Options, role};
-use crate::catalog;
-use crate::net::target::{RootCertificates, Target};
+use super::{Options, foreign_server, role, runtime};
 use crate::overlay::names::quote_literal;
 
 /// Stands for production's password in a step's text.
 pub(super) const PRODUCTION_PASSWORD: &str = ":'production_password'";
 /// Stands for the app role's SCRAM verifier in a step's text.
 const CLIENT_VERIFIER: &str = ":'client_verifier'";
-
-/// The setting that tells which functions fresh has.
-pub(crate) const RUNTIME: &str = "runtime_digest";
-/// The setting that tells which version of previewpg made them.
-pub(crate) const RUNTIME_VERSION: &str = "runtime_version";
 
 /// Why a table is absent.
 const NO_RIGHT: &str = "The role that reads production has no SELECT right on it";
@@ -349,7 +342,7 @@ fn opening(options: &Options, inspection: &Inspection) -> Vec<Step> {
         ),
         sql(
             "create our schemas and the foreign data wrapper",
-            anew(include_str!("../sql/setup.sql")),
+            runtime::anew(include_str!("../sql/setup.sql")),
         ),
         Step {
             name: "create the role that clients use".to_owned(),
@@ -370,15 +363,18 @@ fn opening(options: &Options, inspection: &Inspection) -> Vec<Step> {
             "connect fresh with production",
             format!(
                 "SELECT previewpg.put_server({}::jsonb, true)",
-                quote_literal(&server_options(options, inspection.production.version).to_string())
+                quote_literal(
+                    &foreign_server::server_options(options, inspection.production.version)
+                        .to_string()
+                )
             ),
         ),
         Step {
             name: "log in at production".to_owned(),
             action: Action::SecretSql(format!(
                 "SELECT previewpg.put_mapping({}, {PRODUCTION_PASSWORD}, {})",
-                quote_literal(&lower_target(options).user),
-                certificates(lower_target(options))
+                quote_literal(&foreign_server::lower_target(options).user),
+                foreign_server::certificates(foreign_server::lower_target(options))
             )),
         },
     ];
@@ -391,7 +387,7 @@ fn opening(options: &Options, inspection: &Inspection) -> Vec<Step> {
         );
         steps.push(sql(
             "create lineage and the runtime",
-            format!("{}\n{grants}", anew(&runtime())),
+            format!("{}\n{grants}", runtime::anew(&runtime::text())),
         ));
     }
     steps.push(sql("store the settings", settings(options, inspection)));
@@ -412,7 +408,7 @@ fn is_current(inspection: &Inspection) -> bool {
     inspection
         .preview
         .as_ref()
-        .is_some_and(|preview| preview.settings.get(RUNTIME) == Some(&runtime_digest()))
+        .is_some_and(|preview| preview.settings.get(runtime::RUNTIME) == Some(&runtime::digest()))
 }
 
 /// Clients log in as another role than before.
@@ -454,7 +450,7 @@ fn begin(
     }
     steps.push(sql(
         "let comparisons of extensions' types run on production",
-        extensions(options, inspection),
+        foreign_server::put_server(options, inspection),
     ));
     for relation in &inspection.production.relations {
         if !selected
@@ -523,7 +519,7 @@ fn follow(
         });
         steps.push(sql(
             "let comparisons of extensions' types run on production",
-            extensions(options, inspection),
+            foreign_server::put_server(options, inspection),
         ));
     }
     steps.extend(drift.labels.into_iter().map(|change| Step {
@@ -629,46 +625,6 @@ fn names<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Vec<Strin
         .collect()
 }
 
-fn runtime() -> String {
-    [
-        include_str!("../sql/replicas.sql"),
-        include_str!("../sql/lineage.sql"),
-        include_str!("../sql/copy_up.sql"),
-        include_str!("../sql/guard.sql"),
-        include_str!("../sql/constraints.sql"),
-        include_str!("../sql/foreign_keys.sql"),
-        include_str!("../sql/provision.sql"),
-        include_str!("../sql/drift.sql"),
-        include_str!("../sql/sequences.sql"),
-        include_str!("../sql/ddl.sql"),
-        include_str!("../sql/measure.sql"),
-        include_str!("../sql/grants.sql"),
-        catalog::load::FUNCTION,
-    ]
-    .join("\n")
-}
-
-/// Which functions fresh has when this version has provisioned it.
-pub(crate) fn runtime_digest() -> String {
-    drift::digest(&runtime())
-}
-
-/// A text that makes functions in schema `previewpg`, so that it can be run where an older version has made them: what can't be replaced (other names or types of
-/// arguments, another result) is dropped first, in the same transaction. Functions that something depends on stay, to be replaced: those are triggers', which have no arguments.
-fn anew(text: &str) -> String {
-    const MAKES: &str = "CREATE OR REPLACE FUNCTION previewpg.";
-    let names: BTreeSet<&str> = text
-        .split(MAKES)
-        .skip(1)
-        .filter_map(|rest| rest.split('(').next())
-        .collect();
-    let names: Vec<String> = names.into_iter().map(quote_literal).collect();
-    format!(
-        "{}\n{text}",
-        include_str!("../sql/drop_functions.sql").replace("'names'", &names.join(", "))
-    )
-}
-
 fn settings(options: &Options, inspection: &Inspection) -> String {
     let production_major = (inspection.production.version / 10_000).to_string();
     let values = [
@@ -676,8 +632,8 @@ fn settings(options: &Options, inspection: &Inspection) -> String {
         ("copy_up_rows", &options.copy_up_rows.to_string()),
         ("copy_up_bytes", &options.copy_up_bytes.to_string()),
         ("production_major", &production_major),
-        (RUNTIME_VERSION, env!("CARGO_PKG_VERSION")),
-        (RUNTIME, &runtime_digest()),
+        (runtime::RUNTIME_VERSION, env!("CARGO_PKG_VERSION")),
+        (runtime::RUNTIME, &runtime::digest()),
         (
             "same_collation",
             if inspection.production.collate == inspection.fresh.collate
@@ -693,91 +649,5 @@ fn settings(options: &Options, inspection: &Inspection) -> String {
     .join(", ");
     format!(
         "INSERT INTO previewpg.meta AS m VALUES {values} ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE m.value <> excluded.value"
-    )
-}
-
-/// What fresh's sessions at production are told: they only read; a client that left a transaction open doesn't hold production's snapshot for ever;
-/// one that has gone quiet doesn't hold a connection (postgres_fdw connects again when it is needed).
-fn session_options(production_version: u32) -> String {
-    let mut options =
-        "-c default_transaction_read_only=on -c idle_in_transaction_session_timeout=10min"
-            .to_owned();
-    if production_version >= 140_000 {
-        options.push_str(" -c idle_session_timeout=5min");
-    }
-    options
-}
-
-/// The foreign server's options: what it takes to reach production, and the locks on the door.
-fn server_options(options: &Options, production_version: u32) -> serde_json::Value {
-    let target = lower_target(options);
-    let (hosts, ports) = target.host_lists();
-    let mut session = session_options(production_version);
-    if let Some(own) = &target.options {
-        session = format!("{own} {session}");
-    }
-    let mut server = serde_json::json!({
-        "host": hosts,
-        "port": ports,
-        "dbname": target.database,
-        "application_name": "previewpg",
-        "connect_timeout": "10",
-        "options": session,
-        "use_remote_estimate": "true",
-        "fetch_size": options.fetch_size.to_string(),
-        "updatable": "false",
-        "truncatable": "false",
-        "sslmode": target.sslmode.as_str(),
-    });
-    if let (Some(map), Some(roots)) = (server.as_object_mut(), &target.sslrootcert) {
-        let roots = match roots {
-            RootCertificates::System => "system".to_owned(),
-            RootCertificates::File(path) => path.display().to_string(),
-        };
-        map.insert("sslrootcert".to_owned(), roots.into());
-    }
-    server
-}
-
-/// Production, as fresh's server process reaches it.
-fn lower_target(options: &Options) -> &Target {
-    options
-        .production_from_fresh
-        .as_ref()
-        .unwrap_or(&options.production)
-}
-
-/// The client certificate's files, as a literal of a JSON object of the user mapping's options.
-fn certificates(target: &Target) -> String {
-    let mut map = serde_json::Map::new();
-    for (name, path) in [("sslcert", &target.sslcert), ("sslkey", &target.sslkey)] {
-        if let Some(path) = path {
-            map.insert(name.to_owned(), path.display().to_string().into());
-        }
-    }
-    quote_literal(&serde_json::Value::Object(map).to_string())
-}
-
-/// The extensions whose functions and operators mean the same on both sides.
-fn extensions(options: &Options, inspection: &Inspection) -> String {
-    let production: Vec<String> = inspection
-        .production
-        .extensions
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "plpgsql" | "postgres_fdw"))
-        .map(|(name, version)| format!("({}, {})", quote_literal(name), quote_literal(version)))
-        .collect();
-    let plain = server_options(options, inspection.production.version).to_string();
-    if production.is_empty() {
-        return format!(
-            "SELECT previewpg.put_server({}::jsonb, false)",
-            quote_literal(&plain)
-        );
-    }
-    format!(
-        "SELECT previewpg.put_server({}::jsonb || coalesce((SELECT jsonb_build_object('extensions', string_agg(quote_ident(e.extname), ', ')) \
-         FROM pg_extension AS e JOIN (VALUES {}) AS p(name, version) ON p.name = e.extname AND p.version = e.extversion HAVING count(*) > 0), '{{}}'), false)",
-        quote_literal(&plain),
-        production.join(", ")
     )
 }
