@@ -316,6 +316,7 @@ struct LowerRow {
     production_schema: String,
     production_name: String,
     same_shape: bool,
+    #[serde(default)]
     policed: bool,
     row_security: bool,
     reason: Option<String>,

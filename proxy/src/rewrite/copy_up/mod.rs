@@ -101,7 +101,12 @@ impl<'a> Planner<'a> {
             ));
         }
         if let Some((child, why)) = self.unserved_child(write, relation) {
-            return Err(refusal::unserved_child(&relation.name, &child.name, why));
+            let refusal = refusal::unserved_child(&relation.name, &child.name, why);
+            return Err(whole_table::unless_copied(
+                refusal,
+                [child.oid],
+                self.context,
+            ));
         }
         let probe = Probe::new(
             self,

@@ -314,6 +314,36 @@ fn parents_of_unserved_rows_stay() {
 }
 
 #[test]
+fn what_policies_are_forced_on_is_served_once_copied() {
+    for (policed, copied) in [(false, vec![]), (true, vec![2])] {
+        let mut catalog = shop(true);
+        let mut orders = (*catalog.relations[&2]).clone();
+        if let Some(lower) = &mut orders.lower {
+            lower.unsupported = Some("Its policies can't be applied.".to_owned());
+            lower.policed = policed;
+        }
+        let mut users = (*catalog.relations[&1]).clone();
+        users.children = vec![2];
+        catalog.relations.insert(1, users.into());
+        catalog.relations.insert(2, orders.into());
+        for text in [
+            "SELECT * FROM orders",
+            "SELECT * FROM big_spenders",
+            "INSERT INTO orders VALUES (1)",
+            "UPDATE orders SET user_id = 1 WHERE id = 1",
+            "COPY orders TO STDOUT",
+            "COPY orders FROM STDIN",
+            "DELETE FROM users WHERE id = 1",
+        ] {
+            match one(&catalog, text) {
+                Plan::Refuse(refusal) => assert_eq!(*refusal.copy_up, *copied, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_tree_without_a_key_is_changed_as_a_whole() {
     let mut catalog = shop(true);
     let part = |oid: u32, heirs: &[u32], views: &[&str]| {
