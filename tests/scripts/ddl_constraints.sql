@@ -156,3 +156,13 @@ ALTER TABLE jobs VALIDATE CONSTRAINT jobs_product;
 UPDATE jobs SET product = 4 WHERE product < 0;
 ALTER TABLE jobs VALIDATE CONSTRAINT jobs_product;
 DELETE FROM products WHERE id = 4;
+-- Nothing of the client's runs as somebody else, whatever its search path.
+CREATE SCHEMA shadows;
+CREATE FUNCTION shadows.as_owner(a anyelement, b anyelement) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN IF current_user <> session_user THEN RAISE 'as %', current_user; END IF; RETURN false; END $$;
+CREATE OPERATOR shadows.> (LEFTARG = int, RIGHTARG = int, FUNCTION = shadows.as_owner);
+CREATE OPERATOR shadows.> (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = shadows.as_owner);
+CREATE OPERATOR shadows.= (LEFTARG = text, RIGHTARG = text, FUNCTION = shadows.as_owner);
+CREATE OPERATOR shadows.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = shadows.as_owner);
+SET search_path = shadows, pg_catalog, public;
+UPDATE public.products SET stock = 7 WHERE id = 12;
+RESET search_path;

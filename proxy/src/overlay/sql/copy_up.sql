@@ -105,6 +105,7 @@ $$;
 
 -- Copy-up of rows: previewpg_copy.rN switches triggers off (which takes the owner's rights) and calls previewpg_copy.iN, which the
 -- app role owns: inserting evaluates checks, defaults and generated columns, that is code of the app role. The claim is the lock.
+-- previewpg_copy.rN runs with the client's search path, which that code may need: every name and operator in it says its schema, for another one's would run as the owner.
 CREATE OR REPLACE FUNCTION previewpg.build_copy(relation oid, key smallint[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -176,7 +177,7 @@ $f$, relation, move, of_rows, target, stored, previewpg.stored_columns(relation,
     PERFORM previewpg.put_function('r' || relation, format('previewpg_rows previewpg_lower.r%s[]', relation), 'bigint',
         CASE WHEN silent THEN 'SECURITY DEFINER SET session_replication_role = replica' ELSE 'SECURITY DEFINER' END, format(CASE WHEN silent THEN $f$
 BEGIN
-    IF pg_catalog.cardinality(previewpg_rows) > %2$s OR pg_catalog.pg_column_size(previewpg_rows) > %3$s THEN
+    IF pg_catalog.cardinality(previewpg_rows) OPERATOR(pg_catalog.>) %2$s OR pg_catalog.pg_column_size(previewpg_rows) OPERATOR(pg_catalog.>) %3$s THEN
         PERFORM previewpg.raise_limit(%1$s::pg_catalog.oid, pg_catalog.cardinality(previewpg_rows), pg_catalog.pg_column_size(previewpg_rows));
     END IF;
     %4$s
@@ -185,7 +186,7 @@ $f$ ELSE $f$
 DECLARE
     previewpg_n bigint;
 BEGIN
-    IF pg_catalog.cardinality(previewpg_rows) > %2$s OR pg_catalog.pg_column_size(previewpg_rows) > %3$s THEN
+    IF pg_catalog.cardinality(previewpg_rows) OPERATOR(pg_catalog.>) %2$s OR pg_catalog.pg_column_size(previewpg_rows) OPERATOR(pg_catalog.>) %3$s THEN
         PERFORM previewpg.raise_limit(%1$s::pg_catalog.oid, pg_catalog.cardinality(previewpg_rows), pg_catalog.pg_column_size(previewpg_rows));
     END IF;
     PERFORM pg_catalog.set_config('previewpg.copying', '%1$s', true);
@@ -213,7 +214,7 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.raise_limit(relation oid, row_count bigint, byte_count bigint) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE feature_not_supported USING
         MESSAGE = pg_catalog.format('this would copy too much of table "%s" into the preview', (SELECT c.relname FROM pg_catalog.pg_class AS c WHERE c.oid = relation)),
