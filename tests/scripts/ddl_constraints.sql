@@ -156,13 +156,50 @@ ALTER TABLE jobs VALIDATE CONSTRAINT jobs_product;
 UPDATE jobs SET product = 4 WHERE product < 0;
 ALTER TABLE jobs VALIDATE CONSTRAINT jobs_product;
 DELETE FROM products WHERE id = 4;
--- Nothing of the client's runs as somebody else, whatever its search path.
+-- A check that isn't valid yet stays what it is when rows that break it are copied up: comments and validity of each partition's, and what its names mean.
+ALTER TABLE events ADD CONSTRAINT odd CHECK (id <> 9) NOT VALID;
+ALTER TABLE events_2025 VALIDATE CONSTRAINT odd;
+COMMENT ON CONSTRAINT odd ON events_2024 IS 'of 2024';
+DELETE FROM events WHERE id IN (9, 11);
+SELECT conrelid::regclass, convalidated, conislocal, coninhcount, obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE conname = 'odd' ORDER BY conrelid::regclass::text;
 CREATE SCHEMA shadows;
 CREATE FUNCTION shadows.as_owner(a anyelement, b anyelement) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN IF current_user <> session_user THEN RAISE 'as %', current_user; END IF; RETURN false; END $$;
 CREATE OPERATOR shadows.> (LEFTARG = int, RIGHTARG = int, FUNCTION = shadows.as_owner);
 CREATE OPERATOR shadows.> (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = shadows.as_owner);
 CREATE OPERATOR shadows.= (LEFTARG = text, RIGHTARG = text, FUNCTION = shadows.as_owner);
 CREATE OPERATOR shadows.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = shadows.as_owner);
+CREATE FUNCTION shadows.upper(text) RETURNS text LANGUAGE sql AS $$ SELECT 'GOLD' $$;
+ALTER TABLE counters ADD CONSTRAINT gold CHECK (upper(name) = 'GOLD') NOT VALID;
 SET search_path = shadows, pg_catalog, public;
+UPDATE public.counters SET name = 'gold' WHERE public.counters.name IN ('c3');
 UPDATE public.products SET stock = 7 WHERE id = 12;
 RESET search_path;
+SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'gold';
+UPDATE counters SET name = 'silver' WHERE name = 'c4';
+-- Neither a cursor over the table nor a cascade in it is in the way.
+BEGIN;
+DECLARE c CURSOR FOR SELECT name FROM counters ORDER BY name;
+MOVE 2 IN c;
+DELETE FROM counters WHERE name = 'c5' RETURNING name;
+ROLLBACK;
+-- Who only reads the table holds no row of it.
+-- session: reader
+BEGIN;
+-- session: reader
+SELECT count(*) FROM counters WHERE value > 0;
+-- session: main
+SELECT name FROM counters WHERE name = 'c8' FOR UPDATE SKIP LOCKED;
+SELECT name FROM counters WHERE name = 'c9' FOR UPDATE NOWAIT;
+-- session: reader
+COMMIT;
+-- session: main
+CREATE FUNCTION count_counters() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM counters); END $$;
+BEGIN;
+DECLARE c CURSOR FOR SELECT name FROM counters ORDER BY name;
+MOVE 2 IN c;
+SELECT count_counters();
+ROLLBACK;
+ALTER TABLE users ADD CONSTRAINT unmanaged CHECK (manager_id IS NULL) NOT VALID;
+SELECT count(*) FROM users WHERE manager_id = 7;
+DELETE FROM users WHERE id = 7;
+SELECT count(*) FROM users WHERE manager_id = 7;

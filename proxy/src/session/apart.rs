@@ -87,7 +87,7 @@ impl Helper {
         let (mut backend, mut statements) = match kept {
             Some(kept) => kept,
             None => {
-                // A table that the client's own session has locked can't be altered from here.
+                // What the client's own session holds must not be waited for without end.
                 let settings = format!(
                     "SET lock_timeout = {}; SET previewpg.apart = 'on'",
                     self.lock_timeout.as_millis()

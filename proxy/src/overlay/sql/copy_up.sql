@@ -201,10 +201,7 @@ $f$ END, relation, rows_limit, bytes_limit, CASE WHEN lifts THEN format($f$
     BEGIN
         RETURN coalesce(previewpg_copy.i%1$s(previewpg_rows), 0);
     EXCEPTION WHEN check_violation THEN
-        -- A row of production's that breaks a check that it needn't keep yet. Apart from the client's transaction, which may have locked the table: it's done in it then.
-        IF pg_catalog.current_setting('previewpg.apart', true) = 'on' THEN
-            RAISE;
-        END IF;
+        -- A row of production's that breaks a check that it needn't keep yet.
         previewpg_again := previewpg.lift_checks(%1$s::pg_catalog.oid);
         previewpg_n := previewpg_copy.i%1$s(previewpg_rows);
         EXECUTE previewpg_again;
@@ -328,36 +325,44 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM pg_class c WHERE c.relrowsecurity AND c.relforcerowsecurity AND (c.oid = $1 OR c.oid IN (SELECT r.upper FROM previewpg.relation r WHERE r.claims = $1))
 $$;
 
--- The NOT VALID checks of a table, and of what shares its claims: rows of production may break them. Of an inherited one, also those that it comes from.
+-- The NOT VALID checks of a table, and of what shares its claims: rows of production may break them.
 CREATE OR REPLACE FUNCTION previewpg.unvalidated(relation oid) RETURNS SETOF pg_constraint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    WITH RECURSIVE here AS (
-        SELECT $1 AS upper UNION SELECT r.upper FROM previewpg.relation r WHERE r.claims = $1
-    ), above AS (
-        SELECT here.upper FROM here UNION SELECT i.inhparent FROM above JOIN pg_inherits i ON i.inhrelid = above.upper
-    )
-    SELECT k.* FROM above JOIN pg_constraint k ON k.conrelid = above.upper
-    WHERE k.contype = 'c' AND NOT k.convalidated
-      AND k.conname IN (SELECT o.conname FROM here JOIN pg_constraint o ON o.conrelid = here.upper WHERE o.contype = 'c' AND NOT o.convalidated)
+    SELECT k.* FROM pg_constraint k
+    WHERE k.contype = 'c' AND NOT k.convalidated AND (k.conrelid = $1 OR k.conrelid IN (SELECT r.upper FROM previewpg.relation r WHERE r.claims = $1))
 $$;
 
--- Takes them off, so that such rows can be copied up. Gives the statements that put them back.
+-- Takes them off, so that such rows can be copied up. Gives the statement that puts them back. Not an ALTER TABLE: that needs the table for itself, can't be had
+-- under a cursor or in a cascade, and what it puts back isn't the same any more (comments and validity of the children's, names by another search path).
 CREATE OR REPLACE FUNCTION previewpg.lift_checks(relation oid) RETURNS text
-LANGUAGE plpgsql SET client_min_messages = warning SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    item record;
-    again text := '';
+    checks oid[] := ARRAY(SELECT k.oid FROM previewpg.unvalidated(relation) AS k ORDER BY k.oid);
 BEGIN
-    LOOP
-        -- Parents first: what a child had of its own besides stays as its own, and is one with its parent's again when that comes back.
-        SELECT k.oid, k.conname, previewpg.name_of(k.conrelid) AS relation, pg_get_constraintdef(k.oid) AS definition, obj_description(k.oid, 'pg_constraint') AS comment
-        INTO item FROM previewpg.unvalidated($1) AS k WHERE k.coninhcount = 0 ORDER BY k.oid LIMIT 1;
-        EXIT WHEN NOT FOUND;
-        again := format('ALTER TABLE %s ADD CONSTRAINT %I %s;', item.relation, item.conname, item.definition)
-            || coalesce(format('COMMENT ON CONSTRAINT %I ON %s IS %L;', item.conname, item.relation, item.comment), '') || again;
-        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', item.relation, item.conname);
-    END LOOP;
-    RETURN again;
+    IF checks = '{}' THEN
+        RETURN '';
+    END IF;
+    -- Who may wait for no row (previewpg.copy_up_available) still waits here, until the function's end: it isn't a row that is held. Not apart from the client's
+    -- transaction, which may be the one that holds them.
+    IF current_setting('lock_timeout') = '1ms' AND current_setting('previewpg.apart', true) IS DISTINCT FROM 'on' THEN
+        PERFORM set_config('lock_timeout', '0', true);
+    END IF;
+    PERFORM previewpg.switch_checks(checks, 'c', '-');
+    RETURN format('SELECT previewpg.switch_checks(%L::pg_catalog.oid[], %L, %L);', checks, '-', 'c');
+END
+$$;
+
+-- Makes checks something that PostgreSQL doesn't know, or checks again. What it knows of a table is read anew at the end of the command, for the number of its
+-- checks has changed: of both, then.
+CREATE OR REPLACE FUNCTION previewpg.switch_checks(checks oid[], before "char", after "char") RETURNS void
+LANGUAGE plpgsql SET allow_system_table_mods = on SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    WITH switched AS (
+        UPDATE pg_constraint AS k SET contype = after WHERE k.oid = ANY (checks) AND k.contype = before RETURNING k.conrelid
+    ), counted AS (
+        SELECT s.conrelid, count(*) * CASE after WHEN 'c' THEN 1 ELSE -1 END AS more FROM switched AS s GROUP BY s.conrelid
+    )
+    UPDATE pg_class AS c SET relchecks = c.relchecks + n.more FROM counted AS n WHERE c.oid = n.conrelid;
 END
 $$;
 
