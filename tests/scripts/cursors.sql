@@ -100,6 +100,36 @@ FETCH 1 FROM c;
 -- expect: refused CURRENT OF: the cursor's row may be production's
 UPDATE products SET stock = 1 WHERE CURRENT OF c;
 ROLLBACK;
+-- What is locked is in another query than the cursor's own, or no table.
+BEGIN;
+DECLARE c CURSOR FOR WITH x AS (SELECT id FROM orders WHERE id < 3 FOR UPDATE) SELECT * FROM products;
+MOVE 20 IN c;
+-- expect: refused CURRENT OF: the same
+UPDATE products SET stock = 1 WHERE CURRENT OF c;
+ROLLBACK;
+BEGIN;
+DECLARE c CURSOR FOR WITH x AS (SELECT * FROM products) SELECT * FROM x FOR UPDATE;
+MOVE 20 IN c;
+-- expect: refused CURRENT OF: the same
+UPDATE products SET stock = 1 WHERE CURRENT OF c;
+ROLLBACK;
+CREATE TABLE mine AS SELECT g AS id, 'm' || g AS v FROM generate_series(1, 5) AS g;
+BEGIN;
+DECLARE c CURSOR FOR SELECT m.* FROM mine m JOIN products p USING (id) ORDER BY m.id FOR UPDATE OF m;
+MOVE 2 IN c;
+UPDATE mine SET v = 'under c' WHERE CURRENT OF c RETURNING id, v;
+UPDATE products SET stock = 1 WHERE CURRENT OF c;
+ROLLBACK;
+-- What refers to the row under the cursor is production's.
+BEGIN;
+DECLARE c CURSOR FOR SELECT * FROM orders WHERE id BETWEEN 31 AND 33 ORDER BY id FOR UPDATE;
+MOVE 2 IN c;
+SAVEPOINT s;
+DELETE FROM orders WHERE CURRENT OF c;
+ROLLBACK TO s;
+UPDATE orders SET id = 100032 WHERE CURRENT OF c;
+SELECT order_id, count(*) FROM order_items WHERE order_id IN (32, 100032) GROUP BY order_id;
+ROLLBACK;
 -- A table that's copied up as a whole while the cursor goes over merged rows of it; the cursor is used by name, and in a body.
 CREATE FUNCTION count_tasks() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM tasks); END $$;
 CREATE FUNCTION change_under(it refcursor) RETURNS bigint LANGUAGE plpgsql AS $$ DECLARE n bigint; BEGIN UPDATE tasks SET state = 'under' WHERE CURRENT OF it; GET DIAGNOSTICS n = ROW_COUNT; RETURN n; END $$;
@@ -121,4 +151,12 @@ MOVE 3 IN c;
 SELECT change_under('c');
 UPDATE tasks SET state = 'mine' WHERE CURRENT OF c;
 SELECT count(*) FROM tasks WHERE state IN ('under', 'mine');
+ROLLBACK;
+-- The statement comes to a function as a text.
+CREATE FUNCTION run(statement text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE statement; END $$;
+BEGIN;
+DECLARE c CURSOR FOR SELECT * FROM categories;
+MOVE 3 IN c;
+-- expect: refused CURRENT OF: the same
+SELECT run('UPDATE categories SET name = ''under c'' WHERE CURRENT OF c');
 ROLLBACK;

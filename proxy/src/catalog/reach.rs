@@ -415,17 +415,23 @@ pub fn casts_in<'a>(text: &str, casts: &'a [Cast]) -> impl Iterator<Item = Oid> 
     applied.map(|cast| cast.function)
 }
 
+/// Whether the words CURRENT OF stand in a text, wherever.
+pub(crate) fn says_current_of(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let mut words = lower
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty());
+    let mut before = words.next();
+    words.any(|word| before.replace(word) == Some("current") && word == "of")
+}
+
 fn scan(body: &str, names: &Names<'_>) -> Direct {
     let tokens = tokens(body);
     let mut direct = Direct::default();
     let lower = body.to_ascii_lowercase();
     direct.reach.opaque = lower.contains("u&\"");
     let upserts = lower.contains("conflict");
-    let words: Vec<&str> = lower
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|word| !word.is_empty())
-        .collect();
-    direct.reach.current_of = words.windows(2).any(|pair| pair == ["current", "of"]);
+    direct.reach.current_of = says_current_of(&lower);
     let used = names.operators.iter().filter(|(operator, _)| {
         UNWRITTEN_OPERATORS.contains(&operator.as_str()) || body.contains(operator.as_str())
     });

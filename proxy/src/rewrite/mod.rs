@@ -127,6 +127,7 @@ impl<'a> Planner<'a> {
                 *plan = Plan::Fresh(Box::new(Fresh {
                     before: Vec::new(),
                     text: None,
+                    merged: false,
                     dirties: written,
                     effects,
                     describe_original: false,
@@ -262,6 +263,7 @@ impl<'a> Planner<'a> {
         let fresh = Fresh {
             before,
             text,
+            merged: merges && !self.locks_on_top(),
             dirties,
             effects,
             describe_original,
@@ -290,7 +292,8 @@ impl<'a> Planner<'a> {
         };
         let statement = self.statement;
         let mut tops = statement.levels.iter().filter(|level| level.query == *span);
-        let sorted = tops.any(|level| level.order_by.is_some());
+        let sorted = tops.clone().any(|level| level.order_by.is_some());
+        let locks = tops.any(|level| !level.locks.is_empty());
         let aggregates = |call: &facts::Function| {
             let own = resolve::routines(&call.name, self.context);
             let builtin = self.context.catalog.builtins.get(&call.name.name);
@@ -310,12 +313,36 @@ impl<'a> Planner<'a> {
             .backed()
             .filter_map(|(_, relation)| relation.lower.as_ref());
         let bytes: u64 = lowers.map(|lower| lower.bytes).sum();
-        if (sorted || plain) && !statement.locks_rows() && bytes <= MAX_KEPT_BYTES {
+        if (sorted || plain) && !locks && bytes <= MAX_KEPT_BYTES {
             edits
                 .insert(cursor.start, "SCROLL ")
                 .map_err(|error| refusal::patch(&error.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Whether rows come locked, of a table in the FROM of the query itself: PostgreSQL finds the current one by its lock then, and has copied it up. FOR UPDATE over what is no
+    /// table, or in another query (WITH, a subquery), leaves it to find its way through the plan.
+    fn locks_on_top(&self) -> bool {
+        let query = match &self.statement.kind {
+            Kind::Declare { span, .. } => span,
+            _ => &self.statement.span,
+        };
+        let mut relations = self.statement.relations.iter().zip(&self.resolved);
+        relations.any(|(named, resolved)| {
+            let level = named.level.and_then(|id| self.statement.levels.get(id));
+            let is_view = resolved
+                .known()
+                .is_some_and(|relation| relation.kind == RelationKind::View);
+            named.role == Role::Read
+                && !is_view
+                && level.is_some_and(|level| {
+                    let names = |lock: &facts::Lock| {
+                        lock.of.is_empty() || lock.of.iter().any(|name| name == named.range_name())
+                    };
+                    level.query == *query && level.locks.iter().any(names)
+                })
+        })
     }
 
     /// `REFRESH MATERIALIZED VIEW`: one of production's becomes the preview's own.
@@ -397,6 +424,7 @@ impl<'a> Planner<'a> {
         Ok(Plan::Fresh(Box::new(Fresh {
             before: Vec::new(),
             text: Some(Arc::from(self.render(&self.statement.span, &edits)?)),
+            merged: true,
             dirties: Vec::new(),
             effects,
             describe_original: false,
@@ -419,6 +447,7 @@ impl<'a> Planner<'a> {
         Plan::Fresh(Box::new(Fresh {
             before,
             text: None,
+            merged: false,
             dirties,
             effects,
             describe_original: false,

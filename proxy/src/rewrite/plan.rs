@@ -67,6 +67,8 @@ pub struct Fresh {
     pub before: Vec<Before>,
     /// The statement to run in place of the original; `None`: the original itself.
     pub text: Option<Arc<str>>,
+    /// It reads merged rows, and no table whose rows it locks tells PostgreSQL where a cursor over it stands: the current row may be one of production's.
+    pub merged: bool,
     /// Relations that become dirty by this, to be marked before anything is sent.
     pub dirties: Vec<Oid>,
     /// As for [`Plan::Pass`].

@@ -75,7 +75,8 @@ impl Planner<'_> {
         effects.schema |= reach.schema;
         effects.names = self.holds_names(&reach) && !reach.own.is_empty();
         effects.settings |= reach.settings;
-        effects.current_of = reach.current_of;
+        // Where a body runs SQL that it's handed, the words may stand here.
+        effects.current_of = reach.current_of || reach.opaque && reach::says_current_of(self.text);
         effects.search_path |= reach.settings;
         Ok(effects)
     }

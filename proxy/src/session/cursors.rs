@@ -9,6 +9,9 @@ use crate::rewrite::plan::{Plan, Refusal};
 use crate::rewrite::refuse_current_of;
 use crate::sql::facts::{Cursor, Kind, Statement};
 
+/// Bytes of an identifier.
+const MAX_NAME: usize = 63;
+
 /// Their names. One stays until the transaction's end: whether its cursor was closed before, PostgreSQL alone knows.
 #[derive(Debug, Default)]
 pub(crate) struct Merged(BTreeSet<String>);
@@ -17,17 +20,19 @@ impl Merged {
     /// Notes the cursor that a statement to be run declares, or is bound to as a portal.
     pub(super) fn open(&mut self, portal: &[u8], statement: &Statement, plan: &Plan) {
         let merged = match plan {
-            Plan::Production(_) => true,
-            Plan::Fresh(fresh) => fresh.text.is_some(),
+            Plan::Production(production) => production.fresh.merged,
+            Plan::Fresh(fresh) => fresh.merged,
             Plan::Pass(_) | Plan::Refuse(_) => false,
         };
-        if !merged || statement.locks_rows() {
+        if !merged {
             return;
         }
         match &statement.kind {
             Kind::Declare { name, .. } => self.0.insert(name.clone()),
             Kind::Query if !portal.is_empty() => {
-                self.0.insert(String::from_utf8_lossy(portal).into_owned())
+                // PostgreSQL knows it by as much of its name as an identifier can have.
+                let name = portal.get(..MAX_NAME).unwrap_or(portal);
+                self.0.insert(String::from_utf8_lossy(name).into_owned())
             }
             _ => false,
         };
@@ -54,5 +59,52 @@ impl Merged {
     /// The transaction has ended, and its cursors with it. (PostgreSQL itself refuses those that are held.)
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::Merged;
+    use crate::rewrite::plan::{Effects, Fresh, Plan};
+    use crate::sql::facts::read;
+
+    fn plan(merged: bool) -> Plan {
+        Plan::Fresh(Box::new(Fresh {
+            before: Vec::new(),
+            text: Some("ours".into()),
+            merged,
+            dirties: Vec::new(),
+            effects: Effects::default(),
+            describe_original: true,
+        }))
+    }
+
+    fn refused(portal: &str, opens: &str, merged: bool, changes: &str) -> bool {
+        let statement = |text| read(text, true).statements.remove(0);
+        let mut cursors = Merged::default();
+        cursors.open(portal.as_bytes(), &statement(opens), &plan(merged));
+        let pass = Plan::Pass(Effects::default());
+        cursors.refusal(&statement(changes), &pass).is_some()
+    }
+
+    #[test]
+    fn what_stands_on_merged_rows_is_known_by_postgresqls_name() {
+        let change = |cursor: &str| format!("UPDATE t SET a = 1 WHERE CURRENT OF {cursor}");
+        let long = "q".repeat(70);
+        for (portal, opens, cursor) in [
+            ("", "DECLARE C CURSOR FOR SELECT * FROM t", "c"),
+            ("p", "SELECT * FROM t", "p"),
+            (long.as_str(), "SELECT * FROM t", long.as_str()),
+            (
+                "",
+                &format!("DECLARE {long} CURSOR FOR SELECT 1"),
+                &long[..63],
+            ),
+        ] {
+            assert!(refused(portal, opens, true, &change(cursor)), "{opens}");
+            assert!(!refused(portal, opens, false, &change(cursor)), "{opens}");
+            assert!(!refused(portal, opens, true, &change("other")), "{opens}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use super::script::unencodable;
 use super::statement::{Bound, Capture, Columns, Description, Portal, Prepared};
 use crate::admin::metrics::Placement;
 use crate::catalog::unheld::Sent;
-use crate::rewrite::plan::{Before, Effects, Fresh, Plan};
+use crate::rewrite::plan::{Before, Effects, Fresh, Plan, Refusal};
 use crate::sql::facts::Statement;
 use crate::wire::frame::body;
 use crate::wire::frontend::{self, Bind, Subject};
@@ -530,6 +530,10 @@ impl Conversation {
             self.flight.send(forward, pass(&frame));
             return None;
         };
+        if let Some(refusal) = self.refuse_portal(&portal) {
+            self.refuse_parse(&refusal);
+            return None;
+        }
         if let (Some(bound), Plan::Production(plan)) = (&portal.read, portal.plan.as_ref()) {
             if message.max_rows == 0 && !portal.stays {
                 if !self.answered() {
@@ -567,6 +571,13 @@ impl Conversation {
         }
         self.run_portal(&frame, message.portal);
         None
+    }
+
+    /// Why what a portal runs can't stand on its cursor, which may have been declared since it was bound.
+    fn refuse_portal(&self, portal: &Portal) -> Option<Refusal> {
+        let reading = portal.reading.as_ref()?;
+        let statement = reading.script.statements.first()?;
+        self.sight.cursors.refusal(statement, &portal.plan)
     }
 
     /// This portal's read isn't for production any more.

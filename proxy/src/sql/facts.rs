@@ -217,13 +217,6 @@ impl WriteKind {
 }
 
 impl Statement {
-    /// Whether its rows come locked, so that each of them has been copied up when it's there.
-    #[must_use]
-    pub fn locks_rows(&self) -> bool {
-        let tops = self.levels.iter().filter(|level| level.parent.is_none());
-        tops.flat_map(|level| &level.locks).next().is_some()
-    }
-
     /// Positive accounting: an identifier that `known` knows (as a table's name) and that the reader can't say what it is for.
     /// A statement with one must not be served. Statements that are [`Kind::Unreadable`] are to be judged by [`Statement::words`] instead.
     #[must_use]

@@ -128,6 +128,7 @@ impl Planner for TestPlanner {
         let mut fresh = Fresh {
             before: Vec::new(),
             text: None,
+            merged: false,
             dirties: vec![1],
             effects,
             describe_original: true,
