@@ -126,4 +126,19 @@ UPDATE users SET born = born WHERE id = 3;
 UPDATE users SET name = 'Not done' WHERE id = 3;
 DROP INDEX CONCURRENTLY users_created_at;
 SELECT name FROM users WHERE id = 3;
+-- protocol: simple
+-- together: 3
+SELECT 1;
+COMMIT;
+CREATE INDEX users_told ON users (name) WHERE name <> 'told concurrently with';
+-- protocol: simple
+-- together: 3
+SELECT 1;
+COMMIT;
+DROP INDEX/* now */CONCURRENTLY users_told;
+-- protocol: simple
+-- together: 3
+SELECT 1;
+COMMIT;
+REINDEX (VERBOSE) TABLE CONCURRENTLY users;
 VACUUM users;

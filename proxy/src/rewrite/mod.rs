@@ -33,6 +33,8 @@ use crate::overlay::merged;
 use crate::overlay::names::{identifier_list, qualified, quote_identifier};
 use crate::placement;
 use crate::sql::facts::{self, Copy, Kind, Role, Span, Statement, WriteKind};
+use crate::sql::keyword::Keyword;
+use crate::sql::lexer;
 use crate::sql::patch::Edits;
 pub use names::{OwnReads, own_reads, still_mean};
 pub use unknown::still_unknown;
@@ -360,9 +362,7 @@ impl<'a> Planner<'a> {
             ));
         }
         let mut before = vec![copy_up::whole(view.oid, true)];
-        let text = self.source(&self.statement.span).to_ascii_lowercase();
-        let mut words = text.split_ascii_whitespace();
-        if words.any(|word| word == "concurrently") {
+        if lexer::says(self.source(&self.statement.span), Keyword::Concurrently) {
             // It compares with the rows that are there; production's aren't.
             let name = qualified(&view.schema, &view.name);
             before.push(Before::of(format!("REFRESH MATERIALIZED VIEW {name}")));

@@ -19,6 +19,8 @@ use crate::catalog::unheld::Sent;
 use crate::rewrite::plan::{Effects, Fresh, Plan, Refusal};
 use crate::rewrite::{builtin_volatility, resolve};
 use crate::sql::facts::{Copy, Kind, LockStrength, Name, Statement, Transaction};
+use crate::sql::keyword::Keyword;
+use crate::sql::lexer;
 use crate::wire::frontend::{self, Subject};
 use crate::wire::report::Report;
 
@@ -106,11 +108,7 @@ fn runs_alone(reading: &Reading, statement: &Statement) -> Option<&'static str> 
     if reading.script.statements.len() < 2 {
         return None;
     }
-    let concurrently = || {
-        let text = reading.statement(statement);
-        let mut words = text.split_ascii_whitespace();
-        words.any(|word| word.eq_ignore_ascii_case("concurrently"))
-    };
+    let concurrently = || lexer::says(reading.statement(statement), Keyword::Concurrently);
     match &statement.kind {
         Kind::Discard(what) if what == "ALL" => Some("DISCARD ALL"),
         Kind::Utility { tag } => match tag.as_str() {
@@ -121,6 +119,7 @@ fn runs_alone(reading: &Reading, statement: &Statement) -> Option<&'static str> 
             "DROP TABLESPACE" => Some("DROP TABLESPACE"),
             "ALTER SYSTEM" => Some("ALTER SYSTEM"),
             "CREATE INDEX" if concurrently() => Some("CREATE INDEX CONCURRENTLY"),
+            "REINDEX" if concurrently() => Some("REINDEX CONCURRENTLY"),
             "DROP INDEX" if concurrently() => Some("DROP INDEX CONCURRENTLY"),
             _ => None,
         },

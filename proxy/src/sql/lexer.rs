@@ -106,6 +106,14 @@ impl Token {
     }
 }
 
+/// Whether a key word stands in a text, outside of strings, comments and quoted names.
+#[must_use]
+pub fn says(text: &str, keyword: Keyword) -> bool {
+    lex(text.as_bytes(), true)
+        .iter()
+        .any(|token| token.keyword == keyword)
+}
+
 /// All tokens of a text; white space and comments are left out. Text of 4 GiB or more isn't read (PostgreSQL's own limit is 1 GiB).
 #[must_use]
 pub fn lex(text: &[u8], standard_conforming_strings: bool) -> Vec<Token> {
