@@ -189,6 +189,118 @@ async fn the_app_role_gets_no_further_than_it_should() {
     );
 }
 
+/// Operators and functions that a client puts in front of PostgreSQL's: whatever of ours has the owner's rights must not come to call them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_in_the_clients_search_path_runs_with_the_owners_rights() {
+    let world = World::new(SHOP).await.unwrap();
+    let mut evil = String::from("CREATE SCHEMA evil;");
+    let types = [
+        "int4", "int8", "text", "oid", "bool", "name", "int2", "\"char\"", "numeric", "anyarray",
+    ];
+    for kind in types {
+        for (sign, name) in [
+            ("=", "eq"),
+            ("<>", "ne"),
+            (">", "gt"),
+            ("<", "lt"),
+            (">=", "ge"),
+        ] {
+            let function = format!("evil.{name}_{}", kind.replace('"', "the_"));
+            evil += &format!(
+                "CREATE FUNCTION {function}(a {kind}, b {kind}) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN \
+                 IF (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user) THEN \
+                 RAISE EXCEPTION '{name} as %', current_user USING ERRCODE = 'EVIL1'; END IF; RETURN a OPERATOR(pg_catalog.{sign}) b; END $$; \
+                 CREATE OPERATOR evil.{sign} (leftarg = {kind}, rightarg = {kind}, function = {function});"
+            );
+        }
+    }
+    for (name, arguments, result) in [
+        ("cardinality", "a anyarray", "int"),
+        ("quote_ident", "a text", "text"),
+        ("current_setting", "a text, b bool", "text"),
+        ("set_config", "a text, b text, c bool", "text"),
+    ] {
+        let given: Vec<&str> = arguments
+            .split(", ")
+            .filter_map(|a| a.split(' ').next())
+            .collect();
+        evil += &format!(
+            "CREATE FUNCTION evil.{name}({arguments}) RETURNS {result} LANGUAGE plpgsql AS $$ BEGIN \
+             IF (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) current_user) THEN \
+             RAISE EXCEPTION '{name} as %', current_user USING ERRCODE = 'EVIL1'; END IF; RETURN pg_catalog.{name}({}); END $$;",
+            given.join(", ")
+        );
+    }
+    world.preview.batch_execute(&evil).await.unwrap();
+    let oid = |name: &'static str| {
+        let owner = &world.owner;
+        async move {
+            let row = owner
+                .query_one(&format!("SELECT '{name}'::regclass::oid"), &[])
+                .await;
+            row.unwrap().get::<_, u32>(0)
+        }
+    };
+    let (users, orders, pairs, jobs) = (
+        oid("users").await,
+        oid("orders").await,
+        oid("pairs").await,
+        oid("jobs").await,
+    );
+    let copy = |oid: u32, condition: &str| {
+        format!(
+            "SELECT previewpg_copy.r{oid}(pg_catalog.array_agg(l)) FROM previewpg_lower.r{oid} AS l WHERE {condition}"
+        )
+    };
+    world
+        .preview
+        .batch_execute("SET search_path = evil, pg_catalog, public")
+        .await
+        .unwrap();
+    for statement in [
+        copy(users, "id OPERATOR(pg_catalog.<) 10"),
+        copy(orders, "id OPERATOR(pg_catalog.<) 10"),
+        copy(pairs, "true"),
+        "BEGIN".to_owned(),
+        format!("SELECT previewpg.permit({users})"),
+        "UPDATE users SET name = 'x', id = 5000 WHERE id OPERATOR(pg_catalog.=) 5".to_owned(),
+        "COMMIT".to_owned(),
+        "BEGIN".to_owned(),
+        format!("SELECT previewpg.permit({users})"),
+        "DELETE FROM users WHERE id OPERATOR(pg_catalog.=) 6".to_owned(),
+        "COMMIT".to_owned(),
+        "INSERT INTO orders (user_id, total) VALUES (7, 1), (8, 2)".to_owned(),
+        "INSERT INTO orders (user_id) VALUES (-1)".to_owned(),
+        "INSERT INTO users (email) VALUES ('u9@x')".to_owned(),
+        "INSERT INTO slots VALUES (900, 900, '[11,12)')".to_owned(),
+        "INSERT INTO events VALUES (900, '2020-05-05', 7, 'x')".to_owned(),
+        "ALTER TABLE emp ADD COLUMN more int DEFAULT 7".to_owned(),
+        "ALTER TABLE emp ADD CONSTRAINT named CHECK (name IS NOT NULL) NOT VALID".to_owned(),
+        "ALTER TABLE emp VALIDATE CONSTRAINT named".to_owned(),
+        "ALTER TABLE prof ADD CONSTRAINT bio UNIQUE (bio)".to_owned(),
+        "ALTER TABLE logs RENAME TO old_logs".to_owned(),
+        "CREATE TABLE refers (id int PRIMARY KEY, u bigint REFERENCES users)".to_owned(),
+        "INSERT INTO refers VALUES (1, 11)".to_owned(),
+        "DROP TABLE remarks".to_owned(),
+        "TRUNCATE moods".to_owned(),
+        format!("SELECT previewpg.copy_up_all({jobs}, true)"),
+        format!("SELECT previewpg.held(ARRAY['users'], ARRAY[{users}]::pg_catalog.oid[])"),
+        format!(
+            "SELECT previewpg.copy_up_available({pairs}, ARRAY(SELECT l FROM previewpg_lower.r{pairs} AS l), 1, 'skip')"
+        ),
+        "SELECT pg_catalog.nextval('orders_id_seq')".to_owned(),
+    ] {
+        let answer = script::answer(&world.preview, &statement).await;
+        assert_ne!(code(&answer), "EVIL1", "{statement}: {answer:?}");
+        assert_ne!(code(&answer), "25P02", "{statement}: the one before failed");
+        // What has nothing to tell tells nothing.
+        assert!(
+            !["42601", "42883", "42703"].contains(&code(&answer)),
+            "{statement}: {answer:?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn production_is_not_written_to_even_by_a_role_that_may() {
     let world = World::new(SHOP).await.unwrap();
