@@ -35,7 +35,8 @@ scripts!(
     deferred_constraints,
     schema_changes,
     partitions,
-    types
+    types,
+    collations
 );
 
 /// Run by hand: `cargo test --test overlay -- --ignored --nocapture`.

@@ -72,7 +72,11 @@ WITH space AS MATERIALIZED (
     JOIN pg_class x ON x.oid = i.indexrelid
     LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x') AND c.conrelid = i.indrelid
     CROSS JOIN LATERAL (
-        SELECT json_agg(CASE WHEN k.attnum = 0 THEN pg_get_indexdef(i.indexrelid, k.n::int, false) ELSE quote_ident(a.attname) END ORDER BY k.n) AS expressions,
+        -- With the index's collation where another one finds other values equal: deterministic ones compare bytes.
+        SELECT json_agg(CASE WHEN k.attnum = 0 THEN pg_get_indexdef(i.indexrelid, k.n::int, false) ELSE quote_ident(a.attname) END
+                   || CASE WHEN i.indcollation[k.n - 1] IS DISTINCT FROM a.attcollation AND EXISTS (SELECT FROM pg_collation o WHERE o.oid IN (i.indcollation[k.n - 1], a.attcollation) AND NOT o.collisdeterministic)
+                      THEN (SELECT format(' COLLATE %I.%I', s.nspname, o.collname) FROM pg_collation o JOIN pg_namespace s ON s.oid = o.collnamespace WHERE o.oid = i.indcollation[k.n - 1])
+                      ELSE '' END ORDER BY k.n) AS expressions,
                json_agg(a.attname ORDER BY k.n) AS columns
         FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n) LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
         WHERE k.n <= i.indnkeyatts) AS part

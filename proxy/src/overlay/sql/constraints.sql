@@ -4,14 +4,18 @@
 -- previewpg_copy.nN(), uN()   AFTER INSERT / AFTER UPDATE statement triggers of upper N: uniqueness, claims, foreign keys
 -- Keys travel as arrays, one for each column, so that one remote query serves a whole statement. The triggers run with the rights of whoever writes.
 
--- The columns of an index: expression, type, equality operator, and whether keys of it can be shipped as an array.
+-- The columns of an index: expression (with the index's collation where that isn't the column's, and equality is another one), type, equality operator, and
+-- whether keys of it can be shipped as an array.
 CREATE OR REPLACE FUNCTION previewpg.index_columns(index oid)
 RETURNS TABLE (place int, expression text, type text, equality text, shippable boolean, not_null boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT n, pg_get_indexdef(i.indexrelid, n, false), format_type(coalesce(nullif(t.typbasetype, 0), t.oid), -1),
+    SELECT n, pg_get_indexdef(i.indexrelid, n, false) || CASE WHEN previewpg.same_equality(a.attcollation,
+               coalesce((SELECT c.attcollation FROM pg_attribute c WHERE c.attrelid = i.indrelid AND c.attnum = nullif(i.indkey[n - 1], 0)), 0)) THEN ''
+               ELSE (SELECT format(' COLLATE %I.%I', s.nspname, o.collname) FROM pg_collation o JOIN pg_namespace s ON s.oid = o.collnamespace WHERE o.oid = a.attcollation) END,
+           format_type(coalesce(nullif(t.typbasetype, 0), t.oid), -1),
            previewpg.index_equality(i.indexrelid, n), t.typcategory NOT IN ('A', 'C'),
            i.indkey[n - 1] > 0 AND (SELECT c.attnotnull FROM pg_attribute c WHERE c.attrelid = i.indrelid AND c.attnum = i.indkey[n - 1])
     FROM pg_index i
@@ -282,7 +286,7 @@ BEGIN
     END IF;
     RETURN (
     SELECT coalesce(format(E'    IF NOT EXISTS (SELECT %1$s FROM previewpg_new EXCEPT SELECT %1$s FROM previewpg_old) THEN\n        RETURN NULL;\n    END IF;\n',
-        string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)), '')
+        string_agg(format(previewpg.look($1, a.attnum), ''), ', ' ORDER BY a.attnum)), '')
     FROM pg_attribute a
     WHERE a.attrelid = $1 AND (
         EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = $1 AND a.attnum = ANY (r.key_numbers))

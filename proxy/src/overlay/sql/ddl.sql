@@ -419,7 +419,7 @@ BEGIN
     SELECT * INTO k FROM pg_constraint x WHERE x.oid = fk;
     SELECT string_agg('l.' || c.child, ', ' ORDER BY c.place) AS children, string_agg(format('l.%s::text', c.child), ', ' ORDER BY c.place) AS texts,
            string_agg(format('l.%s IS NOT NULL', c.child), ' AND ' ORDER BY c.place) AS present,
-           string_agg(format('p.%s %s l.%s', c.parent, c.equality, c.child), ' AND ' ORDER BY c.place) AS matched
+           string_agg(format('p.%s %s l.%s%s', c.parent, c.equality, c.child, c.collation), ' AND ' ORDER BY c.place) AS matched
     INTO part FROM previewpg.foreign_key_columns(fk) AS c;
     parent := CASE WHEN EXISTS (SELECT FROM previewpg.relation r WHERE r.upper = k.confrelid AND r.state = 'merged')
         THEN format('NOT EXISTS (SELECT 1 FROM previewpg_lower.r%s AS p WHERE %s AND %s)', k.confrelid, part.matched, previewpg.unclaimed(k.confrelid, 'p')) ELSE 'true' END;
@@ -713,9 +713,15 @@ BEGIN
         RETURN;
     END IF;
     SELECT pg_catalog.format('SELECT previewpg_copy.r%s(pg_catalog.array_agg(l)) FROM previewpg_lower.r%s AS l WHERE EXISTS (SELECT 1 FROM %s AS c WHERE %s) HAVING pg_catalog.count(*) > 0',
-               r.copy_up, parent, previewpg.upper_of(child), pg_catalog.string_agg(pg_catalog.format('c.%I = l.%I', x.mine, x.theirs), ' AND '))
+               r.copy_up, parent, previewpg.upper_of(child), pg_catalog.string_agg(pg_catalog.format('c.%I%s = l.%I', x.mine,
+                   CASE WHEN a.attcollation IN (0, b.attcollation) THEN '' ELSE pg_catalog.format(' COLLATE %I.%I', n.nspname, o.collname) END, x.theirs), ' AND '))
     INTO query
-    FROM previewpg.relation AS r, ROWS FROM (pg_catalog.unnest(theirs), pg_catalog.unnest(keys)) AS x(mine, theirs) WHERE r.upper = parent GROUP BY r.copy_up;
+    FROM previewpg.relation AS r CROSS JOIN ROWS FROM (pg_catalog.unnest(theirs), pg_catalog.unnest(keys)) AS x(mine, theirs)
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = parent AND a.attname = x.theirs
+    JOIN pg_catalog.pg_attribute AS b ON b.attrelid = child AND b.attname = x.mine
+    LEFT JOIN pg_catalog.pg_collation AS o ON o.oid = a.attcollation
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = o.collnamespace
+    WHERE r.upper = parent GROUP BY r.copy_up;
     EXECUTE query;
     PERFORM previewpg.touched(parent);
 END

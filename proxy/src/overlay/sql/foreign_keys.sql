@@ -6,9 +6,12 @@
 -- A parent row in lower can't be locked. In its place stands one transaction-level advisory lock for each parent table (class 1886549618):
 -- checks that found a parent in lower share it; deleting a parent, or changing its key, takes it alone.
 
--- The columns of a foreign key: child's and parent's names, types, and the operator parent = child.
+-- The columns of a foreign key: child's and parent's names, types, and the operator parent = child. Where their collations differ, keys compare by the parent's:
+-- `collation` is what stands behind the child's column then (else nothing), `any_collation` behind a parent's key that is to compare as the child's column does,
+-- and `by_bytes` whether that's the same. `look` gives, with the name of a row in place of %s, what tells keys that are equal and don't look alike from each other.
 CREATE OR REPLACE FUNCTION previewpg.foreign_key_columns(fk oid)
-RETURNS TABLE (place int, child text, parent text, child_type text, parent_type text, equality text, commuted text, shippable boolean)
+RETURNS TABLE (place int, child text, parent text, child_type text, parent_type text, equality text, commuted text, shippable boolean,
+               collation text, any_collation text, by_bytes boolean, look text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
@@ -16,15 +19,31 @@ BEGIN
     SELECT n::int, quote_ident(c.attname), quote_ident(p.attname),
            format_type(coalesce(nullif(ct.typbasetype, 0), ct.oid), -1), format_type(coalesce(nullif(pt.typbasetype, 0), pt.oid), -1),
            previewpg.operator_text(k.conpfeqop[n]), previewpg.operator_text((SELECT o.oprcom FROM pg_operator o WHERE o.oid = k.conpfeqop[n])),
-           ct.typcategory NOT IN ('A', 'C') AND pt.typcategory NOT IN ('A', 'C')
+           ct.typcategory NOT IN ('A', 'C') AND pt.typcategory NOT IN ('A', 'C'),
+           CASE WHEN p.attcollation IN (0, c.attcollation) THEN '' ELSE format(' COLLATE %I.%I', s.nspname, o.collname) END,
+           CASE WHEN p.attcollation IN (0, c.attcollation) THEN '' ELSE ' COLLATE pg_catalog."default"' END,
+           previewpg.same_equality(p.attcollation, c.attcollation),
+           previewpg.look(k.confrelid, k.confkey[n])
     FROM pg_constraint k
     CROSS JOIN generate_subscripts(k.conkey, 1) AS n
     JOIN pg_attribute c ON c.attrelid = k.conrelid AND c.attnum = k.conkey[n]
     JOIN pg_attribute p ON p.attrelid = k.confrelid AND p.attnum = k.confkey[n]
     JOIN pg_type ct ON ct.oid = c.atttypid
     JOIN pg_type pt ON pt.oid = p.atttypid
+    LEFT JOIN pg_collation o ON o.oid = p.attcollation
+    LEFT JOIN pg_namespace s ON s.oid = o.collnamespace
     WHERE k.oid = $1 ORDER BY n;
 END
+$$;
+
+-- A column, with the name of a row in place of %s, and its text as well where equal values needn't look alike (1.0 and 1.00, citext): PostgreSQL passes a
+-- parent's key on to its children when it looks otherwise.
+CREATE OR REPLACE FUNCTION previewpg.look(relation oid, number smallint) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN t.typtype = 'e' OR t.typname IN ('int2', 'int4', 'int8', 'oid', 'uuid', 'bool', 'date', 'timestamp', 'timestamptz', 'bytea') AND t.typnamespace = 'pg_catalog'::regnamespace
+                     OR t.typname IN ('text', 'varchar') AND t.typnamespace = 'pg_catalog'::regnamespace AND previewpg.same_equality(a.attcollation, 0)
+                THEN format('%%1$s%s', q.name) ELSE format('%%1$s%1$s, pg_catalog.concat(%%1$s%1$s) COLLATE pg_catalog."C"', q.name) END
+    FROM pg_attribute a CROSS JOIN LATERAL (SELECT replace(quote_ident(a.attname), '%', '%%') AS name) AS q JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = relation AND a.attnum = number
 $$;
 
 CREATE OR REPLACE FUNCTION previewpg.raise_missing_parent(fk oid, key_values text[]) RETURNS void
@@ -93,12 +112,12 @@ BEGIN
     parent := previewpg.upper_of(k.confrelid);
     SELECT string_agg(format('previewpg_k%s %s[]', c.place, CASE WHEN c.shippable THEN c.child_type ELSE 'text' END), ', ' ORDER BY c.place),
            string_agg(format('pg_catalog.array_agg(k%s ORDER BY place)', c.place), ', ' ORDER BY c.place),
-           string_agg(format('%s%s AS k%s', c.child, CASE WHEN c.shippable THEN '::' || c.child_type ELSE '::text' END, c.place), ', ' ORDER BY c.place),
+           string_agg(format('%s%s AS k%s', c.child, CASE WHEN c.shippable THEN '::' || c.child_type || c.collation ELSE '::text' END, c.place), ', ' ORDER BY c.place),
            string_agg(format('k%s', c.place), ', ' ORDER BY c.place),
            string_agg(format('%s IS NOT NULL', c.child), ' AND ' ORDER BY c.place),
            string_agg(format('pg_catalog.unnest(previewpg_k%s)', c.place), ', ' ORDER BY c.place),
            string_agg(CASE WHEN c.shippable THEN format('p.%s %s ANY (previewpg_k%s)', c.parent, c.equality, c.place) ELSE 'true' END, ' AND ' ORDER BY c.place),
-           string_agg(format('f.k%s %s n.k%1$s%3$s', c.place, c.equality, CASE WHEN c.shippable THEN '' ELSE '::' || c.child_type END), ' AND ' ORDER BY c.place),
+           string_agg(format('f.k%s %s n.k%1$s%3$s', c.place, c.equality, CASE WHEN c.shippable THEN '' ELSE '::' || c.child_type || c.collation END), ' AND ' ORDER BY c.place),
            string_agg(format('p.%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
            string_agg(format('previewpg_k%s', c.place), ', ' ORDER BY c.place)
     INTO arguments, arrays, columns, names, present, unnested, shipped, matched, locked, chosen
@@ -219,19 +238,22 @@ $f$,
                 CASE WHEN fk.key_numbers = '{}' THEN format('previewpg.copy_up_all(%s::pg_catalog.oid, true)', fk.conrelid)
                     ELSE format('previewpg_copy.r%s(pg_catalog.array_agg(l))', fk.conrelid) END,
                 fk.conrelid,
-                string_agg(CASE WHEN c.shippable THEN format('l.%s %s ANY (ARRAY(SELECT k%s FROM k))', c.child, c.commuted, c.place) ELSE 'true' END, ' AND ' ORDER BY c.place),
-                string_agg(format('k.k%s %s l.%s', c.place, c.equality, c.child), ' AND ' ORDER BY c.place),
+                string_agg(CASE WHEN c.shippable AND c.by_bytes THEN format('l.%s %s ANY (ARRAY(SELECT k%s%s FROM k))', c.child, c.commuted, c.place, c.any_collation) ELSE 'true' END, ' AND ' ORDER BY c.place),
+                -- Which collation PostgreSQL's action compares by depends on its version: too many children do no harm.
+                string_agg(format(CASE WHEN c.by_bytes THEN 'k.k%1$s %2$s l.%3$s%4$s' ELSE '(k.k%1$s %2$s l.%3$s%4$s OR k.k%1$s%5$s %2$s l.%3$s)' END,
+                    c.place, c.equality, c.child, c.collation, c.any_collation), ' AND ' ORDER BY c.place),
                 replace(previewpg.unclaimed(fk.conrelid, 'l'), '%', '%%')),
             format('SELECT %s FROM previewpg_old WHERE %s', string_agg(format('%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
                 string_agg(c.parent || ' IS NOT NULL', ' AND ')),
-            format('SELECT %s FROM previewpg_old WHERE %s EXCEPT SELECT %s FROM previewpg_new',
+            format('SELECT %s FROM (SELECT %s FROM previewpg_old WHERE %s EXCEPT SELECT %s FROM previewpg_new) AS previewpg_gone',
                 string_agg(format('%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
-                string_agg(c.parent || ' IS NOT NULL', ' AND '), string_agg(c.parent, ', ' ORDER BY c.place))
+                string_agg(format(c.look, ''), ', ' ORDER BY c.place),
+                string_agg(c.parent || ' IS NOT NULL', ' AND '), string_agg(format(c.look, ''), ', ' ORDER BY c.place))
         INTO step, keys_deleted, keys_updated FROM previewpg.foreign_key_columns(fk.oid) AS c;
         IF deleted_by_row OR updated_by_row THEN
             SELECT format('SELECT %s WHERE %s', string_agg(format('OLD.%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place), string_agg(format('OLD.%s IS NOT NULL', c.parent), ' AND ')) AS deleted,
                    format('SELECT %s WHERE %s AND ROW(%s) IS DISTINCT FROM ROW(%s)', string_agg(format('OLD.%s AS k%s', c.parent, c.place), ', ' ORDER BY c.place),
-                       string_agg(format('OLD.%s IS NOT NULL', c.parent), ' AND '), string_agg('OLD.' || c.parent, ', ' ORDER BY c.place), string_agg('NEW.' || c.parent, ', ' ORDER BY c.place)) AS updated
+                       string_agg(format('OLD.%s IS NOT NULL', c.parent), ' AND '), string_agg(format(c.look, 'OLD.'), ', ' ORDER BY c.place), string_agg(format(c.look, 'NEW.'), ', ' ORDER BY c.place)) AS updated
             INTO of_row FROM previewpg.foreign_key_columns(fk.oid) AS c;
             keys_deleted := CASE WHEN deleted_by_row THEN of_row.deleted ELSE keys_deleted END;
             keys_updated := CASE WHEN updated_by_row THEN of_row.updated ELSE keys_updated END;
@@ -249,10 +271,11 @@ $f$,
             updated := format(E'    %s;\n', replace(fk.call, 'previewpg_source',
                 format('SELECT %1$s FROM previewpg_new WHERE %2$s EXCEPT SELECT %1$s FROM previewpg_old WHERE %2$s', fk.keys, fk.condition))) || updated;
         END LOOP;
-        SELECT CASE WHEN updated_by_row THEN format('SELECT %s EXCEPT SELECT %s', string_agg(DISTINCT 'OLD.' || quote_ident(a.attname), ', '), string_agg(DISTINCT 'NEW.' || quote_ident(a.attname), ', '))
-            ELSE format('SELECT %1$s FROM previewpg_old EXCEPT SELECT %1$s FROM previewpg_new', string_agg(DISTINCT quote_ident(a.attname), ', ')) END
+        SELECT CASE WHEN updated_by_row THEN format('SELECT %s EXCEPT SELECT %s', string_agg(format(k.look, 'OLD.'), ', '), string_agg(format(k.look, 'NEW.'), ', '))
+            ELSE format('SELECT %1$s FROM previewpg_old EXCEPT SELECT %1$s FROM previewpg_new', string_agg(format(k.look, ''), ', ')) END
         INTO changed
-        FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = ANY (k.confkey) WHERE k.contype = 'f' AND k.confrelid = relation;
+        FROM (SELECT DISTINCT previewpg.look(relation, n.number) AS look FROM pg_constraint k, unnest(k.confkey) AS n(number)
+              WHERE k.contype = 'f' AND k.confrelid = relation) AS k;
         PERFORM previewpg.put_function('d' || relation, '', 'trigger', '', previewpg.children_body(number,
             CASE WHEN deleted_by_row THEN 'false' ELSE 'NOT (OLD OPERATOR(pg_catalog.*=) (SELECT o FROM previewpg_old AS o LIMIT 1))' END, deleted));
         PERFORM previewpg.put_function('c' || relation, '', 'trigger', '', previewpg.children_body(number,

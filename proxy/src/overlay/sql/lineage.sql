@@ -201,6 +201,12 @@ BEGIN
 END
 $$;
 
+-- Whether two collations (0 for none) find the same values equal: deterministic ones compare bytes.
+CREATE OR REPLACE FUNCTION previewpg.same_equality(one oid, other oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT one = other OR NOT EXISTS (SELECT FROM pg_collation o WHERE o.oid IN (one, other) AND NOT o.collisdeterministic)
+$$;
+
 CREATE OR REPLACE FUNCTION previewpg.operator_text(operator oid) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
