@@ -9,7 +9,18 @@ COPY orders TO STDOUT;
 COPY (TABLE categories) TO STDOUT;
 COPY public.categories TO STDOUT WITH DELIMITER '|' NULL 'none';
 COPY active_users TO STDOUT;
+COPY counters TO STDOUT USING DELIMITERS '|' WITH NULL 'none';
+COPY counters TO STDOUT DELIMITERS '|' CSV;
+COPY counters (value, name) TO STDOUT DELIMITERS '|' (NULL 'none');
 COPY (DELETE FROM counters WHERE name = 'c3' RETURNING *) TO STDOUT;
+-- The first row comes with the header.
+BEGIN;
+DELETE FROM counters WHERE name <> 'c2';
+COPY BINARY counters TO STDOUT;
+COPY BINARY counters (value) TO STDOUT WITH (FREEZE false);
+COPY counters TO STDOUT BINARY;
+COPY BINARY counters TO STDOUT DELIMITERS '|';
+ROLLBACK;
 COPY nothing TO STDOUT;
 COPY counters (nothing) TO STDOUT;
 BEGIN;

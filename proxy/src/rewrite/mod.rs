@@ -421,6 +421,9 @@ impl<'a> Planner<'a> {
                 merged::merged(relation, lower, true)
             ),
         )?;
+        for (span, text) in &copy.as_query {
+            replace(&mut edits, span, *text)?;
+        }
         Ok(Plan::Fresh(Box::new(Fresh {
             before: Vec::new(),
             text: Some(Arc::from(self.render(&self.statement.span, &edits)?)),

@@ -505,10 +505,12 @@ pub struct Copy {
     pub query: Option<Span>,
     /// The column list: its span with parentheses, and the names.
     pub columns: Option<(Span, Vec<String>)>,
-    /// The span from the table's name to the end of its column list: what `(SELECT ..)` replaces.
+    /// The span from the table's name (or BINARY in front of it) to the end of its column list: what `(SELECT ..)` replaces.
     pub source: Span,
     /// FROM STDIN / TO STDOUT (else a file or a program on the server).
     pub client: bool,
+    /// Old options that `COPY (query)` doesn't know, and its words for them.
+    pub as_query: Vec<(Span, &'static str)>,
 }
 
 /// ALTER TABLE, as far as merged rows care.

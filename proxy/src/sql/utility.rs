@@ -1,7 +1,7 @@
 //! What a statement is, by its first words; the utilities that aren't about the schema.
 
 use super::expression::Place;
-use super::facts::{Copy, Kind, Role, Set, Transaction};
+use super::facts::{Copy, Kind, Role, Set, Span, Transaction};
 use super::keyword::Keyword;
 use super::lexer::TokenKind;
 use super::literal::string_value;
@@ -244,6 +244,7 @@ fn copy(reader: &mut Reader<'_>, from: usize, end: usize) -> Result<Kind> {
     let mut columns = None;
     let query;
     let source;
+    let mut binary = false;
     if reader.is(at, TokenKind::Open) {
         let close = reader.mate(at);
         reader.query_or_write(at + 1, close, false)?;
@@ -252,10 +253,11 @@ fn copy(reader: &mut Reader<'_>, from: usize, end: usize) -> Result<Kind> {
         at = close + 1;
     } else {
         query = None;
-        at += usize::from(reader.is_keyword(at, Keyword::Binary));
+        let start = at;
+        binary = reader.is_keyword(at, Keyword::Binary);
+        at += usize::from(binary);
         let named = reader.relation_name(at, end, "COPY")?;
         reader.relation(&named, Role::Copy);
-        let start = at;
         at = named.end;
         if reader.is(at, TokenKind::Open) {
             let close = reader.mate(at);
@@ -292,7 +294,46 @@ fn copy(reader: &mut Reader<'_>, from: usize, end: usize) -> Result<Kind> {
         columns,
         source,
         client,
+        as_query: copy_as_query(reader, binary, at + 1, end),
     }))
+}
+
+/// What stands behind the file of `COPY table TO`, where `COPY (query) TO` has other words for it: it knows neither BINARY in front of the table nor DELIMITERS.
+fn copy_as_query(
+    reader: &Reader<'_>,
+    binary: bool,
+    from: usize,
+    end: usize,
+) -> Vec<(Span, &'static str)> {
+    let using = usize::from(reader.is_keyword(from, Keyword::Using));
+    let delimiters = from < end && reader.is_keyword(from + using, Keyword::Delimiters);
+    let options = from + if delimiters { using + 2 } else { 0 };
+    let open = options + usize::from(reader.is_keyword(options, Keyword::With));
+    let listed = open < end && reader.is(open, TokenKind::Open);
+    let mut edits = Vec::new();
+    if delimiters {
+        let (first, alone) = if binary {
+            ("(FORMAT binary, DELIMITER", "BINARY DELIMITER")
+        } else {
+            ("(DELIMITER", "DELIMITER")
+        };
+        let word = reader.span(from, from + using + 1);
+        edits.push((word, if listed { first } else { alone }));
+        edits.push((
+            reader.span(options, open + usize::from(listed)),
+            if listed { ", " } else { " " },
+        ));
+    } else if binary {
+        edits.push((
+            reader.span(from, open + usize::from(listed)),
+            if listed {
+                "(FORMAT binary, "
+            } else {
+                " BINARY "
+            },
+        ));
+    }
+    edits
 }
 
 fn refresh(reader: &mut Reader<'_>, from: usize, end: usize) -> Result<Kind> {
