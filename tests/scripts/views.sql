@@ -1,4 +1,20 @@
 -- Views over production's tables, and views that the preview makes itself.
+-- What tells of rows isn't called for those that a view with security_barrier hides, however dear its own condition is.
+CREATE VIEW most_users WITH (security_barrier) AS SELECT id, name, email FROM users WHERE lower(upper(lower(name))) || lower(upper(email)) || lower(upper(id::text)) NOT LIKE '%3';
+CREATE VIEW few_users WITH (security_barrier) AS SELECT * FROM most_users WHERE id BETWEEN 12 AND 14;
+CREATE FUNCTION tell(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS $$BEGIN RAISE NOTICE 'told %', $1; RETURN true; END$$;
+SELECT count(*) FROM most_users WHERE 100 / (id - 13) < 1000;
+SELECT count(*) FROM most_users AS m JOIN orders AS o ON o.user_id = m.id AND 100 / (m.id - 13) < 1000;
+SELECT id FROM few_users WHERE tell(name) ORDER BY id;
+SELECT id FROM (SELECT * FROM few_users) AS m WHERE tell(name) ORDER BY id;
+SELECT id FROM most_users WHERE id BETWEEN 10 AND 15 ORDER BY id;
+UPDATE users SET name = 'Changed' WHERE id IN (12, 13);
+SELECT count(*) FROM most_users WHERE 100 / (id - 13) < 1000;
+SELECT id FROM few_users WHERE tell(name) ORDER BY id;
+UPDATE few_users SET name = 'Again' WHERE tell(name);
+ALTER VIEW most_users SET (security_barrier = false);
+SELECT id FROM most_users WHERE id BETWEEN 12 AND 14 ORDER BY id;
+DROP VIEW few_users, most_users;
 SELECT count(*) FROM active_users;
 SELECT * FROM active_users WHERE id < 5 ORDER BY id;
 SELECT * FROM rich_users ORDER BY spent DESC, id LIMIT 5;

@@ -204,6 +204,7 @@ SELECT CASE WHEN EXISTS (SELECT FROM previewpg.meta m WHERE m.name = 'provisione
         'columns', col.columns,
         'keys', key.keys,
         'definition', CASE WHEN r.relkind IN ('v', 'm') THEN previewpg.view_definition(r.oid) END,
+        'barrier', EXISTS (SELECT FROM pg_options_to_table(r.reloptions) AS o WHERE o.option_name = 'security_barrier' AND o.option_value::boolean),
         'reads', view_read.reads,
         'trigger_functions', trigger_function.functions,
         'row_functions', row_code.functions,

@@ -276,6 +276,8 @@ struct RelationRow {
     columns: Option<Vec<ColumnRow>>,
     keys: Option<Vec<KeyRow>>,
     definition: Option<String>,
+    #[serde(default)]
+    barrier: bool,
     reads: Option<Vec<Oid>>,
     trigger_functions: Option<Vec<Oid>>,
     row_functions: Option<Vec<Oid>>,
@@ -388,6 +390,7 @@ impl RelationRow {
             definition: self
                 .definition
                 .map(|text| text.trim_end().trim_end_matches(';').to_owned()),
+            barrier: self.barrier,
             reads: self.reads.unwrap_or_default(),
             row_security: self.row_security,
             rules: self.rules,

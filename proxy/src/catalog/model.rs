@@ -100,6 +100,8 @@ pub struct Relation {
     pub lower: Option<Lower>,
     /// A view's or materialized view's query, from `pg_get_viewdef`, without its semicolon.
     pub definition: Option<String>,
+    /// A view with `security_barrier`: nothing that could tell of them is called for rows that it doesn't show.
+    pub barrier: bool,
     /// Views: the OIDs of the relations that the definition reads (from pg_depend).
     pub reads: Vec<Oid>,
     /// Row-level security is enabled.

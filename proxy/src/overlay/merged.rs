@@ -215,6 +215,7 @@ mod tests {
                 dirty: Arc::default(),
             }),
             definition: None,
+            barrier: false,
             reads: Vec::new(),
             row_security: false,
             rules: false,

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use crate::catalog::model::{Oid, Relation, RelationKind};
 use crate::overlay::names::{qualified, quote_identifier};
-use crate::rewrite::Planner;
 use crate::rewrite::plan::{Fresh, Production, Refusal};
 use crate::rewrite::resolve;
+use crate::rewrite::{Planner, barrier};
 use crate::sql::facts::{self, Kind, Role};
 use crate::sql::patch::Edits;
 
@@ -109,14 +109,19 @@ pub(crate) fn production(planner: &Planner<'_>) -> Result<Option<Candidate>, Ref
     if !matches!(planner.statement.kind, Kind::Query) {
         return Ok(None);
     }
-    candidate(planner, 0)
+    candidate(planner, 0, false)
 }
 
-fn candidate(planner: &Planner<'_>, depth: usize) -> Result<Option<Candidate>, Refusal> {
+fn candidate(
+    planner: &Planner<'_>,
+    depth: usize,
+    leaky: bool,
+) -> Result<Option<Candidate>, Refusal> {
     let mut found = Candidate::default();
     if !means_the_same(planner, &mut found.transaction_time) {
         return Ok(None);
     }
+    let leaky = leaky || planner.is_leaky();
     let mut edits = Edits::default();
     for (named, resolved) in planner.statement.relations.iter().zip(&planner.resolved) {
         let Some(relation) = resolved.backed(planner.context) else {
@@ -135,7 +140,7 @@ fn candidate(planner: &Planner<'_>, depth: usize) -> Result<Option<Candidate>, R
                 name
             }
         } else {
-            let Some(inner) = view(relation, planner, depth)? else {
+            let Some(inner) = view(relation, planner, depth, leaky)? else {
                 return Ok(None);
             };
             found.relations.extend(inner.relations);
@@ -187,6 +192,7 @@ fn view(
     relation: &Arc<Relation>,
     planner: &Planner<'_>,
     depth: usize,
+    leaky: bool,
 ) -> Result<Option<Candidate>, Refusal> {
     let Some(definition) = relation.definition.as_deref() else {
         return Ok(None);
@@ -206,7 +212,15 @@ fn view(
         search_path: &search_path,
         ..planner.context
     };
-    candidate(&Planner::new(definition, statement, context), depth + 1)
+    let found = candidate(
+        &Planner::new(definition, statement, context),
+        depth + 1,
+        leaky,
+    )?;
+    Ok(found.map(|mut found| {
+        found.text = barrier::fenced(relation, found.text, leaky);
+        found
+    }))
 }
 
 /// Whether functions, types, operators and columns mean the same on production.

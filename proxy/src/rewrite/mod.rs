@@ -6,6 +6,7 @@
 
 pub mod plan;
 
+pub(crate) mod barrier;
 mod copy_up;
 mod group_by;
 mod hide;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::plan::Refusal;
 use super::resolve::Resolution;
-use super::{Context, Planner, group_by, refusal, replace, whole_row, whole_table};
+use super::{Context, Planner, barrier, group_by, refusal, replace, whole_row, whole_table};
 use crate::catalog::model::{Oid, Relation, RelationKind};
 use crate::overlay::merged::merged;
 use crate::overlay::names::quote_identifier;
@@ -31,6 +31,7 @@ pub(super) enum Locked {
 impl Planner<'_> {
     /// Edits that merge every read.
     pub(super) fn merge_reads(&self, edits: &mut Edits, locked: Locked) -> Result<(), Refusal> {
+        let leaky = self.is_leaky();
         for (at, relation) in self.backed() {
             let Some(named) = self.statement.relations.get(at) else {
                 continue;
@@ -53,7 +54,7 @@ impl Planner<'_> {
             if named.only && relation.kind == RelationKind::Partitioned {
                 continue;
             }
-            let select = expand(relation, named.only, self.context, 0)?;
+            let select = expand(relation, named.only, self.context, 0, leaky)?;
             let alias = quote_identifier(&self.derived_name(at, relation));
             let derived = match (named.role, &named.alias) {
                 (Role::Table, _) => format!("(SELECT * FROM ({select}) AS {alias})"),
@@ -233,11 +234,13 @@ impl Planner<'_> {
 }
 
 /// The `SELECT` that gives a relation's merged rows: its merged form, or a view's definition with the reads in it merged. `only`: as it was written.
+/// `leaky`: a condition outside of it is.
 pub(crate) fn expand(
     relation: &Arc<Relation>,
     only: bool,
     context: Context<'_>,
     depth: usize,
+    leaky: bool,
 ) -> Result<String, Refusal> {
     if let Some(lower) = &relation.lower {
         whole_table::refuse_unserved(relation, context)?;
@@ -282,6 +285,8 @@ pub(crate) fn expand(
     planner.effects()?;
     planner.account()?;
     planner.refuse_system_columns()?;
+    let outer = leaky;
+    let leaky = outer || planner.is_leaky();
     let mut edits = Edits::default();
     for (at, inner) in planner.backed() {
         let Some(named) = planner.statement.relations.get(at) else {
@@ -294,7 +299,7 @@ pub(crate) fn expand(
         if named.only && inner.kind == RelationKind::Partitioned {
             continue;
         }
-        let select = expand(inner, named.only, context, depth + 1)?;
+        let select = expand(inner, named.only, context, depth + 1, leaky)?;
         let alias = quote_identifier(&named.name.name);
         let derived = if named.alias.is_some() {
             format!("({select})")
@@ -306,5 +311,6 @@ pub(crate) fn expand(
     planner.unqualify_columns(&mut edits, Locked::Merged)?;
     whole_row::name_types(&planner, &mut edits, Locked::Merged)?;
     group_by::complete(&planner, &mut edits)?;
-    planner.render(&statement.span, &edits)
+    let query = planner.render(&statement.span, &edits)?;
+    Ok(barrier::fenced(relation, query, outer))
 }
