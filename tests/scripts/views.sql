@@ -91,3 +91,13 @@ SELECT id, name FROM users WHERE id < 22 ORDER BY id;
 CREATE VIEW placed AS SELECT ctid, id, note FROM orders;
 UPDATE placed SET note = 'x' WHERE id = 21;
 SELECT note FROM orders WHERE id = 21;
+-- What isn't populated can be named where nothing is read.
+CREATE MATERIALIZED VIEW none AS SELECT 1 AS id WITH NO DATA;
+CREATE MATERIALIZED VIEW of_none AS SELECT * FROM none WITH NO DATA;
+CREATE TABLE like_none AS SELECT * FROM none WITH NO DATA;
+CREATE VIEW over_none AS SELECT * FROM none;
+SELECT * FROM over_none;
+SELECT * FROM like_none;
+REFRESH MATERIALIZED VIEW none;
+REFRESH MATERIALIZED VIEW of_none;
+SELECT * FROM of_none;

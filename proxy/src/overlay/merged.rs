@@ -72,7 +72,8 @@ pub fn all_still_mean<'a>(
     let from = if names.is_empty() { "" } else { " FROM " };
     let locks = (!same.is_empty()).then(|| {
         let (names, same) = (names.join(", "), same.join(" AND "));
-        format!("SELECT{from}{names} WHERE {same} LIMIT 0")
+        // Not LIMIT 0: nothing is opened, as a materialized view WITH NO DATA can't be.
+        format!("SELECT{from}{names} WHERE {same} AND false")
     });
     let (bodies, oids): (Vec<_>, Vec<_>) = called
         .into_iter()
@@ -248,7 +249,7 @@ mod tests {
         assert_eq!(
             all_still_mean([named(&relation)], []).unwrap_or_default(),
             "SELECT FROM \"users\" AS r0 WHERE CASE WHEN '\"users\"'::pg_catalog.regclass::pg_catalog.oid \
-             = 7::pg_catalog.oid THEN true ELSE previewpg.renamed() END LIMIT 0"
+             = 7::pg_catalog.oid THEN true ELSE previewpg.renamed() END AND false"
         );
         assert_eq!(all_still_mean([], []), None);
         let held =

@@ -29,7 +29,7 @@ macro_rules! not_of_our_relations {
 }
 
 /// The catalogs of pg_catalog that show something of ours, and the condition that leaves it out.
-const SYSTEM: [(&str, &str); 28] = [
+const SYSTEM: [(&str, &str); 29] = [
     ("pg_class", outside_of_ours!("relnamespace")),
     ("pg_constraint", outside_of_ours!("connamespace")),
     (
@@ -47,6 +47,16 @@ const SYSTEM: [(&str, &str); 28] = [
     ),
     ("pg_index", not_of_our_relations!("indrelid")),
     ("pg_indexes", "schemaname !~ '^previewpg'"),
+    // Locks of ours: on our relations, and advisory ones of our class.
+    (
+        "pg_locks",
+        concat!(
+            "(locktype <> 'advisory' OR classid <> 1886549618 OR objsubid <> 2) AND (relation IS NULL OR database IS DISTINCT FROM \
+             (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) OR ",
+            not_of_our_relations!("relation"),
+            ")"
+        ),
+    ),
     ("pg_namespace", "nspname !~ '^previewpg'"),
     ("pg_matviews", "schemaname !~ '^previewpg'"),
     ("pg_proc", outside_of_ours!("pronamespace")),
