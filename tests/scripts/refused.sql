@@ -5,3 +5,9 @@ SELECT * FROM previewpg.relation;
 CREATE SCHEMA previewpg_mine;
 SELECT * FROM previewpg_lower.users;
 SELECT count(*) FROM users;
+BEGIN;
+UPDATE categories SET name = 'Prepared' WHERE id = 3;
+-- expect: refused PREPARE TRANSACTION: production's rows were read in it, by postgres_fdw, whose transaction there can't be prepared
+PREPARE TRANSACTION 'refused';
+-- ignore: notices: it has ended the transaction, as any PREPARE TRANSACTION that fails
+ROLLBACK;

@@ -59,8 +59,27 @@ fn debugs_us(report: &Report) -> bool {
         || report.get(code::WHERE).is_some_and(mentions_us)
 }
 
+/// postgres_fdw's own refusal, told as one of ours.
+fn reword(report: &mut Report) {
+    if report.sqlstate() == b"0A000"
+        && report.message()
+            == "cannot PREPARE a transaction that has operated on postgres_fdw foreign tables"
+    {
+        report.set(
+            code::MESSAGE,
+            "PREPARE TRANSACTION isn't available in a preview after production's rows were read",
+        );
+        report.set(
+            code::DETAIL,
+            "The transaction holds one at production, which can't be prepared.",
+        );
+        report.set(code::HINT, "COMMIT, or read in a transaction of its own.");
+    }
+}
+
 /// Takes our own things out of an error's or notice's context and DETAIL.
 pub(crate) fn scrub(report: &mut Report) {
+    reword(report);
     // DROP lists dependent objects, one a line. Elsewhere a DETAIL may quote the client's own data.
     let lists = report.sqlstate() == b"2BP01" || report.message().starts_with("drop cascades to ");
     if let Some(detail) = report
