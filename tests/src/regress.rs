@@ -38,6 +38,22 @@ const READ_ONLY: &str = "DO $$ DECLARE place regnamespace; BEGIN
     END LOOP;
     ALTER ROLE reader BYPASSRLS; END $$";
 
+/// What a file leaves that no dump of production could be restored with, and what is done to it before: file, statement.
+const UNRESTORABLE: [(&str, &str); 3] = [
+    // Stored before its column's storage was set to PLAIN, now too long for a page.
+    (
+        "compression",
+        "DELETE FROM cmdata2 WHERE pg_column_size(f1) > 4000 OR length(f1) > 7000",
+    ),
+    // ANALYZE computes a cast that its column's rows, which the file would have truncated before, don't admit.
+    (
+        "stats_ext",
+        "DROP STATISTICS mcv_lists_stats, mcv_lists_stats_2",
+    ),
+    // Its function names another one without a schema.
+    ("vacuum", "DROP INDEX vaccluster_wrap_do_analyze_idx"),
+];
+
 /// The files that are run when none is named: those about tables, rows and what is done with them. Left out: server-wide objects (tablespaces, roles,
 /// databases, publications), types and functions of which no table is part, and files that mostly show plans.
 pub const FILES: &[&str] = &[
@@ -415,6 +431,9 @@ impl Regression {
             !chunk.drops() && !chunk.text.starts_with('\\')
         });
         self.run(&servers.production.tcp("app", &database), &made);
+        for (_, statement) in UNRESTORABLE.iter().filter(|(of, _)| *of == file) {
+            servers.production.connect(&database).must(statement);
+        }
         servers.production.connect(&database).must(READ_ONLY);
         servers.restore(&database);
 
@@ -510,7 +529,8 @@ impl Regression {
             .env("PGDATESTYLE", "Postgres, MDY")
             .env("PGOPTIONS", "-c intervalstyle=postgres_verbose")
             .env("PG_ABS_SRCDIR", &self.folder)
-            .env("PG_ABS_BUILDDIR", &results)
+            // The tests' own files are in its folder `results`.
+            .env("PG_ABS_BUILDDIR", workplace())
             .env("PG_LIBDIR", &self.folder)
             .env("PG_DLSUFFIX", ".so")
             .stdin(Stdio::piped())
