@@ -16,6 +16,10 @@ DO $$ DECLARE n int; BEGIN SELECT count(*) INTO n FROM users WHERE id < 10; RAIS
 DO $$ BEGIN EXECUTE format('DELETE FROM %I WHERE name = %L', 'counters', 'c2'); END $$;
 -- expect: refused materialized view: its query runs inside of PostgreSQL, which sees the preview's rows only
 REFRESH MATERIALIZED VIEW sales;
+CREATE MATERIALIZED VIEW later AS SELECT status, count(*) AS n FROM orders GROUP BY status WITH NO DATA;
+-- expect: refused materialized view: the same
+REFRESH MATERIALIZED VIEW later;
+DROP MATERIALIZED VIEW later;
 -- expect: refused materialized view: the same
 CREATE MATERIALIZED VIEW per_status AS SELECT status, count(*) AS n FROM orders GROUP BY status;
 -- expect: refused active_users: the rows under a view would have to be found before they're locked

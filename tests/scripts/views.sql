@@ -92,6 +92,14 @@ CREATE VIEW placed AS SELECT ctid, id, note FROM orders;
 UPDATE placed SET note = 'x' WHERE id = 21;
 SELECT note FROM orders WHERE id = 21;
 -- What isn't populated can be named where nothing is read.
+CREATE MATERIALIZED VIEW later AS SELECT status, count(*) AS n FROM orders GROUP BY status WITH NO DATA;
+CREATE UNIQUE INDEX ON later (status);
+CREATE MATERIALIZED VIEW of_later AS SELECT count(*) AS n FROM later WITH NO DATA;
+SELECT * FROM later;
+REFRESH MATERIALIZED VIEW later;
+SELECT * FROM later ORDER BY status;
+REFRESH MATERIALIZED VIEW of_later;
+SELECT * FROM of_later;
 CREATE MATERIALIZED VIEW none AS SELECT 1 AS id WITH NO DATA;
 CREATE MATERIALIZED VIEW of_none AS SELECT * FROM none WITH NO DATA;
 CREATE TABLE like_none AS SELECT * FROM none WITH NO DATA;

@@ -163,11 +163,10 @@ impl<'a> Planner<'a> {
             | Kind::Do
             | Kind::Unreadable { .. }
             | Kind::CreateTableAs { execute: Some(_) }
-            | Kind::CreateView {
-                materialized: false,
-            } => Ok(Plan::Pass(effects)),
+            // A view is judged when it's read, one WITH NO DATA when it's filled.
+            | Kind::CreateView { filled: false, .. } => Ok(Plan::Pass(effects)),
             Kind::Refresh => self.refresh(effects),
-            Kind::CreateView { materialized: true } => {
+            Kind::CreateView { filled: true, .. } => {
                 // The name may be taken: PostgreSQL says so.
                 let is_read = |(at, _): (usize, _)| {
                     let named = self.statement.relations.get(at);

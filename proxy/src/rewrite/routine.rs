@@ -54,7 +54,8 @@ impl Planner<'_> {
         if matches!(
             self.statement.kind,
             Kind::CreateView {
-                materialized: false
+                materialized: false,
+                ..
             }
         ) {
             return Ok(effects);

@@ -42,7 +42,14 @@ pub fn still_unknown(statement: &Statement, context: Context<'_>) -> Option<Stri
 }
 
 fn reads_or_writes(kind: &Kind) -> bool {
-    kind.has_rows() || matches!(kind, Kind::CreateView { materialized: true } | Kind::Call)
+    kind.has_rows()
+        || matches!(
+            kind,
+            Kind::CreateView {
+                materialized: true,
+                ..
+            } | Kind::Call
+        )
 }
 
 fn is_system(name: &Name) -> bool {

@@ -146,6 +146,8 @@ pub enum Kind {
     CreateView {
         /// `CREATE MATERIALIZED VIEW`.
         materialized: bool,
+        /// Its query runs now: not `WITH NO DATA`.
+        filled: bool,
     },
     /// `REFRESH MATERIALIZED VIEW`.
     Refresh,

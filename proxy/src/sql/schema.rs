@@ -76,7 +76,11 @@ pub(super) fn create(reader: &mut Reader<'_>, from: usize, end: usize) -> Result
             let query = reader.find(at, end, Keyword::As);
             let query = reader.expect(query, end, Keyword::As, "CREATE MATERIALIZED VIEW")?;
             reader.query(query, without_data(reader, end))?;
-            Ok(Kind::CreateView { materialized: true })
+            let filled = !reader.are(end.saturating_sub(2), &[Keyword::No, Keyword::Data]);
+            Ok(Kind::CreateView {
+                materialized: true,
+                filled,
+            })
         }
         Keyword::Unique => {
             let at = reader.expect(at + 1, end, Keyword::Index, "CREATE")?;
@@ -228,6 +232,7 @@ fn create_view(reader: &mut Reader<'_>, from: usize, end: usize, recursive: bool
     reader.query(query, end)?;
     Ok(Kind::CreateView {
         materialized: false,
+        filled: false,
     })
 }
 

@@ -151,7 +151,9 @@ fn nested(reader: &mut Reader<'_>, from: usize, end: usize) -> Result<Kind> {
         | Kind::Merge
         | Kind::Declare { .. }
         | Kind::CreateTableAs { .. }
-        | Kind::CreateView { materialized: true }
+        | Kind::CreateView {
+            materialized: true, ..
+        }
         | Kind::Refresh
         | Kind::Execute { .. } => Ok(kind),
         _ => Err(Unread(
