@@ -404,11 +404,11 @@ fn construct(said: &str) -> String {
         let line = said.lines().find_map(|line| line.split_once(start))?;
         Some(line.1.trim().to_owned())
     };
-    let text = format!(
-        "{}: {}",
-        part("0A000: ").unwrap_or_default(),
-        part("DETAIL: ").unwrap_or_default()
-    );
+    let detail = part("DETAIL: ").unwrap_or_default();
+    let reason = detail
+        .split_once(". ")
+        .map_or(detail.clone(), |(first, _)| format!("{first}."));
+    let text = format!("{}: {reason}", part("0A000: ").unwrap_or_default());
     let mut quoted = false;
     let mut generic = String::new();
     for c in text.chars() {
@@ -682,6 +682,12 @@ mod tests {
             without_temporary_numbers("pg_temp_12.a pg_temp_x pg_temp_3"),
             "pg_temp_N.a pg_temp_x pg_temp_N"
         );
+    }
+
+    #[test]
+    fn a_construct_has_the_first_sentence_of_its_reason() {
+        let said = "ERROR:  0A000: it can't run\nDETAIL:  Nobody knows. It takes 3 rows.";
+        assert_eq!(construct(said), "it can't run: Nobody knows.");
     }
 
     #[test]
