@@ -31,7 +31,7 @@ fn shop(written: bool) -> Catalog {
         };
         let lower = backed.then(|| {
             serde_json::json!({"state": "merged", "key": key, "production_schema": "public", "production_name": name,
-                "same_shape": true, "row_security": false, "reason": null, "claims": oid, "copy_up": oid, "written": written})
+                "same_shape": true, "row_security": false, "policed": false, "reason": null, "claims": oid, "copy_up": oid, "written": written})
         });
         serde_json::json!({"oid": oid, "schema": "public", "name": name, "kind": "r", "temporary": false,
             "row_security": false, "rules": false, "partition_root": null, "inherits": false, "columns": columns,
