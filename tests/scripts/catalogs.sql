@@ -43,12 +43,12 @@ ALTER TABLE users ADD COLUMN seen int;
 SELECT attname FROM pg_attribute WHERE attrelid = 'users'::regclass AND attnum > 0 ORDER BY attnum;
 SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY relname;
 SELECT conname FROM pg_constraint WHERE conrelid = 'users'::regclass ORDER BY 1;
--- Locks.
+-- Locks. (A server's other databases have theirs.)
 BEGIN;
 SELECT pg_advisory_xact_lock(7), pg_advisory_xact_lock_shared(1, 2);
 INSERT INTO categories (id, name, parent) VALUES (900, 'Locked', 1);
 UPDATE categories SET name = 'Locked too' WHERE id = 3;
-SELECT locktype, classid, objid, objsubid, mode, granted FROM pg_locks WHERE locktype = 'advisory' ORDER BY classid, objid;
-SELECT DISTINCT relation::regclass::text AS name, mode FROM pg_locks WHERE locktype = 'relation' AND relation::regclass::text ~ 'categor' AND mode = 'RowExclusiveLock' ORDER BY 1;
-SELECT count(*) FROM pg_locks WHERE relation::regclass::text ~ 'previewpg';
+SELECT locktype, classid, objid, objsubid, mode, granted FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY classid, objid;
+SELECT DISTINCT relation::regclass::text AS name, mode FROM pg_locks WHERE locktype = 'relation' AND relation::regclass::text ~ 'categor' AND mode = 'RowExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1;
+SELECT count(*) FROM pg_locks WHERE relation::regclass::text ~ 'previewpg' AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 ROLLBACK;
