@@ -3,6 +3,13 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${SUITES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/previewpg/suites}
 
+# Several tests may want the same suite at a time.
+if [ "${1:-}" = install ]; then
+    mkdir -p "$cache"
+    exec 9>"$cache/$(basename "$0" .sh).lock"
+    flock 9
+fi
+
 # python_suite NAME VERSION REQUIREMENT..: unpacks the source distribution NAME==VERSION into $source,
 # and makes an environment with the requirements in $venv.
 python_suite() {

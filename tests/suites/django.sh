@@ -2,7 +2,7 @@
 # Django's own tests of what has to do with its database, from its source distribution.
 source "$(dirname "$0")/common.sh"
 [ "$1" = install ] && install=yes
-python_suite django 5.2.8 django==5.2.8 'psycopg[binary]==3.2.13' jinja2==3.1.6 tblib==3.1.0
+python_suite django 5.2.8 django==5.2.8 'psycopg[binary,pool]==3.2.13' jinja2==3.1.6 tblib==3.1.0
 modules=(
     backends queries aggregation annotations expressions expressions_case delete bulk_create get_or_create
     select_for_update transactions migrations schema introspection

@@ -1,7 +1,7 @@
 //! Other people's test suites, directly on a full copy and through a preview: no test that passes directly may fail
 //! through the preview. What may, and why, stands in `tests/suites/NAME.txt`.
 //!
-//! Those that take long are ignored here: `make suites-all` runs every suite and writes `docs/coverage.md`.
+//! All suites run here, of PostgreSQL's regression tests some: `make suites-all` runs every file and writes `docs/coverage.md`.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@ use previewpg_tests::suite::Suite;
 fn run(name: &str) {
     let report = Suite::named(name).expect("a suite of this name").run();
     println!("{}", report.summary());
+    report.keep();
     let violations = report.violations();
     if !violations.is_empty() {
         keep_logs();
@@ -73,25 +74,21 @@ fn tokio_postgres() {
 }
 
 #[test]
-#[ignore = "takes more than five minutes"]
 fn sqlalchemy() {
     run("sqlalchemy");
 }
 
 #[test]
-#[ignore = "takes more than five minutes"]
 fn sqlalchemy_with_tables_in_production() {
     run("sqlalchemy-filled");
 }
 
 #[test]
-#[ignore = "takes more than ten minutes"]
 fn django() {
     run("django");
 }
 
 #[test]
-#[ignore = "takes more than ten minutes"]
 fn django_with_tables_in_production() {
     run("django-filled");
 }
