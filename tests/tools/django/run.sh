@@ -32,11 +32,15 @@ tour)
     manage tour use
     stage 2
     manage makemigrations shop --check --dry-run
+    manage migrate --plan
+    manage sqlmigrate shop 0006
     manage migrate --noinput
     manage inspectdb
     manage tour use_changed
     dump auth admin shop.author shop.label
     manage sqlsequencereset shop
+    manage dumpdata shop.author shop.label shop.loan --output "$TOOL_FOLDER/rows.json"
+    manage loaddata "$TOOL_FOLDER/rows.json"
     manage createcachetable
     # Back, with what was written in between, and there again.
     manage migrate --noinput shop 0001

@@ -6,7 +6,7 @@ from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeOperators
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Lower, Now
 
 
@@ -22,7 +22,8 @@ class Country(models.Model):
 
 class Author(models.Model):
     country = models.ForeignKey(Country, models.PROTECT, default="xx")
-    nickname = models.CharField(max_length=40, null=True)
+    nickname = models.CharField(max_length=90, null=True, db_collation="anycase")
+    friends = models.ManyToManyField("self", editable=False, through="Friendship")
     name = models.CharField(max_length=80)
     email = models.EmailField(unique=True)
     profile = models.JSONField(default=dict)
@@ -36,6 +37,15 @@ class Author(models.Model):
 
     def __str__(self):
         return self.name
+
+
+class Friendship(models.Model):
+    from_author = models.ForeignKey(Author, models.CASCADE, related_name="+")
+    to_author = models.ForeignKey(Author, models.CASCADE, related_name="+")
+    since = models.DateField(db_default=Value("2020-01-01"))
+
+    class Meta:
+        db_table = "friendships"
 
 
 class Label(models.Model):
@@ -69,18 +79,20 @@ class Book(models.Model):
     )
     edited = models.DateTimeField(db_default=Now())
     shelf = models.CharField(max_length=10, db_default="A1")
+    slug = models.SlugField(max_length=140, null=True, editable=False, unique=True)
 
     class Meta:
         ordering = ["pk"]
         indexes = [
-            models.Index(fields=["status", "-price"], name="book_status_price"),
+            models.Index(fields=["status", "price"], name="book_status_rising"),
             GinIndex(fields=["keywords"], name="book_keywords"),
-            models.Index(fields=["published"], condition=Q(status="sale"), name="book_on_sale"),
+            models.Index(fields=["published"], condition=Q(status="sale"), name="book_for_sale"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["author", "title"], name="book_author_title"),
             models.CheckConstraint(condition=Q(stock__gte=0), name="book_stock"),
             models.CheckConstraint(condition=Q(price__gt=0), name="book_price"),
+            models.CheckConstraint(condition=Q(pages__gte=0), name="book_pages"),
         ]
 
     def __str__(self):
@@ -93,7 +105,7 @@ class Editing(models.Model):
     role = models.CharField(max_length=20)
 
     class Meta:
-        unique_together = [("book", "author")]
+        unique_together = [("book", "author", "role")]
 
 
 class Opinion(models.Model):
@@ -109,10 +121,12 @@ class Opinion(models.Model):
 
 
 class Loan(models.Model):
+    id = models.AutoField(primary_key=True)
     book = models.ForeignKey(Book, models.CASCADE)
     days = DateRangeField()
 
     class Meta:
+        order_with_respect_to = "book"
         constraints = [
             ExclusionConstraint(
                 name="loan_overlap",

@@ -33,14 +33,14 @@ class Command(BaseCommand):
     def say(self, what, *values):
         self.stdout.write(" ".join([what, *map(repr, values)]))
 
-    def fails(self, what, do):
+    def fails(self, what, do, detail=True):
         try:
             with transaction.atomic():
                 do()
             self.say(what, "no error")
         except DatabaseError as error:
             diag = getattr(error.__cause__, "diag", None)
-            self.say(what, type(error).__name__, diag and (diag.sqlstate, diag.constraint_name, diag.message_detail))
+            self.say(what, type(error).__name__, diag and (diag.sqlstate, diag.constraint_name, detail and diag.message_detail))
 
     def fill(self):
         from django.contrib.auth.models import Group, Permission, User
@@ -252,8 +252,27 @@ class Command(BaseCommand):
         models.Label.objects.filter(pk="rare").update(shown=False)
         models.Label.objects.create(slug="a-longer-slug-than-fifty-characters-" + "x" * 40)
         self.say("labels", list(models.Label.objects.values_list("slug", "shown", "book__pk").order_by("slug", "book__pk")[:60]))
+        self.later()
         self.reads()
         models.Label.objects.filter(slug__startswith="a-longer").delete()
+
+    def later(self):
+        Book, Author, Loan = models.Book, models.Author, models.Loan
+        self.say("slugs", Book.objects.aggregate(n=m.Count("slug", distinct=True)), list(Book.objects.filter(pk__lt=60).values_list("slug", flat=True)))
+        self.say("any case", list(Author.objects.filter(nickname__in=["NICK AUTHOR 3 3", "nick author 0 7"]).values_list("pk", "nickname").order_by("pk")))
+        self.say("nicknames", list(Author.objects.values_list("nickname").annotate(n=m.Count("pk")).order_by("nickname")))
+        self.say("friends", list(models.Friendship.objects.values_list("from_author__name", "to_author__name", "since").order_by("from_author", "to_author")))
+        models.Friendship.objects.create(from_author_id=1, to_author_id=2)
+        self.say("ordered", list(Book.objects.get(pk=3).get_loan_order()))
+        Book.objects.get(pk=3).set_loan_order(list(Book.objects.get(pk=3).get_loan_order())[::-1])
+        self.say("first", list(Loan.objects.filter(_order=0).values_list("pk", "book").order_by("pk")[:30]))
+        book = Book.objects.get(pk=32)
+        self.say("loan", Loan.objects.create(book=book, days=(moment(9000).date(), moment(9001).date()))._order, book.get_loan_order())
+        # The row has the time of the migration in it.
+        self.fails("pages", lambda: Book.objects.filter(pk=33).update(pages=-1), detail=False)
+        self.fails("slug", lambda: Book.objects.filter(pk=33).update(slug=Book.objects.get(pk=35).slug))
+        models.Editing.objects.create(book_id=36, author_id=5, role="first")
+        self.fails("role", lambda: models.Editing.objects.create(book_id=36, author_id=5, role="first"))
 
     def use_again(self):
         self.reads()
