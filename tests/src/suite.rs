@@ -418,8 +418,8 @@ pub fn coverage_file() -> PathBuf {
 pub fn coverage(before: &str) -> String {
     let mut text = String::from(
         "# Coverage\n\n\
-         Other people's test suites, run directly on a full copy and through a preview (`make suites-all` runs them and writes this table). *No test that passes directly may fail\n\
-         through the preview*; those that do are listed in `tests/suites`, each with its reason.\n\n\
+         Other people's test suites, run directly on a full copy and through a preview, both at the same time (`make suites-all` runs them and writes this table). *No test that passes\n\
+         directly may fail through the preview*; those that do are listed in `tests/suites`, each with its reason. Of the statements that the suites send, at most 1 % may be refused.\n\n\
          | suite | passed directly | passed through the preview | refused | can be told apart | known defects | different | statements | of them refused | seconds (direct, preview) | runs in CI |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n",
     );
@@ -443,7 +443,7 @@ pub fn coverage(before: &str) -> String {
     text + &regression(before)
 }
 
-/// The refused statements of all, for people.
+/// How many statements were refused, and which share of all: for people.
 fn share(refused: u64, statements: u64) -> String {
     // Hundredths of a percent, rounded up: what is refused shows.
     let share = (refused * 10_000).div_ceil(statements.max(1));
