@@ -18,7 +18,7 @@ tour)
     tour autogenerate base
     tour autogenerate head
     tour orm psycopg
-    for revision in 0002 0003 0004 head; do alembic upgrade "$revision"; tour counts; done
+    for revision in 0002 0003 0004 0005 head; do alembic upgrade "$revision"; tour counts; done
     alembic current
     alembic check
     tour reflect
@@ -29,8 +29,8 @@ tour)
     tour reflect
     tour autogenerate base
     alembic upgrade head
-    alembic downgrade -1
-    alembic upgrade +1
+    alembic downgrade -2
+    alembic upgrade +2
     alembic check
     alembic downgrade 0001
     tour orm psycopg2

@@ -14,13 +14,14 @@ base = sa.MetaData(naming_convention=NAMES)
 head = sa.MetaData(naming_convention=NAMES)
 
 
-def both(name, only_base=(), only_head=(), head_name=None, schema=None, **kwargs):
-    """Adds a table to both; columns and constraints come from functions, as none may belong to two tables."""
+def both(name, only_base=(), only_head=(), head_name=None, schema=None, keys=(None, None), **kwargs):
+    """Adds a table to both; columns and constraints come from functions, as none may belong to two tables. The first column's type may be each one's own."""
 
     def add(columns):
-        for metadata, more, called in ((base, only_base, name), (head, only_head, head_name or name)):
+        for metadata, more, called, key in ((base, only_base, name, keys[0]), (head, only_head, head_name or name, keys[1])):
             if called:
-                sa.Table(called, metadata, *columns(), *(item() for item in more), schema=schema, **kwargs)
+                first = [key()] if key else []
+                sa.Table(called, metadata, *first, *columns(), *(item() for item in more), schema=schema, **kwargs)
 
     return add
 
@@ -30,7 +31,7 @@ def C(*args, **kwargs):
 
 
 kind = pg.ENUM("person", "company", name="kind", create_type=False)
-kind_head = pg.ENUM("person", "company", "state", name="kind", create_type=False)
+kind_head = pg.ENUM("company", "club", "person", name="kind", create_type=False)
 
 both(
     "customer",
@@ -57,6 +58,7 @@ both(
 )
 both(
     "purchase",
+    keys=(C("id", sa.Integer, primary_key=True), C("id", sa.BigInteger, sa.Identity(), primary_key=True)),
     only_base=[C("total", sa.Numeric(8, 2), nullable=False)],
     only_head=[
         C("total", sa.Numeric(14, 4), nullable=False),
@@ -65,7 +67,6 @@ both(
     ],
 )(
     lambda: [
-        sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("customer_id", sa.BigInteger, sa.ForeignKey("customer.id", ondelete="CASCADE"), index=True, nullable=False),
         sa.Column("state", sa.String(10), server_default="open", nullable=False),
         sa.Column("placed", sa.DateTime, nullable=False),
@@ -73,12 +74,20 @@ both(
         sa.CheckConstraint("state IN ('open', 'sent', 'lost')", name="state"),
     ]
 )
-both("purchase_line", head_name="line")(
+both(
+    "purchase_line",
+    head_name="line",
+    keys=(C("purchase_id", sa.Integer, primary_key=True), C("purchase_id", sa.BigInteger, primary_key=True)),
+    only_base=[C("quantity", sa.SmallInteger, nullable=False)],
+    only_head=[
+        C("quantity", sa.Integer, nullable=False),
+        C("price", sa.Numeric(10, 2), nullable=False, server_default="0"),
+        lambda: sa.CheckConstraint("quantity > 0", name="quantity"),
+    ],
+)(
     lambda: [
-        sa.Column("purchase_id", sa.Integer, primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("article", sa.Text, nullable=False),
-        sa.Column("quantity", sa.SmallInteger, nullable=False),
         sa.ForeignKeyConstraint(["purchase_id"], ["purchase.id"], name="fk_line_purchase", ondelete="CASCADE"),
     ]
 )

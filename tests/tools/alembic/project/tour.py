@@ -83,8 +83,8 @@ def show(inspector, schema):
 def reflect():
     e = engine()
     inspector = sa.inspect(e)
-    say(inspector.get_schema_names(), inspector.default_schema_name, inspector.get_sequence_names(), inspector.get_materialized_view_names())
-    say(inspector.get_enums("*"), inspector.get_domains(), inspector.get_sequence_names("crm"), inspector.get_sorted_table_and_fkc_names())
+    say(inspector.get_schema_names(), inspector.default_schema_name, sorted(inspector.get_sequence_names()), inspector.get_materialized_view_names())
+    say(inspector.get_enums("*"), inspector.get_domains(), sorted(inspector.get_sequence_names("crm")), inspector.get_sorted_table_and_fkc_names())
     for schema in ("public", "crm"):
         show(inspector, schema)
     metadata = sa.MetaData()
@@ -230,19 +230,23 @@ def work(session, driver):
 
 def changed():
     t = models.head.tables
-    customer, purchase, visit, stock = t["customer"], t["purchase"], t["visit"], t["crm.stock"]
+    customer, purchase, line, visit, stock = t["customer"], t["purchase"], t["line"], t["visit"], t["crm.stock"]
     with Session(engine()) as session:
         say(session.execute(sa.select(customer.c.id, customer.c.credit, customer.c.remark, customer.c.region_id, customer.c.kind).order_by(customer.c.id).limit(40)).all())
         say(session.execute(sa.select(purchase.c.number, purchase.c.total, visit.c.day).join_from(purchase, visit, purchase.c.customer_id == visit.c.customer_id).order_by(purchase.c.id, visit.c.day).limit(40)).all())
         say(session.execute(sa.select(stock.c.article, stock.c.worth).order_by(stock.c.id)).all())
-        session.execute(customer.insert().values(email="state@example.org", name="State", kind="state", region_id=10))
+        session.execute(customer.insert().values(email="club@example.org", name="Club", kind="club", region_id=10))
         session.execute(stock.update().values(price=stock.c.price + 1))
         fails(session, "number", lambda: session.execute(purchase.update().where(purchase.c.id == 4).values(number=sa.select(purchase.c.number).where(purchase.c.id == 5).scalar_subquery())))
         fails(session, "region", lambda: session.execute(customer.update().where(customer.c.id == 4).values(region_id=77)))
         fails(session, "credit", lambda: session.execute(customer.update().where(customer.c.id == 4).values(credit=-1)))
         fails(session, "visit", lambda: session.execute(visit.insert().values(customer_id=1, day=datetime.date(2030, 1, 1))))
+        fails(session, "quantity", lambda: session.execute(line.update().where(line.c.purchase_id == 4).values(quantity=0)))
+        fails(session, "line", lambda: session.execute(line.insert().values(purchase_id=987654321012, number=1, article="A1", quantity=1)))
+        say("by identity", session.execute(purchase.insert().values(customer_id=4, number="own", total=1, placed=datetime.datetime(2026, 3, 1)).returning(purchase.c.id)).all())
+        say(session.execute(sa.select(line).where(line.c.purchase_id < 20).order_by(line.c.purchase_id, line.c.number)).all())
         fails(session, "in use", lambda: session.execute(sa.text("DELETE FROM crm.region WHERE id = 10")))
-        session.execute(customer.delete().where(customer.c.email == "state@example.org"))
+        session.execute(customer.delete().where(customer.c.email == "club@example.org"))
         session.commit()
 
 
