@@ -18,7 +18,7 @@ python_suite() {
     source=$cache/$name-$version
     venv=$source.venv
     [ "${install:-}" ] || return 0
-    [ -e "$source.installed" ] && return 0
+    [ "$(cat "$source.installed" 2>/dev/null)" = "$*" ] && return 0
     rm -rf "$source" "$venv"
     mkdir -p "$cache"
     python3 -m venv "$venv"
@@ -29,7 +29,7 @@ python_suite() {
     mkdir -p "$source"
     tar xzf "$download"/*.tar.gz --strip-components=1 -C "$source"
     rm -rf "$download"
-    touch "$source.installed"
+    echo "$*" >"$source.installed"
 }
 
 # Whether the suite's tables are production's: `fill` puts them there, `run` finds them there.
