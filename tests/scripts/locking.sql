@@ -34,3 +34,12 @@ COMMIT;
 SELECT pg_try_advisory_lock(42), pg_advisory_unlock(42);
 SELECT id, version FROM users WHERE id IN (5, 8, 9) ORDER BY id;
 SELECT count(*) FROM users;
+-- A locking clause over a query in FROM goes for its tables.
+BEGIN;
+SELECT s.id, s.n FROM (SELECT c.id, c.n FROM children c WHERE c.id BETWEEN 3 AND 6) AS s ORDER BY s.id FOR UPDATE;
+UPDATE children SET n = 90 WHERE id = 4;
+SELECT p.id, s.id FROM parents p JOIN (SELECT id, parent_id FROM children WHERE id < 9) s ON s.parent_id = p.id ORDER BY 2 FOR UPDATE OF p;
+SELECT p.id, s.id FROM parents p JOIN (SELECT id, parent_id FROM children WHERE id < 9) s ON s.parent_id = p.id ORDER BY 2 FOR NO KEY UPDATE OF s;
+COMMIT;
+SELECT u.id FROM users u JOIN orders o ON o.user_id = u.id AND o.id IN (SELECT order_id FROM order_items WHERE order_id < 40) WHERE u.id < 20 ORDER BY u.id, o.id FOR SHARE;
+SELECT * FROM (SELECT id FROM tasks UNION SELECT id FROM parents) s FOR UPDATE;

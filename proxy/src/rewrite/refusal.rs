@@ -148,6 +148,16 @@ pub(super) fn lock_view(view: &str) -> Refusal {
     )
 }
 
+/// A locking clause over a query in FROM.
+pub(super) fn lock_query(relation: &str) -> Refusal {
+    Refusal::new(
+        "lock_query",
+        format!("rows of \"{relation}\" can't be locked through a query in FROM in a preview"),
+        "PostgreSQL takes the lock on to the query's tables, where production's rows must be found before they are locked.",
+        "Put the locking clause into the query itself.",
+    )
+}
+
 /// A write that may leave rows of a table that isn't served without their parent.
 pub(super) fn unserved_child(parent: &str, child: &str, why: &str) -> Refusal {
     Refusal::new(

@@ -17,7 +17,9 @@ use probe::{Probe, parameters};
 use view::simple_view;
 
 use crate::catalog::model::{Oid, Relation, RelationKind};
-use crate::sql::facts::{Kind, Level, LevelId, Span, Write, WriteKind};
+use crate::sql::facts::{self, Kind, Level, LevelId, Span, Write, WriteKind};
+use crate::sql::keyword::Keyword;
+use crate::sql::lexer::{self, TokenKind};
 
 /// Copies the whole table up; with `detach`, lower isn't looked at any more.
 pub(super) fn whole(relation: Oid, detach: bool) -> Before {
@@ -43,8 +45,67 @@ impl Before {
 }
 
 impl<'a> Planner<'a> {
+    /// Refuses a locking clause that goes for a query in FROM: PostgreSQL takes it on to that query's tables.
+    fn refuse_locked_queries(&self) -> Result<(), Refusal> {
+        let levels = self.statement.levels.iter().enumerate();
+        for (id, outer) in levels.filter(|(_, level)| !level.locks.is_empty()) {
+            let relations = &self.statement.relations;
+            let is_table = |name: &String| {
+                let mut here = relations.iter().filter(|named| named.level == Some(id));
+                here.any(|named| named.range_name() == name)
+            };
+            let mut locks = outer.locks.iter();
+            if !locks.any(|lock| lock.of.is_empty() || !lock.of.iter().all(is_table)) {
+                continue;
+            }
+            let in_from = |named: &facts::Relation| {
+                let mut inner = named.level;
+                while let Some(at) = inner.filter(|at| *at != id && self.stands_in_from(*at)) {
+                    inner = self.level(at).and_then(|level| level.parent);
+                }
+                named.level != Some(id) && inner == Some(id)
+            };
+            let locked: Vec<_> = self
+                .backed()
+                .filter(|(at, _)| relations.get(*at).is_some_and(in_from))
+                .collect();
+            if let Some((_, relation)) = locked.first() {
+                return Err(whole_table::unless_copied(
+                    refusal::lock_query(&relation.name),
+                    locked.iter().map(|(_, relation)| relation.oid),
+                    self.context,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a query is an item of its outer one's FROM, not a part of an expression there.
+    fn stands_in_from(&self, id: LevelId) -> bool {
+        let inner = self.level(id);
+        let outer = inner.and_then(|inner| self.level(inner.parent?));
+        let (Some(inner), Some(from)) = (inner, outer.and_then(|outer| outer.from.as_ref())) else {
+            return false;
+        };
+        let before = self
+            .text
+            .get(from.start..inner.query.start)
+            .filter(|_| inner.query.end <= from.end);
+        before.is_some_and(|before| {
+            let tokens = lexer::lex(before.as_bytes(), true);
+            let mut tokens = tokens.iter().rev();
+            tokens
+                .find(|token| token.kind != TokenKind::Open)
+                .is_none_or(|token| {
+                    token.kind == TokenKind::Comma
+                        || matches!(token.keyword, Keyword::Join | Keyword::Lateral)
+                })
+        })
+    }
+
     /// What must run in front of the statement, and the relations that it makes dirty.
     pub(super) fn copy_ups(&self) -> Result<(Vec<Before>, Vec<Oid>), Refusal> {
+        self.refuse_locked_queries()?;
         let mut before = Vec::new();
         let mut dirties = Vec::new();
         for (at, relation) in self.backed() {
