@@ -657,3 +657,37 @@ fn what_waits_is_bounded() {
         frontend::describe(Subject::Statement, b"s", out).unwrap()
     }));
 }
+
+/// Rows are passed on as they came, many at once.
+#[test]
+fn a_row_costs_no_allocation_on_its_way_back() {
+    let rows = |count: usize| {
+        say(|out| {
+            for _ in 0..count {
+                backend::data_row(&[Some(b"12345"), None], out).unwrap();
+            }
+        })
+    };
+    let mut both = Both::new();
+    both.client(&query("SELECT id FROM orig"));
+    both.0.next_asked();
+    both.0.told();
+    both.fresh(&columns(23));
+    both.fresh(&columns(23));
+    let sent = both.sent();
+    assert!(sent.contains('E'), "it runs: {sent}");
+    both.fresh(&say(|out| {
+        backend::parse_complete(out);
+        backend::bind_complete(out);
+    }));
+    both.heard();
+    let allocations = |both: &mut Both, count: usize| {
+        let mut buffer = BytesMut::from(&rows(count)[..]);
+        let measured = allocation_counter::measure(|| both.0.fresh(&mut buffer));
+        assert_eq!(both.heard().len(), count);
+        measured.count_total
+    };
+    let few = allocations(&mut both, 10);
+    let many = allocations(&mut both, 10_000);
+    assert!(many <= few + 4, "{few} for 10 rows, {many} for 10,000");
+}
