@@ -37,10 +37,3 @@ MERGE INTO users u USING (VALUES (3, 'user4@example.org')) s (id, email) ON u.id
 MERGE INTO orders o USING users u ON u.id = o.user_id AND u.id = 29 WHEN MATCHED THEN UPDATE SET note = u.name;
 SELECT id, note FROM orders WHERE user_id = 29 ORDER BY id;
 SELECT * FROM counters ORDER BY name;
--- An index whose collation finds other values equal than its column's.
-CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-CREATE UNIQUE INDEX categories_anycase ON categories (name COLLATE anycase);
-INSERT INTO categories (id, name) SELECT 900 + id, upper(name) FROM categories WHERE id = 2 ON CONFLICT DO NOTHING;
-INSERT INTO categories (id, name) SELECT 900 + id, upper(name) FROM categories WHERE id = 3 ON CONFLICT (name COLLATE anycase) DO UPDATE SET name = excluded.name RETURNING *;
-INSERT INTO categories (id, name) SELECT 900 + id, upper(name) FROM categories WHERE id = 4;
-SELECT id, name FROM categories ORDER BY id;

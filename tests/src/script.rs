@@ -11,6 +11,7 @@
 //! | `-- params: 1, 'x', NULL` | values of `$1`, `$2`, ... (put into the text for the simple protocol) |
 //! | `-- limit: 2` | Execute fetches so many rows at a time (extended protocol) |
 //! | `-- together: 3` | this and the following statements as one string (simple) or one pipeline (extended) |
+//! | `-- needs: icu: why` | in the first line of a file: it's left out, loudly, where the preview's PostgreSQL was built without ICU |
 //! | `-- expect: refused CONSTRUCT: why` | documented to be refused: the preview answers 0A000 naming the construct, the copy isn't asked |
 //! | `-- tables: large` | in the first line of a file: production's tables count as larger than what may be copied up, so nothing is taken over as a whole |
 //! | `-- known: why` | a known defect: the answers must differ; `-- known: simple: why` and `extended`: by that protocol only |
@@ -160,6 +161,8 @@ pub struct Script {
     pub statements: Vec<Statement>,
     /// production's tables count as larger than what may be copied up.
     pub large: bool,
+    /// It uses collations of ICU's.
+    pub icu: bool,
 }
 
 impl Script {
@@ -170,7 +173,7 @@ impl Script {
         let mut directives: Vec<(usize, String, String)> = Vec::new();
         let mut rest = text;
         let mut whole_file = None;
-        let mut large = false;
+        let (mut large, mut icu) = (false, false);
         loop {
             // Comments and blank lines in front of the next statement.
             let offset = text.len() - rest.len();
@@ -193,6 +196,8 @@ impl Script {
                         whole_file = Some(value.trim() == "simple");
                     } else if line == 1 && key == "tables" && value.trim() == "large" {
                         large = true;
+                    } else if line == 1 && key == "needs" && value.trim().starts_with("icu") {
+                        icu = true;
                     } else {
                         directives.push((line, key.to_owned(), value.trim().to_owned()));
                     }
@@ -239,6 +244,7 @@ impl Script {
             name: name.to_owned(),
             statements,
             large,
+            icu,
         })
     }
 }

@@ -11,7 +11,7 @@
 
 use std::path::{Path, PathBuf};
 
-use previewpg_tests::client::Protocol;
+use previewpg_tests::client::{Address, Protocol, Session};
 use previewpg_tests::digest::{difference, digest};
 use previewpg_tests::oracle::{self, Report, Side};
 use previewpg_tests::preview::Tenant;
@@ -45,6 +45,7 @@ scripts! {
     adversary_names => "adversary_names.sql",
     breadth => "breadth.sql",
     catalogs => "catalogs.sql",
+    collations => "collations.sql",
     copy_in => "copy_in.sql",
     copy_out => "copy_out.sql",
     ctes => "ctes.sql",
@@ -101,6 +102,13 @@ fn read(path: &str) -> Script {
     Script::parse(path, &text).unwrap_or_else(|e| panic!("{e}"))
 }
 
+/// Whether a server knows ICU's collations.
+fn has_icu(database: &Address) -> bool {
+    let count = "SELECT count(*) FROM pg_collation WHERE collname LIKE '%-x-icu'";
+    let mut session = Session::connect(database).expect("fresh");
+    session.query(count).rows() != [["0"]]
+}
+
 fn both_sides(path: &str, protocol: Protocol, word: &str) {
     let script = read(path);
     let servers = Servers::shared();
@@ -125,6 +133,11 @@ fn both_sides(path: &str, protocol: Protocol, word: &str) {
         } else {
             Tenant::of(&database, "shop")
         };
+        if script.icu && !has_icu(&preview.behind()) {
+            println!("{path}: LEFT OUT: this PostgreSQL was built without ICU");
+            drop(copy);
+            return servers.drop_database(&database);
+        }
         let mut side = Side::new("preview", &preview.address, &preview.behind());
         let report = oracle::run(&script, protocol, &mut copy, &mut side);
         if !report.differences.is_empty() {

@@ -49,6 +49,7 @@ fn differences(case: &Case, template: &str) -> Vec<String> {
             })
             .collect(),
         large: false,
+        icu: false,
     };
     let protocol = if case.seed.is_multiple_of(2) {
         Protocol::Simple

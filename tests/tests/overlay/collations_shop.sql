@@ -1,0 +1,12 @@
+CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE tags(tag text COLLATE anycase PRIMARY KEY, weight numeric UNIQUE);
+INSERT INTO tags VALUES ('red', 1.0), ('blue', 2.0), ('green', 3.0), ('grey', 4.0);
+CREATE TABLE tagged(id int PRIMARY KEY, tag text COLLATE "POSIX" REFERENCES tags ON UPDATE CASCADE ON DELETE CASCADE, weight numeric REFERENCES tags(weight) ON UPDATE CASCADE);
+INSERT INTO tagged VALUES (1, 'red', 1.0), (2, 'RED', 2.0), (3, 'green', 3.0), (4, 'Grey', 4.0);
+CREATE TABLE codes(code text COLLATE "C" PRIMARY KEY);
+INSERT INTO codes VALUES ('x'), ('y'), ('Y'), ('z');
+CREATE TABLE coded(id int PRIMARY KEY, code text COLLATE anycase REFERENCES codes ON UPDATE CASCADE);
+INSERT INTO coded VALUES (1, 'x'), (2, 'y'), (3, 'Y');
+CREATE TABLE loose(id int PRIMARY KEY, name text);
+CREATE UNIQUE INDEX loose_name ON loose (name COLLATE anycase);
+INSERT INTO loose VALUES (1, 'Ann'), (2, 'Bob');
