@@ -417,12 +417,15 @@ pub fn casts_in<'a>(text: &str, casts: &'a [Cast]) -> impl Iterator<Item = Oid> 
 
 /// Whether the words CURRENT OF stand in a text, wherever.
 pub(crate) fn says_current_of(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    let mut words = lower
+    let mut words = text
         .split(|c: char| !c.is_alphanumeric() && c != '_')
         .filter(|word| !word.is_empty());
     let mut before = words.next();
-    words.any(|word| before.replace(word) == Some("current") && word == "of")
+    words.any(|word| {
+        let current = before.replace(word);
+        word.eq_ignore_ascii_case("of")
+            && current.is_some_and(|current| current.eq_ignore_ascii_case("current"))
+    })
 }
 
 fn scan(body: &str, names: &Names<'_>) -> Direct {
@@ -431,7 +434,7 @@ fn scan(body: &str, names: &Names<'_>) -> Direct {
     let lower = body.to_ascii_lowercase();
     direct.reach.opaque = lower.contains("u&\"");
     let upserts = lower.contains("conflict");
-    direct.reach.current_of = says_current_of(&lower);
+    direct.reach.current_of = says_current_of(body);
     let used = names.operators.iter().filter(|(operator, _)| {
         UNWRITTEN_OPERATORS.contains(&operator.as_str()) || body.contains(operator.as_str())
     });

@@ -46,9 +46,7 @@ impl Generator {
                 format!("ALTER TABLE {name} RENAME COLUMN {} TO {new}", column.name)
             }
             4 => {
-                for c in &mut self.tables[table].columns {
-                    c.special |= c.name == column.name;
-                }
+                self.constrain(table, &column.name);
                 let constraint = self.fresh_name("u");
                 self.constraints.push((table, constraint.clone()));
                 let what = match self.chance(30) {
@@ -61,9 +59,7 @@ impl Generator {
             5 => format!("ALTER TABLE {name} ALTER {} SET NOT NULL", column.name),
             6 => {
                 let value = column.kind.value(&mut self.rng);
-                for c in &mut self.tables[table].columns {
-                    c.special |= c.name == column.name;
-                }
+                self.constrain(table, &column.name);
                 if self.chance(50) {
                     let constraint = self.fresh_name("c");
                     self.unvalidated.push((table, constraint.clone()));
@@ -92,9 +88,7 @@ impl Generator {
                     column.name, self.tables[parent].name
                 );
                 self.tables[parent].referenced = true;
-                for c in &mut self.tables[table].columns {
-                    c.special |= c.name == column.name;
-                }
+                self.constrain(table, &column.name);
                 text
             }
             15 | 16 => match self.unvalidated.choose(&mut self.rng).cloned() {
@@ -220,6 +214,13 @@ impl Generator {
                 self.tables[table].name = format!("{schema}{new}");
                 format!("ALTER TABLE {name} RENAME TO {new}")
             }
+        }
+    }
+
+    /// A column that isn't to be set for many rows at once any more.
+    fn constrain(&mut self, table: usize, column: &str) {
+        for c in &mut self.tables[table].columns {
+            c.special |= c.name == column;
         }
     }
 
